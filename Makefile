@@ -1,0 +1,51 @@
+# CacheStorm: build, run, test, measure. `make help` lists the targets.
+#
+# System packages that a target needs are installed by utils/need when make runs as root, and named otherwise.
+
+CARGO  ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BINARY := $(TARGET)/release/cachestorm
+CONF   ?= conf/cachestorm.yaml
+
+.DEFAULT_GOAL := build
+.PHONY: run build test compat bench lint fuzz memcheck clean help
+
+help:      ## show this list
+	@sed -n 's/^\([a-z]*\): .*##/\1\t/p' Makefile | expand -t 12
+
+build:     ## build the release binary
+	utils/need cargo:rust cc:build-essential make:make
+	$(CARGO) build --release --locked
+
+run: build ## build, then start the server with conf/cachestorm.yaml (CONF=FILE for another)
+	mkdir -p data
+	$(BINARY) $(CONF)
+
+test:      ## unit tests, then the Redis compatibility tests
+	utils/need cargo:rust cc:build-essential make:make
+	$(CARGO) test --locked
+	$(MAKE) compat
+
+compat: build ## Redis compatibility tests against the built binary (ARGS="--resp 3 string")
+	utils/need tclsh:tcl redis-cli:redis-tools
+	redis-compat-tests/run --server $(BINARY) $(ARGS)
+
+bench: build  ## compare speed, memory and pauses with redis-server (ARGS="cpu --quick")
+	utils/need redis-server:redis-server redis-benchmark:redis-tools python3:python3 taskset:util-linux
+	utils/bench --server $(BINARY) $(ARGS)
+
+lint:      ## formatting and clippy, warnings are errors
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+fuzz: build ## random bytes into the parser and into a running server (SECONDS=60)
+	utils/need python3:python3
+	$(CARGO) test --release --locked fuzz_parser -- --ignored
+	utils/fuzz-socket --server $(BINARY) --seconds $(or $(SECONDS),60)
+
+memcheck:  ## unit tests of the modules with unsafe code, under valgrind
+	utils/need valgrind:valgrind python3:python3
+	utils/memcheck
+
+clean:     ## remove what was built (never the data directory)
+	$(CARGO) clean
