@@ -68,10 +68,7 @@ const CHUNK: usize = 512;
 const FIRST_CELLS: usize = 4;
 
 const _: () = assert!(DUE < 1 << PLACE_BITS);
-const _: () = assert!(
-    (CHUNK / FIRST_CELLS).is_power_of_two(),
-    "doubling the first chunk must end at CHUNK"
-);
+const _: () = assert!((CHUNK / FIRST_CELLS).is_power_of_two(), "doubling the first chunk must end at CHUNK");
 
 /// What the wheel asks of an item: a handle of eight bytes or less to something that has a
 /// deadline.
@@ -120,9 +117,7 @@ struct Slot<T> {
 
 impl<T: Copy> Slot<T> {
     fn len(&self) -> usize {
-        self.chunks
-            .last()
-            .map_or(0, |tail| (self.chunks.len() - 1) * CHUNK + tail.len())
+        self.chunks.last().map_or(0, |tail| (self.chunks.len() - 1) * CHUNK + tail.len())
     }
 
     fn is_empty(&self) -> bool {
@@ -144,8 +139,7 @@ impl<T: Copy> Slot<T> {
                 tail.push(item);
             }
             full => {
-                let mut chunk =
-                    Vec::with_capacity(if full.is_some() { CHUNK } else { FIRST_CELLS });
+                let mut chunk = Vec::with_capacity(if full.is_some() { CHUNK } else { FIRST_CELLS });
                 chunk.push(item);
                 if self.chunks.is_empty() {
                     self.chunks.reserve_exact(1);
@@ -301,6 +295,21 @@ impl<T: Scheduled> Wheel<T> {
         false
     }
 
+    /// Frees one chunk of cells of a wheel whose items are not needed any more; their tickets are
+    /// void. False when nothing is left: a wheel of millions of items is freed in slices.
+    pub fn free_slice(&mut self) -> bool {
+        let Some((place, _)) = self.next_slot() else {
+            return false;
+        };
+        let slot = &mut self.slots[place];
+        self.len -= slot.chunks.pop().map_or(0, |chunk| chunk.len());
+        if slot.is_empty() {
+            slot.chunks = Vec::new();
+            self.occupied[place / SLOTS] &= !(1 << (place % SLOTS));
+        }
+        true
+    }
+
     /// The time in ms at which [`Wheel::advance`] has something to do: the deadline itself if that
     /// is within the current 64 ms, else a time not after the earliest deadline. Not in the future
     /// of the wheel if there is work already. `None` if the wheel is empty.
@@ -310,8 +319,7 @@ impl<T: Scheduled> Wheel<T> {
 
     /// All items in pieces, roughly in the order of their deadlines.
     pub fn slices(&self) -> impl Iterator<Item = &[T]> {
-        self.in_order()
-            .flat_map(|slot| slot.chunks.iter().map(Vec::as_slice))
+        self.in_order().flat_map(|slot| slot.chunks.iter().map(Vec::as_slice))
     }
 
     /// All items, roughly in the order of their deadlines.
@@ -371,17 +379,12 @@ impl<T: Scheduled> Wheel<T> {
             // The time in units of the level's slots. Slots that the time has passed come round
             // again after slot 63.
             let time = self.now >> (level * DIGIT);
-            let ahead = self.occupied[level]
-                .rotate_right((time % SLOTS as u64) as u32)
-                .trailing_zeros();
+            let ahead = self.occupied[level].rotate_right((time % SLOTS as u64) as u32).trailing_zeros();
             let opens = time + u64::from(ahead);
             let place = level * SLOTS + opens as usize % SLOTS;
             (place, (opens << (level * DIGIT)).max(self.now))
         };
-        (0..LEVELS)
-            .filter(|&level| self.occupied[level] != 0)
-            .map(first_of)
-            .min_by_key(|&(_, opens)| opens)
+        (0..LEVELS).filter(|&level| self.occupied[level] != 0).map(first_of).min_by_key(|&(_, opens)| opens)
     }
 }
 
@@ -410,13 +413,7 @@ mod tests {
     }
 
     fn entries(n: usize) -> Vec<Entry> {
-        (0..n)
-            .map(|id| Entry {
-                id,
-                deadline: Cell::new(0),
-                ticket: Cell::new(Ticket(u64::MAX)),
-            })
-            .collect()
+        (0..n).map(|id| Entry { id, deadline: Cell::new(0), ticket: Cell::new(Ticket(u64::MAX)) }).collect()
     }
 
     fn insert<'a>(wheel: &mut Wheel<&'a Entry>, entry: &'a Entry, deadline: u64) {
@@ -439,19 +436,14 @@ mod tests {
         let mut cells = 0;
         let mut heap = 0;
         for (place, slot) in wheel.slots.iter().enumerate() {
-            assert_eq!(
-                wheel.occupied[place / SLOTS] >> (place % SLOTS) & 1 == 1,
-                !slot.is_empty()
-            );
+            assert_eq!(wheel.occupied[place / SLOTS] >> (place % SLOTS) & 1 == 1, !slot.is_empty());
             assert!(slot.chunks.capacity() <= FIRST_CELLS.max(4 * slot.chunks.len()));
             heap += slot.chunks.capacity() * size_of::<Vec<&Entry>>();
             for (i, chunk) in slot.chunks.iter().enumerate() {
                 assert!(!chunk.is_empty() && chunk.capacity() <= CHUNK);
                 assert!(i == 0 || chunk.capacity() == CHUNK);
                 assert!(i + 1 == slot.chunks.len() || chunk.len() == CHUNK);
-                assert!(
-                    slot.chunks.len() > 1 || chunk.capacity() <= FIRST_CELLS.max(4 * chunk.len())
-                );
+                assert!(slot.chunks.len() > 1 || chunk.capacity() <= FIRST_CELLS.max(4 * chunk.len()));
                 heap += chunk.capacity() * size_of::<&Entry>();
                 for (j, entry) in chunk.iter().enumerate() {
                     assert_eq!(entry.ticket.get(), Ticket::new(place, i * CHUNK + j));
@@ -466,10 +458,7 @@ mod tests {
             }
         }
         assert_eq!(cells, wheel.len());
-        assert_eq!(
-            wheel.memory_bytes() - Wheel::<&Entry>::new(0).memory_bytes(),
-            heap
-        );
+        assert_eq!(wheel.memory_bytes() - Wheel::<&Entry>::new(0).memory_bytes(), heap);
     }
 
     /// SplitMix64.
@@ -502,9 +491,7 @@ mod tests {
                 3 => clock.saturating_sub(self.span(20)),
                 4 => self.next(),
                 // Starts and ends of slots.
-                5..10 => {
-                    (clock.saturating_add(self.span(40)) | 0xfff).wrapping_add(self.next() & 1)
-                }
+                5..10 => (clock.saturating_add(self.span(40)) | 0xfff).wrapping_add(self.next() & 1),
                 10..30 => clock.saturating_add(self.span(16)),
                 _ => clock.saturating_add(self.span(45)),
             }
@@ -534,11 +521,7 @@ mod tests {
             let all = entries(1);
             let mut wheel = Wheel::new(now);
             insert(&mut wheel, &all[0], deadline);
-            assert_eq!(
-                all[0].ticket.get(),
-                Ticket::new(place, 0),
-                "deadline {deadline} at {now}"
-            );
+            assert_eq!(all[0].ticket.get(), Ticket::new(place, 0), "deadline {deadline} at {now}");
             assert!(wheel.same_slot(all[0].ticket.get(), deadline));
             check(&wheel);
         }
@@ -571,11 +554,7 @@ mod tests {
                     model.remove(&(entry.deadline.get(), id));
                 }
                 (20..40, Some(entry)) => {
-                    let other = homes
-                        .iter()
-                        .map(|home| &home[id])
-                        .find(|&other| !std::ptr::eq(other, entry))
-                        .unwrap();
+                    let other = homes.iter().map(|home| &home[id]).find(|&other| !std::ptr::eq(other, entry)).unwrap();
                     other.deadline.set(entry.deadline.get());
                     wheel.replace(entry.ticket.get(), other);
                     live.insert(id, other);
@@ -594,18 +573,10 @@ mod tests {
                         0 => {}
                         1 if back => clock = clock.saturating_sub(random.span(40)),
                         2 => clock = clock.saturating_add(random.span(45)),
-                        3 => {
-                            clock = wheel
-                                .next_deadline()
-                                .map_or(clock, |at| clock.max(at.min(1 << 50)))
-                        }
+                        3 => clock = wheel.next_deadline().map_or(clock, |at| clock.max(at.min(1 << 50))),
                         _ => clock = clock.saturating_add(random.span(8)),
                     }
-                    let budget = if random.below(3) == 0 {
-                        random.below(4 * n)
-                    } else {
-                        random.below(20)
-                    };
+                    let budget = if random.below(3) == 0 { random.below(4 * n) } else { random.below(20) };
                     let more = wheel.advance(clock, budget, &mut due);
                     assert!(due.len() <= budget);
                     for entry in due.drain(..) {
@@ -634,10 +605,7 @@ mod tests {
             if step % n == 0 {
                 check(&wheel);
                 let items: Vec<&Entry> = wheel.iter().collect();
-                let found: BTreeSet<_> = items
-                    .iter()
-                    .map(|entry| (entry.deadline.get(), entry.id))
-                    .collect();
+                let found: BTreeSet<_> = items.iter().map(|entry| (entry.deadline.get(), entry.id)).collect();
                 assert!(items.len() == model.len() && found == model);
                 for n in [0, items.len() / 2, items.len().wrapping_sub(1), items.len()] {
                     let same = |a: &Entry, b: &Entry| std::ptr::eq(a, b);
@@ -676,19 +644,13 @@ mod tests {
         }
         for round in 0..1_000_000 {
             // One item over and over, then all of them.
-            let entry = if round < 500_000 {
-                &all[0]
-            } else {
-                &all[random.below(1000)]
-            };
+            let entry = if round < 500_000 { &all[0] } else { &all[random.below(1000)] };
             let deadline = 5_000 + random.span(40);
             reschedule(&mut wheel, entry, deadline);
             if round % 1000 == 0 {
                 // A chunk that is not at its first size is at least a quarter full.
                 let slots = wheel.slots.iter().filter(|slot| !slot.is_empty()).count();
-                assert!(
-                    wheel.memory_bytes() - empty <= 4 * 8 * 1000 + slots * (8 * FIRST_CELLS + 24)
-                );
+                assert!(wheel.memory_bytes() - empty <= 4 * 8 * 1000 + slots * (8 * FIRST_CELLS + 24));
             }
         }
         check(&wheel);
@@ -707,10 +669,7 @@ mod tests {
             insert(&mut wheel, entry, 1 << 30);
         }
         let held = wheel.memory_bytes() - empty;
-        assert!(
-            (all.len() * 8..all.len() * 8 * 101 / 100).contains(&held),
-            "{held}"
-        );
+        assert!((all.len() * 8..all.len() * 8 * 101 / 100).contains(&held), "{held}");
         check(&wheel);
         for entry in &all[3..] {
             wheel.remove(entry.ticket.get());
@@ -757,15 +716,8 @@ mod tests {
 
         due.clear();
         while wheel.advance(opens + width - 2, BUDGET, &mut due) {}
-        assert!(
-            due.iter()
-                .all(|entry| entry.deadline.get() <= opens + width - 2)
-        );
-        assert!(
-            wheel
-                .iter()
-                .all(|entry| entry.deadline.get() == opens + width - 1)
-        );
+        assert!(due.iter().all(|entry| entry.deadline.get() <= opens + width - 2));
+        assert!(wheel.iter().all(|entry| entry.deadline.get() == opens + width - 1));
         assert_eq!(due.len() + wheel.len(), N);
         assert!(wheel.len() >= calls);
     }
@@ -806,20 +758,11 @@ mod tests {
         assert!(!wheel.advance(400_000, 10, &mut due));
         insert(&mut wheel, &all[3], 400_005);
         insert(&mut wheel, &all[4], 1_000_019);
-        for (id, deadline) in [
-            (3, 400_005),
-            (2, 900_000),
-            (4, 1_000_019),
-            (0, 1_000_020),
-            (1, 2_000_000),
-        ] {
+        for (id, deadline) in [(3, 400_005), (2, 900_000), (4, 1_000_019), (0, 1_000_020), (1, 2_000_000)] {
             assert!(!wheel.advance(deadline - 1, 100, &mut due));
             assert!(due.is_empty());
             assert!(!wheel.advance(deadline, 100, &mut due));
-            assert_eq!(
-                due.drain(..).map(|entry| entry.id).collect::<Vec<_>>(),
-                [id]
-            );
+            assert_eq!(due.drain(..).map(|entry| entry.id).collect::<Vec<_>>(), [id]);
             check(&wheel);
         }
     }

@@ -1,0 +1,48 @@
+//! What a change causes.
+//!
+//! The keyspace reports every change of a key here, exactly once, with the event it amounts to; everything that
+//! follows from a change starts from this report. Handlers never call it.
+
+/// An event of a key, by the name that keyspace notifications give it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Event(pub &'static str);
+
+impl Event {
+    pub const SET: Event = Event("set");
+    pub const APPEND: Event = Event("append");
+    pub const SETRANGE: Event = Event("setrange");
+    pub const INCRBY: Event = Event("incrby");
+    pub const DECRBY: Event = Event("decrby");
+    pub const INCRBYFLOAT: Event = Event("incrbyfloat");
+    pub const EXPIRE: Event = Event("expire");
+    pub const PERSIST: Event = Event("persist");
+    pub const DEL: Event = Event("del");
+    pub const EXPIRED: Event = Event("expired");
+    pub const RENAME_FROM: Event = Event("rename_from");
+    pub const RENAME_TO: Event = Event("rename_to");
+    pub const COPY_TO: Event = Event("copy_to");
+    pub const MOVE_FROM: Event = Event("move_from");
+    pub const MOVE_TO: Event = Event("move_to");
+}
+
+/// The receiver of change reports.
+#[derive(Default)]
+pub struct Effects {
+    /// Changes since the data was last made durable.
+    pub dirty: u64,
+}
+
+impl Effects {
+    /// A key of database `db` changed.
+    #[inline]
+    pub fn changed(&mut self, db: usize, key: &[u8], event: Event) {
+        self.dirty += 1;
+        log::trace!(target: "keyspace", "db {db}: {} of a key of {} bytes", event.0, key.len());
+    }
+
+    /// A database lost all of its `keys` keys at once.
+    pub fn flushed(&mut self, db: usize, keys: usize) {
+        self.dirty += keys as u64;
+        log::trace!(target: "keyspace", "db {db}: flushed {keys} keys");
+    }
+}

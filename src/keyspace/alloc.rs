@@ -1,0 +1,114 @@
+//! The allocator, and the exact count of bytes it has handed out.
+//!
+//! `used_memory` and `maxmemory` need to know, at every command, how much memory is in use. jemalloc can
+//! tell, but asking costs microseconds; so every allocation and free adds its size class to a counter. The
+//! reactor owns nearly all memory and counts without atomic read-modify-write instructions; the few other
+//! threads share a second, atomic counter. A block may be freed by another thread than the one that
+//! allocated it: each counter alone may drift or go negative, their sum is exact.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
+
+use tikv_jemallocator::Jemalloc;
+
+/// The process's allocator: jemalloc with accounting.
+pub struct Allocator;
+
+static BY_REACTOR: AtomicIsize = AtomicIsize::new(0);
+static BY_OTHERS: AtomicIsize = AtomicIsize::new(0);
+
+thread_local! {
+    static IS_REACTOR: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Declares the calling thread the only one that counts without atomics. Called once, by the reactor.
+pub fn claim_reactor_thread() {
+    IS_REACTOR.with(|flag| flag.set(true));
+}
+
+/// Bytes in use, in size classes: what the process would have to free to own nothing.
+pub fn used() -> usize {
+    (BY_REACTOR.load(Relaxed) + BY_OTHERS.load(Relaxed)).max(0) as usize
+}
+
+/// The bytes that a request for `size` really takes: jemalloc's size classes, which are 8, the multiples of
+/// 16 up to 128, four steps to each doubling up to 32 KB, and whole pages above.
+pub const fn size_class(size: usize) -> usize {
+    if size <= 8 {
+        8
+    } else if size <= 128 {
+        (size + 15) & !15
+    } else if size > 32 << 10 {
+        (size + 4095) & !4095
+    } else {
+        let shift = usize::BITS - (size - 1).leading_zeros() - 3;
+        (((size - 1) >> shift) + 1) << shift
+    }
+}
+
+#[inline]
+fn count(delta: isize) {
+    if IS_REACTOR.with(Cell::get) {
+        // Only this thread writes the counter, so a plain load and store lose nothing.
+        BY_REACTOR.store(BY_REACTOR.load(Relaxed).wrapping_add(delta), Relaxed);
+    } else {
+        BY_OTHERS.fetch_add(delta, Relaxed);
+    }
+}
+
+// SAFETY: every call is forwarded unchanged to jemalloc, which upholds the contract of `GlobalAlloc`; the
+// counting around it touches no memory of the caller.
+unsafe impl GlobalAlloc for Allocator {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's contract is passed on.
+        let block = unsafe { Jemalloc.alloc(layout) };
+        if !block.is_null() {
+            count(size_class(layout.size()) as isize);
+        }
+        block
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's contract is passed on.
+        let block = unsafe { Jemalloc.alloc_zeroed(layout) };
+        if !block.is_null() {
+            count(size_class(layout.size()) as isize);
+        }
+        block
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        count(-(size_class(layout.size()) as isize));
+        // SAFETY: the caller's contract is passed on.
+        unsafe { Jemalloc.dealloc(block, layout) }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller's contract is passed on.
+        let moved = unsafe { Jemalloc.realloc(block, layout, size) };
+        if !moved.is_null() {
+            count(size_class(size) as isize - size_class(layout.size()) as isize);
+        }
+        moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size_class;
+
+    #[test]
+    fn size_classes_are_those_of_the_allocator() {
+        for size in (1..70_000).chain([1 << 20, (1 << 20) + 1, 5 << 20, 123_456_789]) {
+            // SAFETY: nallocx only computes.
+            let real = unsafe { tikv_jemalloc_sys::nallocx(size, 0) };
+            assert_eq!(size_class(size), real, "a request of {size} bytes");
+        }
+    }
+}

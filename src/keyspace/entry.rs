@@ -1,0 +1,600 @@
+//! An entry: one key with all that belongs to it, in one heap block.
+//!
+//! ```text
+//!   byte 0        type (low 4 bits), encoding (high 4 bits)
+//!   byte 1        flags: which of the optional fields follow
+//!   bytes 2..5    access clock (24 bits): LRU seconds, or LFU minutes and counter
+//!   byte 5        key length; 255 stands for "see the long key length"
+//!   bytes 6..8    length of the inline value
+//!   ---------------------------------------------------------------- optional, in this order
+//!   16 bytes      EXPIRES   deadline in Unix milliseconds, ticket of the expiry wheel
+//!    8 bytes      BOXED     pointer to the value, when it is not inline
+//!    4 bytes      LONG_KEY  key length of 255 and more
+//!   ----------------------------------------------------------------
+//!   key bytes
+//!   value bytes   the inline value, unless BOXED
+//! ```
+//!
+//! So a 16-byte key with a 32-byte value takes 56 bytes and an 8-byte slot of the table. The block's size is
+//! always a size class of the allocator, computed from its contents: nothing has to remember it, and whatever
+//! fits the class is changed in place. Numbers are kept as their canonical text: they are short, GET needs no
+//! formatting, and INCR parses and prints twenty digits in a few nanoseconds.
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+use super::alloc::size_class;
+use super::table::Item;
+use super::wheel::Ticket;
+
+/// A value longer than this many bytes lives outside the entry, where it can be sent by reference.
+pub const INLINE_MAX: usize = 16 * 1024;
+
+const EXPIRES: u8 = 1;
+const BOXED: u8 = 2;
+const LONG_KEY: u8 = 4;
+
+const HEADER: usize = 8;
+const EXPIRY_AT: usize = HEADER;
+
+/// Where the boxed value's pointer lies, by flags.
+const fn boxed_at(flags: u8) -> usize {
+    HEADER + if flags & EXPIRES != 0 { 16 } else { 0 }
+}
+
+/// Where the key lies, by flags.
+const KEY_AT: [u8; 8] = {
+    let mut at = [0; 8];
+    let mut flags = 0;
+    while flags < 8 {
+        at[flags as usize] = (boxed_at(flags)
+            + if flags & BOXED != 0 { 8 } else { 0 }
+            + if flags & LONG_KEY != 0 { 4 } else { 0 }) as u8;
+        flags += 1;
+    }
+    at
+};
+
+/// The type of a value, as TYPE names it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Type {
+    String = 0,
+}
+
+impl Type {
+    /// The name that TYPE answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Type::String => "string",
+        }
+    }
+}
+
+/// How a value is represented, as OBJECT ENCODING names it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Encoding {
+    /// A string that was built up in place, or is longer than 44 bytes.
+    Raw = 0,
+    /// A string that is the canonical text of a 64-bit integer.
+    Int = 1,
+    /// A string of up to 44 bytes that was set as a whole.
+    Embstr = 2,
+}
+
+impl Encoding {
+    /// The name that OBJECT ENCODING answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Encoding::Raw => "raw",
+            Encoding::Int => "int",
+            Encoding::Embstr => "embstr",
+        }
+    }
+
+    fn from_bits(bits: u8) -> Encoding {
+        match bits {
+            0 => Encoding::Raw,
+            1 => Encoding::Int,
+            2 => Encoding::Embstr,
+            _ => unreachable!("an entry holds only encodings that were written to it"),
+        }
+    }
+}
+
+/// A value outside its entry. A clone may share memory with it until one of them changes.
+#[derive(Clone)]
+pub enum Object {
+    /// A long string, shared with the replies that are still sending it.
+    Blob(Rc<Vec<u8>>),
+}
+
+/// A value on its way into an entry.
+pub enum NewValue<'a> {
+    /// Bytes to copy into the entry; at most [`INLINE_MAX`].
+    Inline(&'a [u8]),
+    /// A value that stays outside.
+    Boxed(Box<Object>),
+}
+
+/// The sizes that decide a block's layout.
+#[derive(Clone, Copy)]
+struct Shape {
+    flags: u8,
+    key_len: usize,
+    value_len: usize,
+}
+
+impl Shape {
+    fn new(key_len: usize, value: &NewValue<'_>, expires: bool) -> Shape {
+        let mut flags = 0;
+        if expires {
+            flags |= EXPIRES;
+        }
+        if key_len >= 255 {
+            flags |= LONG_KEY;
+        }
+        let value_len = match value {
+            NewValue::Inline(bytes) => bytes.len(),
+            NewValue::Boxed(_) => {
+                flags |= BOXED;
+                0
+            }
+        };
+        Shape { flags, key_len, value_len }
+    }
+
+    fn key_at(self) -> usize {
+        KEY_AT[self.flags as usize] as usize
+    }
+
+    fn class(self) -> usize {
+        size_class(self.key_at() + self.key_len + self.value_len)
+    }
+}
+
+/// An owned entry. Dropping it frees the block and the value.
+pub struct Entry(NonNull<u8>);
+
+/// A shared view of an entry that lives in a table.
+#[derive(Clone, Copy)]
+pub struct EntryRef<'a>(NonNull<u8>, PhantomData<&'a Entry>);
+
+/// An exclusive view of an entry that lives in a table.
+pub struct EntryMut<'a>(NonNull<u8>, PhantomData<&'a mut Entry>);
+
+fn layout(class: usize) -> Layout {
+    Layout::from_size_align(class, 8).expect("an entry's size is far below isize::MAX")
+}
+
+impl Entry {
+    /// A new entry. `deadline` is in Unix milliseconds; `access` is the access clock (24 bits).
+    ///
+    /// # Panics
+    /// If the key has 2^32 bytes or more, or an inline value more than [`INLINE_MAX`].
+    pub fn new(
+        key: &[u8],
+        kind: Type,
+        encoding: Encoding,
+        value: NewValue<'_>,
+        deadline: Option<u64>,
+        access: u32,
+    ) -> Entry {
+        let shape = Shape::new(key.len(), &value, deadline.is_some());
+        assert!(key.len() <= u32::MAX as usize && shape.value_len <= INLINE_MAX, "entry out of bounds");
+        let layout = layout(shape.class());
+        // SAFETY: the layout's size is at least 8; the block is written in full below before it is read: the
+        // header, each optional field that the flags name, the key and the inline value all lie within
+        // `shape.class()` bytes.
+        unsafe {
+            let Some(block) = NonNull::new(alloc(layout)) else { handle_alloc_error(layout) };
+            let mut entry = EntryMut(block, PhantomData);
+            entry.write_header(shape, kind, encoding, access);
+            if let Some(deadline) = deadline {
+                entry.write_u64(EXPIRY_AT, deadline);
+                entry.write_u64(EXPIRY_AT + 8, 0);
+            }
+            block.add(shape.key_at()).copy_from_nonoverlapping(NonNull::from(key).cast(), key.len());
+            match value {
+                NewValue::Inline(bytes) => block
+                    .add(shape.key_at() + shape.key_len)
+                    .copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()),
+                NewValue::Boxed(object) => entry.write_u64(boxed_at(shape.flags), Box::into_raw(object) as u64),
+            }
+            Entry(block)
+        }
+    }
+
+    /// This entry as a table hands it out.
+    pub fn as_ref(&self) -> EntryRef<'_> {
+        EntryRef(self.0, PhantomData)
+    }
+
+    /// The same value, deadline and access clock under another key.
+    pub fn with_key(self, key: &[u8]) -> Entry {
+        let view = self.as_ref();
+        let (kind, encoding, deadline, access) = (view.kind(), view.encoding(), view.deadline(), view.access());
+        if view.object().is_none() {
+            return Entry::new(key, kind, encoding, NewValue::Inline(view.inline()), deadline, access);
+        }
+        let object = self.into_object().expect("the value is boxed");
+        Entry::new(key, kind, encoding, NewValue::Boxed(object), deadline, access)
+    }
+
+    /// The same key and value with another deadline.
+    pub fn with_deadline(self, deadline: Option<u64>) -> Entry {
+        let view = self.as_ref();
+        let (kind, encoding, access) = (view.kind(), view.encoding(), view.access());
+        if view.object().is_none() {
+            return Entry::new(view.key(), kind, encoding, NewValue::Inline(view.inline()), deadline, access);
+        }
+        let key = view.key().to_vec();
+        let object = self.into_object().expect("the value is boxed");
+        Entry::new(&key, kind, encoding, NewValue::Boxed(object), deadline, access)
+    }
+
+    /// Takes the boxed value out, so that it can move to another entry or be freed in slices.
+    pub fn into_object(self) -> Option<Box<Object>> {
+        let object = self.as_ref().boxed_ptr();
+        let class = self.as_ref().shape().class();
+        // SAFETY: the block was allocated with this layout and `forget` keeps it from being freed again; a boxed
+        // pointer came from `Box::into_raw` and is given away exactly once.
+        unsafe {
+            dealloc(self.0.as_ptr(), layout(class));
+            std::mem::forget(self);
+            object.map(|object| Box::from_raw(object))
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let view = self.as_ref();
+        // SAFETY: as in `into_object`; the entry is not used afterwards.
+        unsafe {
+            if let Some(object) = view.boxed_ptr() {
+                drop(Box::from_raw(object));
+            }
+            dealloc(self.0.as_ptr(), layout(view.shape().class()));
+        }
+    }
+}
+
+// SAFETY: the pointer comes from the allocator (48 significant bits on the supported targets), it is unique to
+// the entry, and the key it reports lives and stays unchanged as long as the entry.
+unsafe impl Item for Entry {
+    fn into_ptr(self) -> NonNull<u8> {
+        let block = self.0;
+        std::mem::forget(self);
+        block
+    }
+
+    unsafe fn from_ptr(block: NonNull<u8>) -> Entry {
+        Entry(block)
+    }
+
+    #[inline]
+    unsafe fn key<'a>(block: NonNull<u8>) -> &'a [u8] {
+        EntryRef::<'a>(block, PhantomData).key()
+    }
+}
+
+impl<'a> EntryRef<'a> {
+    /// # Safety
+    /// `block` must belong to an entry that outlives `'a` and is not changed meanwhile.
+    pub unsafe fn from_ptr(block: NonNull<u8>) -> EntryRef<'a> {
+        EntryRef(block, PhantomData)
+    }
+
+    /// The address of the block, which names the entry until it is freed or re-shaped.
+    pub fn as_ptr(self) -> NonNull<u8> {
+        self.0
+    }
+
+    #[inline]
+    fn byte(self, at: usize) -> u8 {
+        // SAFETY: callers pass offsets within the 8-byte header.
+        unsafe { self.0.add(at).read() }
+    }
+
+    #[inline]
+    fn read_u64(self, at: usize) -> u64 {
+        // SAFETY: callers pass the offset of an optional field that the flags say is there; those are aligned
+        // to 8 bytes, as the block is.
+        unsafe { self.0.add(at).cast::<u64>().read() }
+    }
+
+    #[inline]
+    fn flags(self) -> u8 {
+        self.byte(1)
+    }
+
+    #[inline]
+    fn shape(self) -> Shape {
+        let flags = self.flags();
+        let key_len = if flags & LONG_KEY != 0 {
+            // SAFETY: the flag says that the four bytes before the key hold its length.
+            unsafe { self.0.add(KEY_AT[flags as usize] as usize - 4).cast::<u32>().read_unaligned() as usize }
+        } else {
+            self.byte(5) as usize
+        };
+        // SAFETY: the header is 8 bytes.
+        let value_len = unsafe { self.0.add(6).cast::<u16>().read() } as usize;
+        Shape { flags, key_len, value_len }
+    }
+
+    /// The key.
+    #[inline]
+    pub fn key(self) -> &'a [u8] {
+        let shape = self.shape();
+        // SAFETY: the key lies at this offset within the block, which lives for 'a.
+        unsafe { NonNull::slice_from_raw_parts(self.0.add(shape.key_at()), shape.key_len).as_ref() }
+    }
+
+    /// The value's type.
+    #[inline]
+    pub fn kind(self) -> Type {
+        match self.byte(0) & 15 {
+            0 => Type::String,
+            _ => unreachable!("an entry holds only types that were written to it"),
+        }
+    }
+
+    /// The value's encoding.
+    #[inline]
+    pub fn encoding(self) -> Encoding {
+        Encoding::from_bits(self.byte(0) >> 4)
+    }
+
+    /// The access clock: 24 bits.
+    #[inline]
+    pub fn access(self) -> u32 {
+        u32::from_le_bytes([self.byte(2), self.byte(3), self.byte(4), 0])
+    }
+
+    /// When the key expires, in Unix milliseconds.
+    #[inline]
+    pub fn deadline(self) -> Option<u64> {
+        (self.flags() & EXPIRES != 0).then(|| self.read_u64(EXPIRY_AT))
+    }
+
+    /// The ticket that the expiry wheel gave for this entry.
+    ///
+    /// # Panics
+    /// If the entry does not expire.
+    pub fn ticket(self) -> Ticket {
+        assert!(self.flags() & EXPIRES != 0, "an entry without a deadline has no ticket");
+        Ticket::from_bits(self.read_u64(EXPIRY_AT + 8))
+    }
+
+    fn boxed_ptr(self) -> Option<*mut Object> {
+        (self.flags() & BOXED != 0).then(|| self.read_u64(boxed_at(self.flags())) as *mut Object)
+    }
+
+    /// The value, if it lives outside the entry.
+    #[inline]
+    pub fn object(self) -> Option<&'a Object> {
+        // SAFETY: the pointer came from `Box::into_raw` and the box lives as long as the entry.
+        self.boxed_ptr().map(|object| unsafe { &*object })
+    }
+
+    /// The inline value's bytes; empty if the value lives outside.
+    #[inline]
+    pub fn inline(self) -> &'a [u8] {
+        let shape = self.shape();
+        // SAFETY: the inline value lies behind the key within the block, which lives for 'a.
+        unsafe { NonNull::slice_from_raw_parts(self.0.add(shape.key_at() + shape.key_len), shape.value_len).as_ref() }
+    }
+
+    /// A string's bytes, wherever they live.
+    #[inline]
+    pub fn string(self) -> &'a [u8] {
+        match self.object() {
+            None => self.inline(),
+            Some(Object::Blob(blob)) => blob,
+        }
+    }
+
+    /// A copy of the entry under another key.
+    pub fn duplicate(self, key: &[u8]) -> Entry {
+        let value = match self.object() {
+            None => NewValue::Inline(self.inline()),
+            Some(object) => NewValue::Boxed(Box::new(object.clone())),
+        };
+        Entry::new(key, self.kind(), self.encoding(), value, self.deadline(), self.access())
+    }
+
+    /// Bytes of memory the entry's block takes, without a boxed value.
+    pub fn block_bytes(self) -> usize {
+        self.shape().class()
+    }
+}
+
+impl<'a> EntryMut<'a> {
+    /// # Safety
+    /// `block` must belong to an entry that outlives `'a`, and nothing else may look at it meanwhile.
+    pub unsafe fn from_ptr(block: NonNull<u8>) -> EntryMut<'a> {
+        EntryMut(block, PhantomData)
+    }
+
+    /// The same entry, to be read.
+    #[inline]
+    pub fn as_ref(&self) -> EntryRef<'_> {
+        EntryRef(self.0, PhantomData)
+    }
+
+    unsafe fn write_u64(&mut self, at: usize, value: u64) {
+        // SAFETY: the caller passes the offset of a field that lies within the block, aligned to 8 bytes.
+        unsafe { self.0.add(at).cast::<u64>().write(value) }
+    }
+
+    unsafe fn write_header(&mut self, shape: Shape, kind: Type, encoding: Encoding, access: u32) {
+        let access = access.to_le_bytes();
+        let short_key_len = if shape.flags & LONG_KEY != 0 { 255 } else { shape.key_len as u8 };
+        let value_len = (shape.value_len as u16).to_ne_bytes();
+        let header = [
+            kind as u8 | (encoding as u8) << 4,
+            shape.flags,
+            access[0],
+            access[1],
+            access[2],
+            short_key_len,
+            value_len[0],
+            value_len[1],
+        ];
+        // SAFETY: every block has room for the header, and for the long key length if the flags say so.
+        unsafe {
+            self.0.cast::<[u8; 8]>().write(header);
+            if shape.flags & LONG_KEY != 0 {
+                self.0.add(shape.key_at() - 4).cast::<u32>().write_unaligned(shape.key_len as u32);
+            }
+        }
+    }
+
+    /// Sets the access clock (24 bits).
+    #[inline]
+    pub fn set_access(&mut self, access: u32) {
+        let [a, b, c, _] = access.to_le_bytes();
+        // SAFETY: bytes 2..5 of the header.
+        unsafe { self.0.add(2).cast::<[u8; 3]>().write([a, b, c]) }
+    }
+
+    /// Sets the encoding that OBJECT ENCODING tells.
+    pub fn set_encoding(&mut self, encoding: Encoding) {
+        let kind = self.as_ref().byte(0) & 15;
+        // SAFETY: byte 0 of the header.
+        unsafe { self.0.write(kind | (encoding as u8) << 4) }
+    }
+
+    /// Moves the deadline of an entry that has one.
+    ///
+    /// # Panics
+    /// If the entry does not expire.
+    pub fn set_deadline(&mut self, deadline: u64) {
+        assert!(self.as_ref().flags() & EXPIRES != 0, "the entry has no room for a deadline");
+        // SAFETY: the flag says that the field is there.
+        unsafe { self.write_u64(EXPIRY_AT, deadline) }
+    }
+
+    /// Remembers the wheel's ticket.
+    ///
+    /// # Panics
+    /// If the entry does not expire.
+    pub fn set_ticket(&mut self, ticket: Ticket) {
+        assert!(self.as_ref().flags() & EXPIRES != 0, "the entry has no room for a ticket");
+        // SAFETY: the flag says that the field is there.
+        unsafe { self.write_u64(EXPIRY_AT + 8, ticket.to_bits()) }
+    }
+
+    /// The value outside the entry, to be changed in place.
+    pub fn object_mut(&mut self) -> Option<&mut Object> {
+        // SAFETY: the pointer came from `Box::into_raw`; `self` is exclusive, so the box is.
+        self.as_ref().boxed_ptr().map(|object| unsafe { &mut *object })
+    }
+
+    /// The inline value, to be changed in place.
+    pub fn inline_mut(&mut self) -> &mut [u8] {
+        let shape = self.as_ref().shape();
+        // SAFETY: the inline value lies behind the key within the block; `self` is exclusive.
+        unsafe { NonNull::slice_from_raw_parts(self.0.add(shape.key_at() + shape.key_len), shape.value_len).as_mut() }
+    }
+
+    /// A string's bytes, wherever they live, to be changed in place. A long string must not be shared.
+    ///
+    /// # Panics
+    /// If a reply still shares the long string.
+    pub fn into_string_mut(self) -> &'a mut [u8] {
+        let shape = self.as_ref().shape();
+        // SAFETY: the view is exclusive for 'a and used up; the boxed value's pointer came from `Box::into_raw`, the
+        // inline value lies behind the key within the block.
+        unsafe {
+            match self.as_ref().boxed_ptr() {
+                Some(object) => match &mut *object {
+                    Object::Blob(blob) => Rc::get_mut(blob).expect("the caller made the string its own"),
+                },
+                None => {
+                    NonNull::slice_from_raw_parts(self.0.add(shape.key_at() + shape.key_len), shape.value_len).as_mut()
+                }
+            }
+        }
+    }
+
+    /// Changes the inline value's length if the block has room for it, keeping the common prefix; new bytes are
+    /// zero. Returns whether it had room. Nothing changes otherwise, nor if the value is boxed.
+    pub fn resize_inline(&mut self, len: usize) -> bool {
+        let old = self.as_ref().shape();
+        let new = Shape { value_len: len, ..old };
+        if old.flags & BOXED != 0 || len > INLINE_MAX || new.class() != old.class() {
+            return false;
+        }
+        // SAFETY: the new length fits the block (its class is unchanged); bytes past the old value are zeroed
+        // before anything can read them.
+        unsafe {
+            self.0.add(6).cast::<u16>().write(len as u16);
+            if len > old.value_len {
+                let end = old.key_at() + old.key_len + old.value_len;
+                self.0.add(end).write_bytes(0, len - old.value_len);
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_come_back_as_written() {
+        let long_key = vec![b'k'; 300];
+        for key in [&b""[..], b"k", &[0xff; 254], &[1; 255], &long_key] {
+            for deadline in [None, Some(1), Some(u64::MAX)] {
+                for value in [&b""[..], b"v", &[7; 1000], &[9; INLINE_MAX]] {
+                    let entry =
+                        Entry::new(key, Type::String, Encoding::Embstr, NewValue::Inline(value), deadline, 0xabcdef);
+                    let view = entry.as_ref();
+                    assert_eq!(view.key(), key);
+                    assert_eq!(view.string(), value);
+                    assert_eq!(view.deadline(), deadline);
+                    assert_eq!(view.access(), 0xabcdef);
+                    assert_eq!((view.kind(), view.encoding()), (Type::String, Encoding::Embstr));
+                    let blob = Box::new(Object::Blob(Rc::new(value.to_vec())));
+                    let entry = Entry::new(key, Type::String, Encoding::Raw, NewValue::Boxed(blob), deadline, 1);
+                    assert_eq!((entry.as_ref().key(), entry.as_ref().string()), (key, value));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_entry_is_as_small_as_promised() {
+        let sized = |deadline| {
+            Entry::new(&[b'k'; 16], Type::String, Encoding::Embstr, NewValue::Inline(&[b'v'; 32]), deadline, 0)
+                .as_ref()
+                .block_bytes()
+        };
+        assert_eq!(sized(None), 64);
+        assert_eq!(sized(Some(1)), 80);
+    }
+
+    #[test]
+    fn an_inline_value_changes_length_within_its_size_class() {
+        let mut entry = Entry::new(b"key", Type::String, Encoding::Raw, NewValue::Inline(b"value123"), None, 0);
+        // SAFETY: the entry outlives the view and nothing else looks at it.
+        let mut view = unsafe { EntryMut::from_ptr(entry.0) };
+        assert!(view.resize_inline(12));
+        assert_eq!(view.as_ref().string(), b"value123\0\0\0\0");
+        assert!(view.resize_inline(6));
+        assert_eq!(view.as_ref().string(), b"value1");
+        assert!(!view.resize_inline(2), "the block would fit a smaller class");
+        assert!(!view.resize_inline(100));
+        view.inline_mut().copy_from_slice(b"abcdef");
+        assert_eq!(entry.as_ref().string(), b"abcdef");
+        entry = Entry::new(b"k", Type::String, Encoding::Raw, NewValue::Inline(b""), None, 0);
+        assert!(entry.into_object().is_none());
+    }
+}

@@ -1,0 +1,245 @@
+//! A namespace: a table of entries, and the wheel that knows which of them expire.
+//!
+//! What holds between calls: an entry is in the wheel exactly if it has a deadline, and its ticket says where. All
+//! unsafe access to entries that live in a table is here, behind positions and borrows.
+#![allow(unsafe_code)]
+
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+use super::entry::{Encoding, Entry, EntryMut, EntryRef, INLINE_MAX, NewValue, Object, Type};
+use super::hash::KeyHasher;
+use super::table::{Position, Table};
+use super::wheel::{Scheduled, Ticket, Wheel};
+
+/// An entry as the wheel knows it: the address of its block.
+#[derive(Clone, Copy)]
+struct Timed(NonNull<u8>);
+
+impl Scheduled for Timed {
+    fn deadline_ms(self) -> u64 {
+        // SAFETY: an entry leaves the wheel before it is freed or moved (see the head of the file).
+        unsafe { EntryRef::from_ptr(self.0) }.deadline().expect("only entries with a deadline are in the wheel")
+    }
+
+    fn set_ticket(self, ticket: Ticket) {
+        // SAFETY: as above; the wheel works while the namespace is borrowed exclusively.
+        unsafe { EntryMut::from_ptr(self.0) }.set_ticket(ticket);
+    }
+}
+
+/// Keys and their entries.
+pub struct Namespace {
+    table: Table<Entry>,
+    wheel: Wheel<Timed>,
+}
+
+impl Namespace {
+    /// An empty namespace; `now_ms` is the time in Unix milliseconds.
+    pub fn new(hasher: KeyHasher, now_ms: u64) -> Namespace {
+        Namespace { table: Table::new(hasher), wheel: Wheel::new(now_ms) }
+    }
+
+    /// How many keys there are, expired ones that have not been removed yet included.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// How many keys expire.
+    pub fn expires(&self) -> usize {
+        self.wheel.len()
+    }
+
+    /// Bytes of memory taken by the table and the wheel, without the entries.
+    pub fn overhead_bytes(&self) -> (usize, usize) {
+        (self.table.memory_bytes(), self.wheel.memory_bytes())
+    }
+
+    /// Slots of the table, used or not.
+    pub fn capacity(&self) -> usize {
+        self.table.capacity()
+    }
+
+    /// See [`Table::prefetch_bucket`].
+    #[inline]
+    pub fn prefetch_bucket(&self, hash: u64) {
+        self.table.prefetch_bucket(hash);
+    }
+
+    /// See [`Table::prefetch_item`].
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        self.table.prefetch_item(hash);
+    }
+
+    /// Where a key is.
+    #[inline]
+    pub fn find(&self, hash: u64, key: &[u8]) -> Option<Position> {
+        self.table.find(hash, key)
+    }
+
+    /// The entry at a position.
+    #[inline]
+    pub fn entry(&self, position: Position) -> EntryRef<'_> {
+        // SAFETY: the table owns the entry and is borrowed for as long as the view.
+        unsafe { EntryRef::from_ptr(self.table.get(position)) }
+    }
+
+    /// The entry at a position, to be changed. Its deadline must be changed by [`Namespace::set_deadline`] only.
+    #[inline]
+    pub fn entry_mut(&mut self, position: Position) -> EntryMut<'_> {
+        // SAFETY: the table owns the entry and is borrowed exclusively for as long as the view.
+        unsafe { EntryMut::from_ptr(self.table.get(position)) }
+    }
+
+    /// Adds an entry whose key is not here.
+    pub fn insert(&mut self, hash: u64, entry: Entry) -> Position {
+        let expires = entry.as_ref().deadline().is_some();
+        let position = self.table.insert(hash, entry);
+        if expires {
+            self.wheel.insert(Timed(self.table.get(position)));
+        }
+        position
+    }
+
+    /// Puts an entry in the place of another with the same key, which is returned.
+    pub fn replace(&mut self, position: Position, entry: Entry) -> Entry {
+        self.unschedule(position);
+        let expires = entry.as_ref().deadline().is_some();
+        let old = self.table.replace(position, entry);
+        if expires {
+            self.wheel.insert(Timed(self.table.get(position)));
+        }
+        old
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&mut self, position: Position) -> Entry {
+        self.unschedule(position);
+        self.table.remove(position)
+    }
+
+    fn unschedule(&mut self, position: Position) {
+        let entry = self.entry(position);
+        if entry.deadline().is_some() {
+            let ticket = entry.ticket();
+            self.wheel.remove(ticket);
+        }
+    }
+
+    /// Gives an entry a deadline in Unix milliseconds, or takes it away.
+    pub fn set_deadline(&mut self, position: Position, deadline: Option<u64>) {
+        let entry = self.entry(position);
+        match (entry.deadline(), deadline) {
+            (None, None) => {}
+            (Some(_), Some(new)) => {
+                let ticket = entry.ticket();
+                if self.wheel.same_slot(ticket, new) {
+                    self.entry_mut(position).set_deadline(new);
+                } else {
+                    self.wheel.remove(ticket);
+                    self.entry_mut(position).set_deadline(new);
+                    self.wheel.insert(Timed(self.table.get(position)));
+                }
+            }
+            _ => {
+                self.unschedule(position);
+                self.table.update(position, |entry| entry.with_deadline(deadline));
+                if deadline.is_some() {
+                    self.wheel.insert(Timed(self.table.get(position)));
+                }
+            }
+        }
+    }
+
+    /// Makes a string `len` bytes long, keeping the common prefix, and lends its bytes to be changed; new bytes are
+    /// zero. Its encoding becomes `raw`.
+    pub fn resize_string(&mut self, position: Position, len: usize) -> &mut [u8] {
+        let entry = self.entry(position);
+        if entry.object().is_none() && !self.entry_mut(position).resize_inline(len) {
+            let entry = self.entry(position);
+            let (deadline, access) = (entry.deadline(), entry.access());
+            let ticket = deadline.map(|_| entry.ticket());
+            let mut bytes = Vec::with_capacity(if len > INLINE_MAX { len + len / 8 } else { len });
+            bytes.extend_from_slice(&entry.inline()[..len.min(entry.inline().len())]);
+            bytes.resize(len, 0);
+            self.table.update(position, |entry| {
+                Entry::new(
+                    entry.as_ref().key(),
+                    Type::String,
+                    Encoding::Raw,
+                    string_value(&mut bytes),
+                    deadline,
+                    access,
+                )
+            });
+            if let Some(ticket) = ticket {
+                let moved = Timed(self.table.get(position));
+                self.wheel.replace(ticket, moved);
+            }
+        } else if let Some(Object::Blob(blob)) = self.entry_mut(position).object_mut() {
+            Rc::make_mut(blob).resize(len, 0);
+        }
+        self.entry_mut(position).set_encoding(Encoding::Raw);
+        self.entry_mut(position).into_string_mut()
+    }
+
+    /// Moves time to `now_ms` and takes out the entries that are due by then, in about `budget` steps at most.
+    /// Returns whether there is more to do.
+    pub fn take_due(&mut self, now_ms: u64, budget: usize, mut take: impl FnMut(Entry)) -> bool {
+        let mut due = Vec::new();
+        let more = self.wheel.advance(now_ms, budget, &mut due);
+        for &Timed(address) in &due {
+            super::table::prefetch(address);
+        }
+        for Timed(address) in due {
+            // SAFETY: the wheel named a live entry of this table, and now it is in the wheel no more.
+            let hash = self.table.hash(unsafe { EntryRef::from_ptr(address) }.key());
+            let position = self.table.find_address(hash, address).expect("what is in the wheel is in the table");
+            take(self.table.remove(position));
+        }
+        more
+    }
+
+    /// When [`Namespace::take_due`] has something to do, in Unix milliseconds.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.wheel.next_deadline()
+    }
+
+    /// The deadlines of up to `count` keys that expire, spread over all of them.
+    pub fn sample_deadlines(&self, count: usize) -> impl Iterator<Item = u64> {
+        let len = self.wheel.len();
+        (0..count.min(len)).filter_map(move |n| Some(self.wheel.pick(n * len / count.min(len))?.deadline_ms()))
+    }
+
+    /// See [`Table::scan`].
+    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(EntryRef<'_>)) -> u64 {
+        // SAFETY: the table owns the entry and is borrowed during the visit.
+        self.table.scan(cursor, count, |address| visit(unsafe { EntryRef::from_ptr(address) }))
+    }
+
+    /// A key chosen fairly; see [`Table::random`].
+    pub fn random(&self, random: impl FnMut() -> u64) -> Option<EntryRef<'_>> {
+        // SAFETY: the table owns the entry and is borrowed for as long as the view.
+        self.table.random(random).map(|address| unsafe { EntryRef::from_ptr(address) })
+    }
+
+    /// Frees a few hundred entries of a namespace that nobody uses any more; false when nothing is left.
+    pub fn free_slice(&mut self) -> bool {
+        self.wheel.free_slice() || self.table.drain_segment(drop)
+    }
+}
+
+/// A string's bytes as an entry takes them; those of a long string leave `bytes`.
+fn string_value(bytes: &mut Vec<u8>) -> NewValue<'_> {
+    if bytes.len() > INLINE_MAX {
+        NewValue::Boxed(Box::new(Object::Blob(Rc::new(std::mem::take(bytes)))))
+    } else {
+        NewValue::Inline(bytes)
+    }
+}

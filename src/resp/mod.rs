@@ -1,0 +1,10 @@
+//! The Redis serialization protocol: requests are parsed where they lie in the read buffer, replies are encoded
+//! straight into the output buffer. RESP2 and RESP3 differ only in how replies look.
+
+pub mod output;
+pub mod reply;
+pub mod request;
+
+pub use output::Output;
+pub use reply::{Proto, Reply};
+pub use request::{Args, Limits, ProtocolError, RequestParser};

@@ -1,0 +1,228 @@
+//! What is to be sent to a client: small replies gathered in one buffer, long strings by reference.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Write};
+use std::rc::Rc;
+
+/// From this many bytes on, a string is queued by reference instead of being copied.
+pub const BY_REFERENCE: usize = 16 * 1024;
+/// Chunks handed to one write call.
+const CHUNKS_A_WRITE: usize = 64;
+
+/// A piece of output that is complete.
+enum Chunk {
+    Bytes(Vec<u8>),
+    /// A value of the keyspace, shared: a writer that changes it meanwhile makes its own copy.
+    Shared(Rc<Vec<u8>>),
+}
+
+impl Chunk {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Chunk::Bytes(bytes) => bytes,
+            Chunk::Shared(blob) => blob,
+        }
+    }
+}
+
+/// A queue of bytes. Empty, it owns no memory.
+#[derive(Default)]
+pub struct Output {
+    chunks: VecDeque<Chunk>,
+    /// What comes behind the chunks.
+    tail: Vec<u8>,
+    /// Bytes of the first piece that have been sent already.
+    sent: usize,
+    /// Bytes in the chunks, not counting the tail.
+    queued: usize,
+}
+
+impl Output {
+    /// Bytes that wait to be sent.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.queued + self.tail.len() - self.sent
+    }
+
+    /// Whether nothing waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of memory that the queue holds on to, shared values included.
+    pub fn memory_bytes(&self) -> usize {
+        self.queued + self.tail.capacity() + self.chunks.capacity() * size_of::<Chunk>()
+    }
+
+    /// How many pieces stand before the tail.
+    pub fn chunks(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// The buffer that replies are appended to.
+    #[inline]
+    pub fn tail(&mut self) -> &mut Vec<u8> {
+        &mut self.tail
+    }
+
+    /// Gives the tail a buffer to use, if it has none.
+    #[inline]
+    pub fn lend(&mut self, buffer: Vec<u8>) {
+        debug_assert!(self.tail.capacity() == 0 && buffer.is_empty());
+        self.tail = buffer;
+    }
+
+    /// Whether the tail has memory of its own.
+    #[inline]
+    pub fn has_buffer(&self) -> bool {
+        self.tail.capacity() > 0
+    }
+
+    /// Takes the buffer back when everything has been sent.
+    #[inline]
+    pub fn reclaim(&mut self) -> Vec<u8> {
+        debug_assert!(self.is_empty());
+        std::mem::take(&mut self.tail)
+    }
+
+    /// Queues a value by reference.
+    pub fn push_shared(&mut self, blob: &Rc<Vec<u8>>) {
+        if !self.tail.is_empty() {
+            self.queued += self.tail.len();
+            self.chunks.push_back(Chunk::Bytes(std::mem::take(&mut self.tail)));
+        }
+        self.queued += blob.len();
+        self.chunks.push_back(Chunk::Shared(Rc::clone(blob)));
+    }
+
+    /// Forgets everything from byte `len` of the queue on: what a client that wants no replies was about to get.
+    pub fn truncate(&mut self, len: usize) {
+        while self.queued > len + self.sent {
+            match self.chunks.pop_back() {
+                Some(chunk) => {
+                    self.tail.clear();
+                    self.queued -= chunk.bytes().len();
+                    if let Chunk::Bytes(bytes) = chunk {
+                        self.tail = bytes;
+                    }
+                }
+                None => unreachable!("queued bytes are in chunks"),
+            }
+        }
+        self.tail.truncate(len + self.sent - self.queued);
+    }
+
+    /// Sends as much as one write call takes. Returns the bytes sent.
+    ///
+    /// # Errors
+    /// Those of the socket, `WouldBlock` included.
+    pub fn write_to(&mut self, socket: &mut impl Write) -> io::Result<usize> {
+        let written = if self.chunks.is_empty() {
+            socket.write(&self.tail[self.sent..])?
+        } else {
+            let mut slices = [IoSlice::new(&[]); CHUNKS_A_WRITE];
+            let pieces = self.chunks.iter().map(Chunk::bytes).chain([self.tail.as_slice()]);
+            let mut used = 0;
+            for (slice, piece) in slices.iter_mut().zip(pieces) {
+                *slice = IoSlice::new(if used == 0 { &piece[self.sent..] } else { piece });
+                used += 1;
+            }
+            socket.write_vectored(&slices[..used])?
+        };
+        self.sent += written;
+        while let Some(first) = self.chunks.front() {
+            let len = first.bytes().len();
+            if self.sent < len {
+                return Ok(written);
+            }
+            self.sent -= len;
+            self.queued -= len;
+            self.chunks.pop_front();
+        }
+        if self.chunks.capacity() > 0 {
+            self.chunks = VecDeque::new();
+        }
+        if self.sent == self.tail.len() {
+            self.sent = 0;
+            self.tail.clear();
+        }
+        Ok(written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A socket that takes a few bytes at a time.
+    struct Narrow {
+        taken: Vec<u8>,
+        width: usize,
+    }
+
+    impl Write for Narrow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.width);
+            self.taken.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn bytes_and_shared_values_leave_in_order() {
+        for width in [1, 3, 10, 1000] {
+            let mut socket = Narrow { taken: Vec::new(), width };
+            let mut output = Output::default();
+            let mut expected = Vec::new();
+            for round in 0u8..20 {
+                let blob = Rc::new(vec![round; round as usize * 3]);
+                output.tail().extend_from_slice(b"head");
+                expected.extend_from_slice(b"head");
+                if round % 3 == 0 {
+                    output.push_shared(&blob);
+                    expected.extend_from_slice(&blob);
+                }
+                let _ = output.write_to(&mut socket);
+                assert_eq!(socket.taken.len() + output.len(), expected.len());
+            }
+            while !output.is_empty() {
+                assert!(output.write_to(&mut socket).is_ok_and(|sent| sent > 0));
+            }
+            assert_eq!(socket.taken, expected);
+        }
+    }
+
+    #[test]
+    fn truncation_forgets_the_newest_bytes_only() {
+        let blob = Rc::new(vec![b'x'; 10]);
+        for len in 0..=27 {
+            let mut output = Output::default();
+            let mut socket = Narrow { taken: Vec::new(), width: 2 };
+            output.tail().extend_from_slice(b"__0123");
+            output.push_shared(&blob);
+            output.tail().extend_from_slice(b"456");
+            output.push_shared(&blob);
+            assert!(output.write_to(&mut socket).is_ok_and(|sent| sent == 2));
+            output.truncate(len);
+            output.tail().push(b'!');
+            socket.width = 100;
+            while !output.is_empty() {
+                assert!(output.write_to(&mut socket).is_ok());
+            }
+            let mut expected = b"0123xxxxxxxxxx456xxxxxxxxxx".to_vec();
+            expected.truncate(len);
+            // A shared value is dropped whole.
+            if len < 14 && len > 4 {
+                expected.truncate(4);
+            } else if len > 17 && len < 27 {
+                expected.truncate(17);
+            }
+            expected.push(b'!');
+            assert_eq!(&socket.taken[2..], expected, "truncated to {len}");
+        }
+    }
+}

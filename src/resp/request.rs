@@ -1,0 +1,570 @@
+//! Parsing requests: multibulk (`*2\r\n$3\r\nGET\r\n$1\r\nk\r\n`) and inline (`GET k\r\n`).
+//!
+//! An argument is a span of the read buffer; an ordinary command is parsed without allocating. Two kinds of
+//! arguments are owned instead: those of an inline command whose quotes had to be resolved, and those of at least
+//! [`BIG_ARG`] bytes that had not arrived in full. The connection reads the rest of a big argument straight into
+//! its own memory ([`RequestParser::big_arg`]), so that a large value can move into the keyspace as it is.
+//!
+//! The parser keeps its state between calls: a command that arrives in a thousand pieces is parsed once, not a
+//! thousand times.
+
+use std::fmt;
+use std::ops::Index;
+
+use crate::types::number::parse_i64;
+
+/// From this many bytes on, an argument that has not arrived in full gets its own memory.
+pub const BIG_ARG: usize = 32 * 1024;
+/// An inline request, or a line announcing a length, is at most this long.
+const LINE_MAX: usize = 64 * 1024;
+/// Without authentication a request has at most this many arguments, of at most this many bytes.
+const UNAUTHENTICATED_ARGS: i64 = 10;
+const UNAUTHENTICATED_BULK: i64 = 16 * 1024;
+
+/// A request that is not RESP. The connection is told and closed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ProtocolError {
+    /// A line that should announce the number of arguments is too long.
+    MultibulkLine,
+    /// The number of arguments is no number, or too large.
+    MultibulkLength,
+    /// The number of arguments is too large for a client that has not authenticated.
+    UnauthenticatedMultibulkLength,
+    /// An argument does not start with `$` but with this byte.
+    ExpectedBulk(u8),
+    /// A line that should announce an argument's length is too long.
+    BulkLine,
+    /// An argument's length is no number, negative, or above proto-max-bulk-len.
+    BulkLength,
+    /// An argument is too large for a client that has not authenticated.
+    UnauthenticatedBulkLength,
+    /// An inline request without a line end.
+    InlineLine,
+    /// An inline request with a quote that does not end.
+    UnbalancedQuotes,
+}
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Protocol error: ")?;
+        match self {
+            ProtocolError::MultibulkLine => f.write_str("too big mbulk count string"),
+            ProtocolError::MultibulkLength => f.write_str("invalid multibulk length"),
+            ProtocolError::UnauthenticatedMultibulkLength => f.write_str("unauthenticated multibulk length"),
+            // The byte is the client's own; a control character must not break the reply's line.
+            ProtocolError::ExpectedBulk(got) if got.is_ascii_control() => f.write_str("expected '$', got ' '"),
+            ProtocolError::ExpectedBulk(got) => write!(f, "expected '$', got '{}'", char::from(*got)),
+            ProtocolError::BulkLine => f.write_str("too big bulk count string"),
+            ProtocolError::BulkLength => f.write_str("invalid bulk length"),
+            ProtocolError::UnauthenticatedBulkLength => f.write_str("unauthenticated bulk length"),
+            ProtocolError::InlineLine => f.write_str("too big inline request"),
+            ProtocolError::UnbalancedQuotes => f.write_str("unbalanced quotes in request"),
+        }
+    }
+}
+
+/// What a request may claim before it is refused.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    /// proto-max-bulk-len, in bytes.
+    pub max_bulk: u64,
+    /// Whether the client may send more than a short AUTH.
+    pub authenticated: bool,
+}
+
+/// Where an argument lies: bytes of the read buffer, or an owned argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    /// The length in bytes; [`OWNED`] says that `start` is an index into the owned arguments.
+    len: u32,
+}
+
+const OWNED: u32 = u32::MAX;
+
+/// An argument on its way into its own memory.
+pub struct BigArg {
+    /// What has arrived, including the line end once it has.
+    bytes: Vec<u8>,
+    /// Length of the argument without its line end.
+    len: usize,
+}
+
+impl BigArg {
+    /// The memory to append to, and how many bytes are still to come.
+    pub fn remaining(&mut self) -> (&mut Vec<u8>, usize) {
+        let missing = self.len + 2 - self.bytes.len();
+        (&mut self.bytes, missing)
+    }
+}
+
+/// What the parser knows of the command that is arriving.
+#[derive(Default)]
+pub struct RequestParser {
+    /// Arguments still to come; 0 before a command.
+    missing: u32,
+    /// Length of the argument that comes next, once its line has been read.
+    bulk: Option<usize>,
+    /// Arguments so far of a command that has not arrived in full.
+    spans: Vec<Span>,
+    /// Owned arguments of the command being parsed.
+    owned: Vec<Vec<u8>>,
+    big: Option<Box<BigArg>>,
+}
+
+/// What one call of [`RequestParser::parse`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// A whole command; its spans were appended. It may be empty: then there is nothing to run.
+    Command,
+    /// The buffer ends before the command does.
+    Incomplete,
+}
+
+impl RequestParser {
+    /// Whether a command has begun to arrive.
+    pub fn is_idle(&self) -> bool {
+        self.missing == 0 && self.spans.is_empty() && self.big.is_none()
+    }
+
+    /// The argument that is to be read into its own memory. While there is one, `parse` must not be called;
+    /// when all of it has arrived, [`RequestParser::finish_big_arg`] must.
+    pub fn big_arg(&mut self) -> Option<&mut BigArg> {
+        self.big.as_deref_mut()
+    }
+
+    /// Takes the complete big argument into the command.
+    pub fn finish_big_arg(&mut self) {
+        if let Some(mut big) = self.big.take() {
+            debug_assert_eq!(big.bytes.len(), big.len + 2);
+            big.bytes.truncate(big.len);
+            self.spans.push(Span { start: self.owned.len() as u32, len: OWNED });
+            self.owned.push(big.bytes);
+            self.missing -= 1;
+        }
+    }
+
+    /// Bytes of memory that a command held here takes.
+    pub fn memory_bytes(&self) -> usize {
+        self.spans.capacity() * size_of::<Span>()
+            + self.owned.iter().map(Vec::capacity).sum::<usize>()
+            + self.big.as_ref().map_or(0, |big| big.bytes.capacity())
+    }
+
+    /// The owned arguments of the command that was just parsed.
+    pub fn take_owned(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.owned)
+    }
+
+    /// Parses one command from `buf[*at..]`. On success its arguments' spans, relative to `buf`, are appended to
+    /// `spans`. What has been parsed is skipped in `*at`, also of an incomplete command: the bytes before `*at`
+    /// must be kept (and `buf` may only grow) until the command is whole.
+    ///
+    /// When `buf` ends within a big argument, its first bytes are moved out of `buf`'s end: the caller must
+    /// truncate `buf` to `*at`.
+    ///
+    /// # Errors
+    /// Whatever is not RESP; the parser must not be used afterwards.
+    pub fn parse(
+        &mut self,
+        buf: &[u8],
+        at: &mut usize,
+        spans: &mut Vec<Span>,
+        limits: Limits,
+    ) -> Result<Parsed, ProtocolError> {
+        // After a big last argument nothing is missing, but the command has not been handed over yet.
+        if self.missing == 0 && self.spans.is_empty() {
+            match buf.get(*at) {
+                None => return Ok(Parsed::Incomplete),
+                Some(b'*') => {}
+                Some(_) => return self.parse_inline(buf, at, spans),
+            }
+            let Some((line, next)) = line(buf, *at + 1).map_err(|()| ProtocolError::MultibulkLine)? else {
+                return Ok(Parsed::Incomplete);
+            };
+            let count = short_number(line).filter(|&n| n <= i32::MAX as i64).ok_or(ProtocolError::MultibulkLength)?;
+            if count > UNAUTHENTICATED_ARGS && !limits.authenticated {
+                return Err(ProtocolError::UnauthenticatedMultibulkLength);
+            }
+            *at = next;
+            if count <= 0 {
+                return Ok(Parsed::Command);
+            }
+            self.missing = count as u32;
+        }
+        let first = spans.len();
+        spans.append(&mut self.spans);
+        let whole = self.parse_args(buf, at, spans, limits);
+        if whole != Ok(Parsed::Command) {
+            self.spans.extend_from_slice(&spans[first..]);
+            spans.truncate(first);
+            if let (Ok(_), Some(len)) = (&whole, self.bulk) {
+                if len >= BIG_ARG {
+                    self.bulk = None;
+                    let mut bytes = Vec::with_capacity(len + 2);
+                    bytes.extend_from_slice(&buf[*at..]);
+                    self.big = Some(Box::new(BigArg { bytes, len }));
+                }
+            }
+        }
+        whole
+    }
+
+    fn parse_args(
+        &mut self,
+        buf: &[u8],
+        at: &mut usize,
+        spans: &mut Vec<Span>,
+        limits: Limits,
+    ) -> Result<Parsed, ProtocolError> {
+        while self.missing > 0 {
+            let len = match self.bulk {
+                Some(len) => len,
+                None => {
+                    let Some(&first) = buf.get(*at) else { return Ok(Parsed::Incomplete) };
+                    let Some((line, next)) = line(buf, *at + 1).map_err(|()| ProtocolError::BulkLine)? else {
+                        return Ok(Parsed::Incomplete);
+                    };
+                    if first != b'$' {
+                        return Err(ProtocolError::ExpectedBulk(first));
+                    }
+                    let len = short_number(line)
+                        .filter(|&n| n >= 0 && n as u64 <= limits.max_bulk)
+                        .ok_or(ProtocolError::BulkLength)?;
+                    if len > UNAUTHENTICATED_BULK && !limits.authenticated {
+                        return Err(ProtocolError::UnauthenticatedBulkLength);
+                    }
+                    *at = next;
+                    len as usize
+                }
+            };
+            if buf.len() - *at < len + 2 {
+                self.bulk = Some(len);
+                return Ok(Parsed::Incomplete);
+            }
+            self.bulk = None;
+            spans.push(Span { start: *at as u32, len: len as u32 });
+            *at += len + 2;
+            self.missing -= 1;
+        }
+        Ok(Parsed::Command)
+    }
+
+    fn parse_inline(&mut self, buf: &[u8], at: &mut usize, spans: &mut Vec<Span>) -> Result<Parsed, ProtocolError> {
+        let rest = &buf[*at..];
+        let Some(end) = memchr::memchr(b'\n', rest) else {
+            return if rest.len() > LINE_MAX { Err(ProtocolError::InlineLine) } else { Ok(Parsed::Incomplete) };
+        };
+        let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+        if line.iter().any(|&byte| byte == b'"' || byte == b'\'' || byte == 0) {
+            for word in split_words(line).ok_or(ProtocolError::UnbalancedQuotes)? {
+                spans.push(Span { start: self.owned.len() as u32, len: OWNED });
+                self.owned.push(word);
+            }
+        } else {
+            for word in line.split(|&byte| is_space(byte)).filter(|word| !word.is_empty()) {
+                let start = *at + (word.as_ptr() as usize - rest.as_ptr() as usize);
+                spans.push(Span { start: start as u32, len: word.len() as u32 });
+            }
+        }
+        *at += end + 1;
+        Ok(Parsed::Command)
+    }
+}
+
+/// The line from `at` on without its end, and where the next one starts. `Ok(None)` if it has not ended, an error
+/// if it is longer than any length can be.
+#[inline]
+fn line(buf: &[u8], at: usize) -> Result<Option<(&[u8], usize)>, ()> {
+    let rest = buf.get(at..).unwrap_or_default();
+    // Lengths are one to three digits nearly always: a plain loop beats a vectorised search.
+    match rest.iter().take(LINE_MAX).position(|&byte| byte == b'\r') {
+        // The byte behind the carriage return is taken for the line feed that it has to be.
+        Some(end) if end + 1 < rest.len() => Ok(Some((&rest[..end], at + end + 2))),
+        None if rest.len() >= LINE_MAX => Err(()),
+        _ => Ok(None),
+    }
+}
+
+/// A number in a length line: as [`parse_i64`], with the commonest lengths decided at once.
+#[inline]
+fn short_number(line: &[u8]) -> Option<i64> {
+    match *line {
+        [a @ b'0'..=b'9'] => Some((a - b'0') as i64),
+        [a @ b'1'..=b'9', b @ b'0'..=b'9'] => Some((a - b'0') as i64 * 10 + (b - b'0') as i64),
+        _ => parse_i64(line),
+    }
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r')
+}
+
+/// Splits a line into words as redis-cli and configuration files quote them: `"…"` with `\n`, `\r`, `\t`, `\b`,
+/// `\a`, `\xHH` and any other escaped byte for itself; `'…'` with `\'` alone. A closing quote must end its word.
+/// `None` if a quote is unbalanced. A NUL byte ends the line.
+pub fn split_words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let line = line.split(|&byte| byte == 0).next().unwrap_or_default();
+    let mut words = Vec::new();
+    let mut at = 0;
+    loop {
+        while at < line.len() && is_space(line[at]) {
+            at += 1;
+        }
+        if at == line.len() {
+            return Some(words);
+        }
+        let mut word = Vec::new();
+        while at < line.len() && !is_space(line[at]) {
+            match line[at] {
+                quote @ (b'"' | b'\'') => {
+                    at = quoted(line, at + 1, quote, &mut word)?;
+                    if at < line.len() && !is_space(line[at]) {
+                        return None;
+                    }
+                }
+                byte => {
+                    word.push(byte);
+                    at += 1;
+                }
+            }
+        }
+        words.push(word);
+    }
+}
+
+/// Resolves what stands between two quotes; returns the position behind the closing one.
+fn quoted(line: &[u8], mut at: usize, quote: u8, word: &mut Vec<u8>) -> Option<usize> {
+    loop {
+        match &line[at..] {
+            [] => return None,
+            [byte, ..] if *byte == quote => return Some(at + 1),
+            [b'\\', b'\'', ..] if quote == b'\'' => {
+                word.push(b'\'');
+                at += 2;
+            }
+            [b'\\', b'x', high, low, ..] if quote == b'"' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                let digit = |byte: u8| char::from(byte).to_digit(16).unwrap_or(0) as u8;
+                word.push(digit(*high) << 4 | digit(*low));
+                at += 4;
+            }
+            [b'\\', escaped, ..] if quote == b'"' => {
+                word.push(match escaped {
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    b'b' => 0x08,
+                    b'a' => 0x07,
+                    other => *other,
+                });
+                at += 2;
+            }
+            [byte, ..] => {
+                word.push(*byte);
+                at += 1;
+            }
+        }
+    }
+}
+
+/// The arguments of a command, its name included: `args[0]` is the name.
+pub struct Args<'a> {
+    buf: &'a [u8],
+    spans: &'a [Span],
+    owned: &'a mut [Vec<u8>],
+}
+
+impl<'a> Args<'a> {
+    /// The arguments that `spans` describe. `owned` are those the parser owned for the same command.
+    pub fn new(buf: &'a [u8], spans: &'a [Span], owned: &'a mut [Vec<u8>]) -> Args<'a> {
+        Args { buf, spans, owned }
+    }
+
+    /// How many there are, with the name.
+    #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "a command has a name at least")]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// The argument at a position, if there is one.
+    #[inline]
+    pub fn get(&self, at: usize) -> Option<&[u8]> {
+        let span = self.spans.get(at)?;
+        Some(match span.len {
+            OWNED => &self.owned[span.start as usize],
+            len => &self.buf[span.start as usize..][..len as usize],
+        })
+    }
+
+    /// The arguments from a position on.
+    #[inline]
+    pub fn iter_from(&self, at: usize) -> impl ExactSizeIterator<Item = &[u8]> + Clone {
+        (at.min(self.len())..self.len()).map(|at| &self[at])
+    }
+
+    /// Takes an argument that has its own memory; it is empty afterwards. `None` if it is a part of the read buffer.
+    pub fn take_owned(&mut self, at: usize) -> Option<Vec<u8>> {
+        let span = self.spans.get(at)?;
+        (span.len == OWNED).then(|| std::mem::take(&mut self.owned[span.start as usize]))
+    }
+
+    /// Bytes of all arguments.
+    pub fn total_bytes(&self) -> usize {
+        self.iter_from(0).map(<[u8]>::len).sum()
+    }
+}
+
+impl Index<usize> for Args<'_> {
+    type Output = [u8];
+
+    #[inline]
+    fn index(&self, at: usize) -> &[u8] {
+        self.get(at).expect("the arity was checked before the handler ran")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { max_bulk: 512 << 20, authenticated: true };
+
+    /// Feeds `input` in pieces of `piece` bytes, as a connection does, and returns all commands.
+    fn commands(input: &[u8], piece: usize, limits: Limits) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
+        let mut parser = RequestParser::default();
+        let mut buf = Vec::new();
+        let mut at = 0;
+        let mut found = Vec::new();
+        for mut chunk in input.chunks(piece) {
+            if let Some(big) = parser.big_arg() {
+                let (bytes, missing) = big.remaining();
+                let taken = missing.min(chunk.len());
+                bytes.extend_from_slice(&chunk[..taken]);
+                chunk = &chunk[taken..];
+                if taken < missing {
+                    continue;
+                }
+                parser.finish_big_arg();
+            }
+            buf.extend_from_slice(chunk);
+            loop {
+                let mut spans = Vec::new();
+                match parser.parse(&buf, &mut at, &mut spans, limits)? {
+                    Parsed::Command => {
+                        let mut owned = parser.take_owned();
+                        let args = Args::new(&buf, &spans, &mut owned);
+                        found.push(args.iter_from(0).map(<[u8]>::to_vec).collect());
+                        buf.drain(..at);
+                        at = 0;
+                    }
+                    Parsed::Incomplete => {
+                        if parser.big_arg().is_some() {
+                            buf.truncate(at);
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn words(line: &[&str]) -> Vec<Vec<u8>> {
+        line.iter().map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn commands_are_found_however_they_arrive() {
+        let big = "x".repeat(3 * BIG_ARG);
+        let input = format!(
+            "*1\r\n$4\r\nPING\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\nGET  k \r\n*0\r\n*-1\r\n\r\n\
+             *4\r\n$4\r\nMSET\r\n$1\r\na\r\n${0}\r\n{big}\r\n$2\r\nbb\r\n*2\r\n$4\r\nECHO\r\n${0}\r\n{big}\r\nset \"a b\\x41\\n\" 'it\\'s'\n*1\r\n$1\r\nz\r\n",
+            big.len()
+        );
+        let expected = vec![
+            words(&["PING"]),
+            words(&["SET", "k", ""]),
+            words(&["GET", "k"]),
+            words(&[]),
+            words(&[]),
+            words(&[]),
+            words(&["MSET", "a", &big, "bb"]),
+            words(&["ECHO", &big]),
+            words(&["set", "a bA\n", "it's"]),
+            words(&["z"]),
+        ];
+        for piece in [1, 2, 3, 7, 100, 4096, BIG_ARG, 1 << 20] {
+            assert_eq!(commands(input.as_bytes(), piece, LIMITS).as_ref(), Ok(&expected), "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_resp_is_named() {
+        let long = "1".repeat(LINE_MAX + 1);
+        let cases: &[(&str, ProtocolError)] = &[
+            ("*x\r\n", ProtocolError::MultibulkLength),
+            ("*2147483648\r\n", ProtocolError::MultibulkLength),
+            ("*01\r\n", ProtocolError::MultibulkLength),
+            ("*1\r\n!3\r\nabc\r\n", ProtocolError::ExpectedBulk(b'!')),
+            ("*1\r\n$-1\r\n", ProtocolError::BulkLength),
+            ("*1\r\n$x\r\n", ProtocolError::BulkLength),
+            ("*1\r\n$536870913\r\n", ProtocolError::BulkLength),
+            ("get \"k\r\n", ProtocolError::UnbalancedQuotes),
+            ("get \"k\"x\r\n", ProtocolError::UnbalancedQuotes),
+            ("get 'k\r\n", ProtocolError::UnbalancedQuotes),
+            (&format!("*{long}"), ProtocolError::MultibulkLine),
+            (&format!("*1\r\n${long}"), ProtocolError::BulkLine),
+            (&long, ProtocolError::InlineLine),
+        ];
+        for (input, error) in cases {
+            assert_eq!(commands(input.as_bytes(), 1 << 20, LIMITS).as_ref(), Err(error));
+        }
+        let closed = Limits { authenticated: false, ..LIMITS };
+        assert_eq!(commands(b"*11\r\n", 99, closed), Err(ProtocolError::UnauthenticatedMultibulkLength));
+        assert_eq!(commands(b"*1\r\n$16385\r\n", 99, closed), Err(ProtocolError::UnauthenticatedBulkLength));
+    }
+
+    /// Random and mutated requests: the parser must neither panic nor find other commands when the same bytes
+    /// arrive in other pieces. Runs for `FUZZ_SECONDS` when asked, a moment otherwise.
+    #[test]
+    fn fuzz_parser() {
+        let seconds = std::env::var("FUZZ_SECONDS").ok().and_then(|s| s.parse().ok());
+        let started = std::time::Instant::now();
+        let mut rng = fastrand::Rng::with_seed(seconds.map_or(1, |_| fastrand::u64(..)));
+        let mut round = 0;
+        while seconds.map_or(round < 2_000, |seconds| started.elapsed().as_secs() < seconds) {
+            round += 1;
+            let mut input = Vec::new();
+            for _ in 0..rng.usize(1..6) {
+                let args = rng.usize(0..5);
+                input.extend_from_slice(format!("*{args}\r\n").as_bytes());
+                for _ in 0..args {
+                    let len = if rng.u8(..) < 3 { rng.usize(0..3 * BIG_ARG) } else { rng.usize(0..30) };
+                    input.extend_from_slice(format!("${len}\r\n").as_bytes());
+                    input.extend((0..len).map(|_| rng.u8(..)));
+                    input.extend_from_slice(b"\r\n");
+                }
+                if rng.u8(..) < 60 {
+                    input.extend_from_slice(b"get \"a\\x4\\\" b\" 'c\\'' \r\n");
+                }
+            }
+            for _ in 0..rng.usize(0..4) {
+                let at = rng.usize(0..input.len());
+                match rng.u8(0..4) {
+                    0 => input[at] = rng.u8(..),
+                    1 => input[at] = b"*$\r\n\"'0-9 "[rng.usize(0..10)],
+                    2 => drop(input.remove(at)),
+                    _ => input.insert(at, rng.u8(..)),
+                }
+                if input.is_empty() {
+                    input.push(b'*');
+                }
+            }
+            let limits = Limits { max_bulk: 1 << 20, authenticated: rng.bool() };
+            let whole = commands(&input, input.len(), limits);
+            let pieces = commands(&input, rng.usize(1..40), limits);
+            assert_eq!(whole, pieces, "seed found {input:?}");
+        }
+    }
+}

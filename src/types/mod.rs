@@ -1,0 +1,6 @@
+//! The values: what they are made of and how their commands compute.
+
+pub mod glob;
+pub mod lcs;
+pub mod long_double;
+pub mod number;
