@@ -142,12 +142,16 @@ proc run::connection {name} {
     variable connections
     variable server
     variable protocol
+    variable speaks
     if {![dict exists $connections $name]} {
         dict set connections $name [set c [resp::open $server::port($server)]]
+        set speaks($c) $protocol
         if {$protocol == 3} {
             resp::send $c {HELLO 3}
             set hello [resp::read $c]
-            if {[lindex $hello 0] eq "-" && ![string match NOAUTH* [lindex $hello 1]]} {
+            if {[string match {- {NOAUTH *}} $hello]} {
+                set speaks($c) 2
+            } elseif {[lindex $hello 0] ne "%"} {
                 error "HELLO 3 failed: [resp::show $hello]"
             }
         }
@@ -161,6 +165,7 @@ proc run::disconnect {} {
         resp::close $c
     }
     set connections {}
+    array unset ::run::speaks
 }
 
 # Sends a command on connection A; its reply as a tree.
@@ -219,8 +224,20 @@ proc run::lookup {name} {
     return [set ::$name]
 }
 
+# Keeps in mind which protocol a connection speaks when a transcript changes it.
+proc run::follow {c words got} {
+    variable speaks
+    lassign $words command version
+    if {[string equal -nocase $command HELLO] && $version in {2 3} && [lindex $got 0] ne "-"} {
+        set speaks($c) $version
+    } elseif {[string equal -nocase $command RESET] && $got eq "+ RESET"} {
+        set speaks($c) 2
+    }
+}
+
 proc run::transcript {text} {
     variable protocol
+    variable speaks
     variable kept
     array unset kept
     set current A
@@ -239,13 +256,14 @@ proc run::transcript {text} {
         set notation ""
         regexp {^(.*?)\s*-> (.*)$} $line all line notation
         set c [connection $current]
+        set words {}
         if {[regexp {^!raw (.*)$} $line all line]} {
             resp::raw $c [join [resp::words $line run::lookup] ""]
         } elseif {[regexp {^!send (.*)$} $line all line]} {
             resp::send $c [resp::words $line run::lookup]
             continue
         } elseif {$line ne ""} {
-            resp::send $c [resp::words $line run::lookup]
+            resp::send $c [set words [resp::words $line run::lookup]]
             if {$notation eq "" && $keep eq ""} {
                 error "no expectation: $full"
             }
@@ -254,7 +272,8 @@ proc run::transcript {text} {
             set kept($keep) [lindex [resp::read $c] 1]
         } elseif {$notation ne ""} {
             set got [resp::read $c]
-            verdict [resp::project [resp::parse $notation run::lookup] $protocol] $got $notation $full
+            follow $c $words $got
+            verdict [resp::project [resp::parse $notation run::lookup] $speaks($c)] $got $notation $full
         }
     }
 }

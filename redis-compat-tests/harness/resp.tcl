@@ -8,7 +8,7 @@
 #
 #     +OK            simple string        -ERR what   error            :5        integer
 #     "bulk\r\n"     bulk string          nil         null             nil*      null array (null in RESP3)
-#     [:1 "a"]       array                {"k" :1}    map              ~["a"]    set
+#     [:1 "a"]       array                {"k" :1}    map              ~["a"]    set, in any order
 #     >["a"]         push                 ,1.5        double           #t #f     boolean
 #     (123           big number           ="text"     verbatim text
 #
@@ -17,6 +17,7 @@
 #     any            whatever comes       :3..9       an integer in that range
 #     /regexp/       a string, simple string or error (with its leading -) that matches
 #     ?[ … ]         an array (or set) with these members in any order
+#     ?{ … }         a map with these pairs in any order
 #     [ … ... ]      an array that begins so
 #     closed         the server closed the connection
 #
@@ -288,9 +289,9 @@ proc resp::value {text posName lookup nested} {
     } elseif {[regexp {^([~>?]?)\[} $rest all type]} {
         incr pos [string length $all]
         return [list [expr {$type eq "" ? "*" : $type}] [members $text pos $lookup \]]]
-    } elseif {[string index $rest 0] eq "\{"} {
-        incr pos
-        return [list % [members $text pos $lookup \}]]
+    } elseif {[regexp {^(\??)\{} $rest all type]} {
+        incr pos [string length $all]
+        return [list $type% [members $text pos $lookup \}]]
     } elseif {[regexp {^(nil\*|nil|any|closed|\.\.\.)} $rest all type]} {
         set tree [list $type {}]
     } else {
@@ -323,9 +324,9 @@ proc resp::members {text posName lookup end} {
 proc resp::project {tree protocol} {
     lassign $tree type payload
     switch -exact -- $type {
-        * - ~ - > - % - ? {
-            if {$protocol == 2 && $type ne "?"} {
-                set type *
+        * - ~ - > - % - ? - ?% {
+            if {$protocol == 2} {
+                set type [dict get {* * > * % * ~ ? ? ? ?% ?%} $type]
             }
             return [list $type [lmap item $payload {project $item $protocol}]]
         }
@@ -373,24 +374,15 @@ proc resp::match {expected got} {
             }]
         }
         ? {
-            # Members are tried greedily, the exact ones first in practice; enough for expectations without overlap.
-            if {$gtype ni {* ~} || [llength $payload] != [llength $gpayload]} {
-                return 0
-            }
-            foreach item $payload {
-                set found -1
-                foreach candidate $gpayload {
-                    incr found
-                    if {[match $item $candidate]} break
-                    if {$found == [llength $gpayload] - 1} {
-                        return 0
-                    }
-                }
-                set gpayload [lreplace $gpayload $found $found]
-            }
-            return 1
+            return [expr {$gtype in {* ~} && [permuted $payload $gpayload]}]
         }
-        * - ~ - > - % {
+        ~ {
+            return [expr {$gtype eq "~" && [permuted $payload $gpayload]}]
+        }
+        ?% {
+            return [expr {$gtype in {* %} && [permuted [pairs $payload] [pairs $gpayload]]}]
+        }
+        * - > - % {
             if {$gtype ne $type} {
                 return 0
             }
@@ -412,4 +404,27 @@ proc resp::match {expected got} {
             return [expr {$type eq $gtype && $payload eq $gpayload}]
         }
     }
+}
+
+# Whether the trees match in some order. Each expectation takes the first reply that fits: enough where they do not
+# overlap.
+proc resp::permuted {expected got} {
+    if {[llength $expected] != [llength $got]} {
+        return 0
+    }
+    foreach item $expected {
+        set at 0
+        while {$at < [llength $got] && ![match $item [lindex $got $at]]} {
+            incr at
+        }
+        if {$at == [llength $got]} {
+            return 0
+        }
+        set got [lreplace $got $at $at]
+    }
+    return 1
+}
+
+proc resp::pairs {items} {
+    return [lmap {key value} $items {list * [list $key $value]}]
 }
