@@ -639,7 +639,7 @@ case "COMMAND" {
     COMMAND LIST FILTERBY       -> -ERR syntax error
     COMMAND LIST FILTERBY nonsense x -> -ERR syntax error
     COMMAND LIST FILTERBY PATTERN getr* -> ["getrange"]
-    COMMAND LIST FILTERBY PATTERN config|re* -> ["config|resetstat" "config|rewrite"]
+    COMMAND LIST FILTERBY PATTERN config|re* -> ?["config|resetstat" "config|rewrite"]
     COMMAND LIST FILTERBY ACLCAT nonsense -> []
     COMMAND LIST FILTERBY MODULE nonsense -> []
     COMMAND nosuch              -> -ERR unknown subcommand 'nosuch'. Try COMMAND HELP.

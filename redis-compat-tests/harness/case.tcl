@@ -62,6 +62,7 @@ proc run::one {name options body} {
         return
     }
     set shared $server
+    set saved {}
     try {
         if {[skip $options]} {
             incr skipped
@@ -75,20 +76,21 @@ proc run::one {name options body} {
         }
         set saved [configure [dict get $options -config]]
         eval $body
-        disconnect
-        foreach {setting value} $saved {
-            ask CONFIG SET $setting $value
-        }
     } on error {message details} {
         lappend problems "    $message"
         if {[lindex [dict get $details -errorcode] 0] ne "RESP"} {
             lappend problems "    [string map {\n "\n    "} [dict get $details -errorinfo]]"
         }
     } finally {
-        catch {disconnect}
+        disconnect
         if {$server ne $shared} {
             server::stop $server
             set server $shared
+        } elseif {[server::alive $server]} {
+            foreach {setting value} $saved {
+                ask CONFIG SET $setting $value
+            }
+            disconnect
         }
     }
     if {$problems eq ""} {
