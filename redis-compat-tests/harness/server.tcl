@@ -50,13 +50,13 @@ proc server::start {args} {
     return [launch $port $dir [list {*}[flags $port $dir] {*}$args]]
 }
 
-# Starts the binary with exactly these arguments; it is expected to listen on `port`.
-# The kernel kills the server should the tests die (setpriv), so that nothing is left behind.
-proc server::launch {port_ dir_ arguments} {
+# Starts the binary with exactly these arguments, and with what `environment` gives to env(1): NAME=value, or -C DIR.
+# It is expected to listen on `port`. The kernel kills it should the tests die (setpriv), so nothing is left behind.
+proc server::launch {port_ dir_ arguments {environment {}}} {
     variable binary
     variable port
     variable dir
-    set id [exec setpriv --pdeathsig KILL -- $binary {*}$arguments < /dev/null >& $dir_/log &]
+    set id [exec setpriv --pdeathsig KILL -- env {*}$environment $binary {*}$arguments < /dev/null >& $dir_/log &]
     set port($id) $port_
     set dir($id) $dir_
     for {set tries 0} {$tries < 1000} {incr tries} {

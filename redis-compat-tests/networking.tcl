@@ -1,0 +1,232 @@
+# Listeners, limits on clients and buffers, timeouts.
+
+proc stat {field} {
+    regexp "\r\n$field:(\[^\r]*)" [lindex [ask INFO everything] 1] all value
+    return $value
+}
+
+# --- listeners ------------------------------------------------------------------------
+
+check "a unix socket" {
+    set dir [server::new_dir]
+    set id [server::start --unixsocket $dir/sock --unixsocketperm 770]
+    set run::server $id
+    same "PONG" [exec redis-cli -s $dir/sock PING]
+    same "OK" [exec redis-cli -s $dir/sock SET k v]
+    expect {"v"} [ask GET k]
+    same 0770 [string range [file attributes $dir/sock -permissions] end-3 end] "permissions"
+    same 1 [regexp {laddr=\S*sock:0 } [exec redis-cli -s $dir/sock CLIENT INFO]] "laddr"
+    same 1 [regexp { addr=\S*sock:0 } [exec redis-cli -s $dir/sock CLIENT INFO]] "addr"
+    expect "/listener1:name=unix,bind=[string map {. \\. / \\/} $dir/sock]/" [ask INFO server]
+    run::disconnect
+    server::stop $id
+    same 0 [file exists $dir/sock] "the socket is removed"
+}
+
+check "a stale unix socket is replaced" {
+    set dir [server::new_dir]
+    set id [server::start --unixsocket $dir/sock]
+    server::signal $id KILL
+    server::wait_exit $id
+    server::stop $id
+    same 1 [file exists $dir/sock] "the socket is left"
+    set id [server::start --unixsocket $dir/sock]
+    same "PONG" [exec redis-cli -s $dir/sock PING]
+    server::stop $id
+}
+
+check "a unix socket without TCP" {
+    set dir [server::new_dir]
+    exec setpriv --pdeathsig KILL -- $server::binary --port 0 --unixsocket $dir/sock --dir $dir --save "" \
+        < /dev/null >& $dir/log &
+    for {set tries 0} {$tries < 1000 && [catch {exec redis-cli -s $dir/sock PING} said]} {incr tries} {
+        after 10
+    }
+    same "PONG" $said
+    catch {exec redis-cli -s $dir/sock SHUTDOWN NOSAVE}
+    for {set tries 0} {$tries < 1000 && [file exists $dir/sock]} {incr tries} {
+        after 10
+    }
+    same 0 [file exists $dir/sock] "the socket after SHUTDOWN"
+}
+
+check "several addresses, some of them optional" {
+    set port [server::free_port]
+    set dir [server::new_dir]
+    set id [server::launch $port $dir [list --port $port --bind "127.0.0.1 127.0.0.2 -192.0.2.1" --dir $dir --save ""]]
+    foreach host {127.0.0.1 127.0.0.2} {
+        set c [resp::open $port $host]
+        resp::send $c PING
+        expect +PONG [resp::read $c] $host
+        resp::close $c
+    }
+    same 1 [catch {resp::open $port 127.0.0.3}] "127.0.0.3 refuses"
+    server::stop $id
+}
+
+check "an address or port that cannot be had ends the start" {
+    set port $server::port($run::server)
+    lassign [server::run [list --port $port --bind 127.0.0.1]] code output
+    same 1 [expr {$code != 0}] "exit code $code with a busy port"
+    same 1 [regexp -nocase {address already in use} $output] "names the reason: $output"
+    lassign [server::run [list --port [server::free_port] --bind 192.0.2.1]] code output
+    same 1 [expr {$code != 0}] "exit code $code with a foreign address"
+}
+
+check "CONFIG SET port and bind move the listener" -server {--hz 10} {
+    set old $server::port($run::server)
+    set new [server::free_port]
+    expect +OK [ask CONFIG SET port $new]
+    expect +PONG [ask PING]
+    same 1 [catch {resp::open $old}] "the old port refuses"
+    set c [resp::open $new]
+    resp::send $c PING
+    expect +PONG [resp::read $c]
+    resp::close $c
+    expect +OK [ask CONFIG SET bind 127.0.0.2]
+    set c [resp::open $new 127.0.0.2]
+    resp::send $c PING
+    expect +PONG [resp::read $c]
+    resp::close $c
+    same 1 [catch {resp::open $new 127.0.0.1}] "the old address refuses"
+    expect {/^-ERR CONFIG SET failed \(possibly related to argument 'bind'\) - Failed to bind to specified addresses\.$/} \
+        [ask CONFIG SET bind 192.0.2.1]
+    set c [resp::open $new 127.0.0.2]
+    resp::close $c
+}
+
+# --- many clients -----------------------------------------------------------------------
+
+check "maxclients" -server {--maxclients 5} {
+    ask CONFIG RESETSTAT
+    set held {}
+    for {set i 0} {$i < 4} {incr i} {
+        lappend held [resp::open $server::port($run::server)]
+        resp::send [lindex $held end] PING
+        expect +PONG [resp::read [lindex $held end]]
+    }
+    set c [resp::open $server::port($run::server)]
+    expect "-ERR max number of clients reached" [resp::read $c]
+    expect closed [resp::read $c]
+    resp::close $c
+    same 1 [stat rejected_connections] rejected_connections
+    expect +OK [ask CONFIG SET maxclients 10]
+    set c [resp::open $server::port($run::server)]
+    resp::send $c PING
+    expect +PONG [resp::read $c]
+    resp::close $c
+    foreach c $held {
+        resp::close $c
+    }
+    expect +OK [ask CONFIG SET maxclients 5]
+    eventually {[stat connected_clients] == 1}
+}
+
+check "a thousand clients at once" {
+    set clients {}
+    for {set i 0} {$i < 1000} {incr i} {
+        lappend clients [resp::open $server::port($run::server)]
+    }
+    foreach c $clients {
+        resp::send $c [list INCR n]
+    }
+    set sum 0
+    foreach c $clients {
+        incr sum [lindex [resp::read $c] 1]
+    }
+    same 500500 $sum "every client got a number of its own"
+    same 1001 [stat connected_clients]
+    foreach c $clients {
+        resp::close $c
+    }
+    eventually {[stat connected_clients] == 1}
+}
+
+# --- output buffers ------------------------------------------------------------------------
+
+check "a client that does not read is cut off at the hard limit" -config {client-output-buffer-limit "normal 1mb 0 0"} {
+    ask CONFIG RESETSTAT
+    ask SET k [string repeat x 1000000]
+    set c [resp::open $server::port($run::server)]
+    resp::raw $c [string repeat [resp::encode {GET k}] 50]
+    eventually {[stat client_output_buffer_limit_disconnections] == 1}
+    resp::close $c
+    expect +PONG [ask PING]
+}
+
+check "a client that does not read is cut off when over the soft limit for its time" \
+        -config {client-output-buffer-limit "normal 0 100kb 1"} {
+    ask CONFIG RESETSTAT
+    ask SET k [string repeat x 1000000]
+    set c [resp::open $server::port($run::server)]
+    resp::raw $c [string repeat [resp::encode {GET k}] 50]
+    eventually {[stat client_output_buffer_limit_disconnections] == 1}
+    resp::close $c
+}
+
+check "a client that reads late gets everything" {
+    ask SET k [string repeat x 1000000]
+    set c [resp::open $server::port($run::server)]
+    resp::raw $c [string repeat [resp::encode {GET k}] 50]
+    expect +PONG [ask PING]
+    for {set i 0} {$i < 50} {incr i} {
+        if {[string length [lindex [resp::read $c] 1]] != 1000000} {
+            run::problem "reply $i" "1000000 bytes" "something else"
+            break
+        }
+    }
+    resp::close $c
+}
+
+check "CLIENT LIST shows what waits to be sent" {
+    ask SET k [string repeat x 1000000]
+    set c [resp::open $server::port($run::server)]
+    resp::send $c {CLIENT SETNAME lazy}
+    resp::read $c
+    resp::raw $c [string repeat [resp::encode {GET k}] 50]
+    eventually {[regexp { name=lazy [^\n]* omem=(\d+) } [lindex [ask CLIENT LIST] 1] all omem] && $omem > 1000000}
+    resp::close $c
+    eventually {[stat connected_clients] == 1}
+}
+
+check "maxmemory-clients evicts the largest client" -server {--maxmemory-clients 20mb} {
+    ask SET k [string repeat x 1000000]
+    ask CLIENT NO-EVICT on
+    set c [resp::open $server::port($run::server)]
+    resp::raw $c [string repeat [resp::encode {GET k}] 100]
+    eventually {[stat evicted_clients] == 1}
+    resp::close $c
+}
+
+# --- timeouts ---------------------------------------------------------------------------------
+
+check "idle clients are closed after timeout" -config {timeout 1} {
+    set idle [resp::open $server::port($run::server)]
+    set busy [resp::open $server::port($run::server)]
+    # The busy one asks until the idle one is closed.
+    while {[catch {read $idle 1} data] == 0 && ![chan eof $idle]} {
+        resp::send $busy PING
+        if {[resp::read $busy] ne "+ PONG"} {
+            run::problem "the busy client" +PONG closed
+            break
+        }
+        after 50
+    }
+    resp::close $idle
+    resp::close $busy
+}
+
+check "accepting goes on while others are served" {
+    set c [resp::open $server::port($run::server)]
+    resp::raw $c [string repeat [resp::encode {PING}] 50000]
+    for {set i 0} {$i < 20} {incr i} {
+        set other [resp::open $server::port($run::server)]
+        resp::send $other PING
+        expect +PONG [resp::read $other]
+        resp::close $other
+    }
+    for {set i 0} {$i < 50000} {incr i} {
+        resp::read $c
+    }
+    resp::close $c
+}
