@@ -664,13 +664,13 @@ case "encodings" {
 }
 
 check "every byte survives a round trip" {
+    set bytes ""
     for {set i 0} {$i < 256} {incr i} {
-        append all [format %c $i]
+        append bytes [format %c $i]
     }
-    expect +OK [ask SET k $all]
-    expect {$all} [ask GET k]
+    expect +OK [ask SET k $bytes]
+    expect {$bytes} [ask GET k]
     expect :256 [ask STRLEN k]
-    unset all
 }
 
 check "values of all sizes around the encodings' borders" {
