@@ -1,5 +1,23 @@
+//! CacheStorm: a drop-in Redis replacement. One thread owns everything; follow a command from the top of this list to
+//! the bottom.
 #![deny(unsafe_code)]
-pub mod effects;
-pub mod keyspace;
+
+pub mod reactor;
+
+pub mod command;
+
+pub mod net;
+
 pub mod resp;
+
+pub mod keyspace;
+
 pub mod types;
+
+pub mod effects;
+
+pub mod observe;
+
+pub mod config;
+
+pub mod helper;

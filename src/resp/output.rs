@@ -96,6 +96,25 @@ impl Output {
         self.chunks.push_back(Chunk::Shared(Rc::clone(blob)));
     }
 
+    /// Moves all of `other` behind what is here.
+    pub fn append(&mut self, other: &mut Output) {
+        if other.is_empty() {
+            return;
+        }
+        debug_assert_eq!(other.sent, 0, "what is being sent stays where it is");
+        if self.is_empty() && !self.has_buffer() {
+            return std::mem::swap(self, other);
+        }
+        for chunk in std::mem::take(&mut other.chunks) {
+            match chunk {
+                Chunk::Bytes(bytes) => self.tail.extend_from_slice(&bytes),
+                Chunk::Shared(blob) => self.push_shared(&blob),
+            }
+        }
+        self.tail.append(&mut other.tail);
+        *other = Output::default();
+    }
+
     /// Forgets everything from byte `len` of the queue on: what a client that wants no replies was about to get.
     pub fn truncate(&mut self, len: usize) {
         while self.queued > len + self.sent {

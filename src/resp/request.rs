@@ -82,6 +82,17 @@ pub struct Span {
 
 const OWNED: u32 = u32::MAX;
 
+impl Span {
+    /// The bytes of the argument, given the buffer and the owned arguments of its command.
+    #[inline]
+    pub fn bytes<'a>(self, buf: &'a [u8], owned: &'a [Vec<u8>]) -> &'a [u8] {
+        match self.len {
+            OWNED => &owned[self.start as usize],
+            len => &buf[self.start as usize..][..len as usize],
+        }
+    }
+}
+
 /// An argument on its way into its own memory.
 pub struct BigArg {
     /// What has arrived, including the line end once it has.
@@ -141,6 +152,13 @@ impl RequestParser {
             self.spans.push(Span { start: self.owned.len() as u32, len: OWNED });
             self.owned.push(big.bytes);
             self.missing -= 1;
+        }
+    }
+
+    /// Gives back memory that was set aside for a big argument whose bytes do not come.
+    pub fn shrink(&mut self) {
+        if let Some(big) = &mut self.big {
+            big.bytes.shrink_to_fit();
         }
     }
 
@@ -390,11 +408,7 @@ impl<'a> Args<'a> {
     /// The argument at a position, if there is one.
     #[inline]
     pub fn get(&self, at: usize) -> Option<&[u8]> {
-        let span = self.spans.get(at)?;
-        Some(match span.len {
-            OWNED => &self.owned[span.start as usize],
-            len => &self.buf[span.start as usize..][..len as usize],
-        })
+        Some(self.spans.get(at)?.bytes(self.buf, self.owned))
     }
 
     /// The arguments from a position on.
@@ -407,6 +421,16 @@ impl<'a> Args<'a> {
     pub fn take_owned(&mut self, at: usize) -> Option<Vec<u8>> {
         let span = self.spans.get(at)?;
         (span.len == OWNED).then(|| std::mem::take(&mut self.owned[span.start as usize]))
+    }
+
+    /// Appends the command as a request.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(format!("*{}\r\n", self.len()).as_bytes());
+        for arg in self.iter_from(0) {
+            out.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+            out.extend_from_slice(arg);
+            out.extend_from_slice(b"\r\n");
+        }
     }
 
     /// Bytes of all arguments.

@@ -1,0 +1,5 @@
+//! Bit operations on strings.
+
+use super::table::Command;
+
+pub const COMMANDS: &[Command] = &[];

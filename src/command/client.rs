@@ -1,0 +1,5 @@
+//! CLIENT.
+
+use super::table::Command;
+
+pub const COMMANDS: &[Command] = &[];

@@ -1,0 +1,5 @@
+//! CONFIG.
+
+use super::table::Command;
+
+pub const COMMANDS: &[Command] = &[];

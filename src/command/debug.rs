@@ -1,0 +1,5 @@
+//! DEBUG.
+
+use super::table::Command;
+
+pub const COMMANDS: &[Command] = &[];

@@ -1,0 +1,5 @@
+//! INFO.
+
+use super::table::Command;
+
+pub const COMMANDS: &[Command] = &[];

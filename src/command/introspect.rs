@@ -1,0 +1,5 @@
+//! COMMAND.
+
+use super::table::Command;
+
+pub const COMMANDS: &[Command] = &[];

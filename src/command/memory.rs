@@ -1,0 +1,5 @@
+//! MEMORY.
+
+use super::table::Command;
+
+pub const COMMANDS: &[Command] = &[];

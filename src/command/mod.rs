@@ -1,0 +1,309 @@
+//! Commands: the table, what is checked before one runs, and a file for each family.
+
+pub mod error;
+pub mod state;
+pub mod table;
+
+mod bitmap;
+mod client;
+mod config;
+mod connection;
+mod debug;
+mod info;
+mod introspect;
+mod keys;
+mod memory;
+mod monitor;
+mod server;
+mod string;
+
+use std::fmt::Write as _;
+
+use crate::keyspace::{Key, Touch, alloc};
+use crate::net::{Closing, ReplyMode};
+use crate::resp::{Args, Reply};
+use error::{Error, Outcome};
+use state::Server;
+use table::{Command, Flags, Registered};
+
+/// All commands, family by family.
+const FAMILIES: &[&[Command]] = &[
+    string::COMMANDS,
+    bitmap::COMMANDS,
+    keys::COMMANDS,
+    connection::COMMANDS,
+    client::COMMANDS,
+    server::COMMANDS,
+    info::COMMANDS,
+    config::COMMANDS,
+    memory::COMMANDS,
+    debug::COMMANDS,
+    introspect::COMMANDS,
+];
+
+/// Bytes of an unknown command's name and arguments that the error repeats.
+const UNKNOWN_SHOWN: usize = 128;
+
+/// What a handler works with.
+pub struct Ctx<'s> {
+    pub server: &'s mut Server,
+    /// The client's token.
+    pub token: usize,
+    /// The command being run.
+    pub command: &'static Registered,
+    /// The client's database.
+    pub db: usize,
+    /// Whether its commands count as uses of keys.
+    pub touch: Touch,
+    /// Its replies.
+    pub reply: Reply,
+    /// The hash of the command's first key, if it has been computed.
+    key_hash: Option<u64>,
+    /// Arguments that MONITOR must not show.
+    redacted: Vec<usize>,
+    /// Hashes of a command's keys; see [`Ctx::prefetch_keys`].
+    hashes: Vec<u64>,
+    /// The cycle clock when the last command ended.
+    ticks: u64,
+}
+
+/// What became of a command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It ran, or was refused.
+    Done,
+    /// It must be tried again when the pause ends.
+    Postponed,
+}
+
+impl<'s> Ctx<'s> {
+    /// The context for the commands of one client, until [`Ctx::finish`].
+    pub fn new(server: &'s mut Server, token: usize) -> Ctx<'s> {
+        let ticks = server.cycles.raw();
+        let client = &mut server.clients[token];
+        let touch = if client.no_touch { Touch::No } else { Touch::Yes };
+        let reply = Reply { out: std::mem::take(&mut client.output), proto: client.proto };
+        let db = client.db;
+        Ctx {
+            server,
+            token,
+            command: table::first(),
+            db,
+            touch,
+            reply,
+            key_hash: None,
+            redacted: Vec::new(),
+            hashes: Vec::new(),
+            ticks,
+        }
+    }
+
+    /// Gives the replies back to the client.
+    pub fn finish(self) {
+        let client = &mut self.server.clients[self.token];
+        // Messages that came meanwhile go out behind the replies.
+        let mut output = self.reply.out;
+        output.append(&mut client.output);
+        client.output = output;
+        if !client.output.is_empty() {
+            self.server.will_send(self.token);
+        }
+    }
+
+    /// The argument at a position as a key.
+    #[inline]
+    pub fn key<'a>(&self, args: &'a Args<'_>, at: usize) -> Key<'a> {
+        let bytes = &args[at];
+        let hash = match self.key_hash {
+            Some(hash) if at == self.command.first_key => hash,
+            _ => self.server.keys.hash(bytes),
+        };
+        Key { bytes, hash }
+    }
+
+    /// Hashes every `step`th argument from `first` on and brings what they name into the cache. The hashes are then
+    /// found by [`Ctx::hashed_key`], so that the misses of many keys overlap.
+    pub fn prefetch_keys(&mut self, args: &Args<'_>, first: usize, step: usize) {
+        let keys = &self.server.keys;
+        self.hashes.clear();
+        for at in (first..args.len()).step_by(step) {
+            let hash = keys.hash(&args[at]);
+            keys.prefetch_bucket(self.db, hash);
+            self.hashes.push(hash);
+        }
+        for &hash in &self.hashes {
+            keys.prefetch_entry(self.db, hash);
+        }
+    }
+
+    /// The `n`th key of those that were prefetched, which is the argument at `at`.
+    #[inline]
+    pub fn hashed_key<'a>(&self, args: &'a Args<'_>, n: usize, at: usize) -> Key<'a> {
+        Key { bytes: &args[at], hash: self.hashes[n] }
+    }
+
+    /// Keeps an argument out of what MONITOR shows.
+    pub fn redact(&mut self, at: usize) {
+        self.redacted.push(at);
+    }
+
+    /// Runs one command, or refuses it. `key_hash` is the hash of its first key, if it is known.
+    pub fn run(&mut self, command: Option<&'static Registered>, args: &mut Args<'_>, key_hash: Option<u64>) -> Verdict {
+        if matches!(self.server.clients[self.token].reply_mode, ReplyMode::SkipNext) {
+            self.server.clients[self.token].reply_mode = ReplyMode::Skip;
+        }
+        let before = self.reply.out.len();
+        self.key_hash = key_hash;
+        let verdict = match self.admit(command, args) {
+            Ok(true) => {
+                self.call(args);
+                Verdict::Done
+            }
+            Ok(false) => return Verdict::Postponed,
+            Err(error) => {
+                if command.is_some() {
+                    self.server.command_stats[self.command.id.index()].rejected += 1;
+                }
+                self.error(&error);
+                Verdict::Done
+            }
+        };
+        let client = &mut self.server.clients[self.token];
+        if client.reply_mode != ReplyMode::On {
+            if client.reply_mode != ReplyMode::SkipNext || self.command.full_name != "client|reply" {
+                self.reply.out.truncate(before);
+            }
+            if client.reply_mode == ReplyMode::Skip {
+                client.reply_mode = ReplyMode::On;
+            }
+        }
+        verdict
+    }
+
+    /// Checks whether a command may run now; `Ok(false)` if not yet. Sets `self.command`.
+    #[inline]
+    fn admit(&mut self, command: Option<&'static Registered>, args: &Args<'_>) -> Result<bool, Error> {
+        let Some(mut command) = command else { return Err(self.unknown(args)) };
+        if command.is_container() && args.len() > 1 {
+            command = command.subcommand(&args[1]).ok_or_else(|| unknown_subcommand(command, &args[1]))?;
+        }
+        self.command = command;
+        let declared = command.command;
+        if !declared.takes(args.len()) || (command.is_container() && declared.arity == -2) {
+            return Err(wrong_arity(&command.full_name));
+        }
+        let client = &self.server.clients[self.token];
+        let flags = declared.flags;
+        if flags.contains(Flags::DEBUG_GATE) && !self.server.settings.enable_debug_command.allows(client.is_local) {
+            return Err(Error::fixed(
+                "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it \
+                 from a local connection, otherwise you need to set this option in the configuration file, and then \
+                 restart the server.",
+            ));
+        }
+        if !client.authenticated && !flags.contains(Flags::NO_AUTH) {
+            return Err(Error::NO_AUTH);
+        }
+        let maxmemory = self.server.settings.maxmemory;
+        if flags.contains(Flags::DENYOOM) && maxmemory > 0 && alloc::used() as u64 > maxmemory {
+            return Err(Error::OUT_OF_MEMORY);
+        }
+        Ok(!self.server.pause.is_some_and(|pause| pause.all || flags.contains(Flags::WRITE)))
+    }
+
+    /// Runs the command and counts it.
+    #[inline]
+    fn call(&mut self, args: &mut Args<'_>) {
+        let command = self.command;
+        self.server.clients[self.token].last_command = Some(&command.full_name);
+        let outcome = (command.command.handler)(self, args);
+        let now = self.server.cycles.raw();
+        let stats = &mut self.server.command_stats[command.id.index()];
+        stats.calls += 1;
+        stats.ticks += now - self.ticks;
+        self.ticks = now;
+        self.server.stats.commands_processed += 1;
+        if let Err(error) = outcome {
+            self.server.command_stats[command.id.index()].failed += 1;
+            self.error(&error);
+        }
+        if !self.server.monitors.is_empty() {
+            monitor::feed(self, args);
+        }
+        self.redacted.clear();
+    }
+
+    /// Writes an error reply and counts it.
+    #[cold]
+    pub fn error(&mut self, error: &Error) {
+        let text = error.text();
+        self.reply.error(text);
+        self.server.stats.error_replies += 1;
+        /// Codes counted one by one; clients can make up codes, through scripts for one.
+        const CODES: usize = 128;
+        let code = text.split(|&byte| byte == b' ').next().unwrap_or_default();
+        let code = String::from_utf8_lossy(&code[..code.len().min(32)]).into_owned();
+        let codes = &mut self.server.error_stats;
+        if codes.len() < CODES || codes.contains_key(&code) {
+            *codes.entry(code).or_default() += 1;
+        }
+    }
+
+    #[cold]
+    fn unknown(&mut self, args: &Args<'_>) -> Error {
+        let name = &args[0];
+        // Somebody's browser is made to talk to us: it gets no answer.
+        if name.eq_ignore_ascii_case(b"host:") || name.eq_ignore_ascii_case(b"post") {
+            log::warn!(
+                "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. \
+                 This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis \
+                 instance. Connection from {} aborted.",
+                self.server.clients[self.token].addr
+            );
+            self.server.close(self.token, Closing::Now);
+        }
+        let mut text = b"ERR unknown command '".to_vec();
+        text.extend_from_slice(&name[..name.len().min(UNKNOWN_SHOWN)]);
+        text.extend_from_slice(b"', with args beginning with: ");
+        let start = text.len();
+        for arg in args.iter_from(1) {
+            let room = UNKNOWN_SHOWN.saturating_sub(text.len() - start);
+            if room == 0 {
+                break;
+            }
+            text.push(b'\'');
+            text.extend_from_slice(&arg[..arg.len().min(room)]);
+            text.extend_from_slice(b"' ");
+        }
+        Error::new(text)
+    }
+
+    /// Answers a container's HELP: `lines` are forms and their explanations, the latter with four leading spaces.
+    pub fn help(&mut self, args: &Args<'_>, lines: &[&str]) -> Outcome {
+        let container = String::from_utf8_lossy(&args[0]).to_uppercase();
+        self.reply.array(lines.len() + 3);
+        self.reply.status(&format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+        for line in lines {
+            self.reply.status(line);
+        }
+        self.reply.status("HELP");
+        self.reply.status("    Print this help.");
+        Ok(())
+    }
+}
+
+/// "wrong number of arguments"
+pub fn wrong_arity(full_name: &str) -> Error {
+    Error::new(format!("ERR wrong number of arguments for '{full_name}' command"))
+}
+
+#[cold]
+fn unknown_subcommand(container: &Registered, name: &[u8]) -> Error {
+    let mut text = b"ERR unknown subcommand '".to_vec();
+    text.extend_from_slice(&name[..name.len().min(UNKNOWN_SHOWN)]);
+    let mut rest = String::new();
+    let written = write!(rest, "'. Try {} HELP.", container.full_name.to_uppercase());
+    debug_assert!(written.is_ok());
+    text.extend_from_slice(rest.as_bytes());
+    Error::new(text)
+}

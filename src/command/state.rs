@@ -1,0 +1,173 @@
+//! The server's state: what commands work on besides their own client.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use slab::Slab;
+
+use super::table::{CommandId, Names, all};
+use crate::config::{ConfigFile, Settings};
+use crate::keyspace::Keyspace;
+use crate::net::{Client, Closing, Listeners};
+use crate::observe::clock::Clock;
+use crate::observe::stats::{CommandStats, Stats};
+
+/// CLIENT PAUSE in force.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pause {
+    /// Until when, in milliseconds of uptime.
+    pub until_ms: u64,
+    /// Whether reads are paused too.
+    pub all: bool,
+}
+
+/// How the server is to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shutdown {
+    /// Go even if something cannot be made durable.
+    pub force: bool,
+}
+
+/// Everything that lives as long as the server.
+pub struct Server {
+    pub settings: Settings,
+    /// Where the settings came from, if from a file.
+    pub config_file: Option<ConfigFile>,
+    pub keys: Keyspace,
+    /// Clients by the token under which the poll knows them.
+    pub clients: Slab<Client>,
+    pub listeners: Listeners,
+    /// The words that call commands.
+    pub names: Names,
+    pub clock: Clock,
+    pub stats: Stats,
+    /// By [`CommandId::index`].
+    pub command_stats: Vec<CommandStats>,
+    /// How often each error code was replied.
+    pub error_stats: BTreeMap<String, u64>,
+    /// Counts cycles for the statistics.
+    pub cycles: quanta::Clock,
+    /// 40 hexadecimal digits that name this run.
+    pub run_id: String,
+    /// The next client's number.
+    pub next_client_id: u64,
+    /// Clients that MONITOR.
+    pub monitors: Vec<usize>,
+    pub pause: Option<Pause>,
+    /// How many clients wait for its end.
+    pub paused_clients: usize,
+    /// Clients that have something to be sent.
+    pub unsent: Vec<usize>,
+    /// Clients whose connections are to end.
+    pub dying: Vec<usize>,
+    /// Set when the loop is to end.
+    pub shutdown: Option<Shutdown>,
+    /// used_memory when the server was ready.
+    pub startup_memory: usize,
+    /// The most memory ever in use, in bytes.
+    pub peak_memory: usize,
+    /// Switches that only DEBUG turns.
+    pub debug: DebugSwitches,
+}
+
+/// What DEBUG can change of the server's habits.
+pub struct DebugSwitches {
+    /// The periodic work rests.
+    pub pause_cron: bool,
+    /// After this time a client's reply peak is forgotten; `None` for never.
+    pub reply_peak_reset: Option<Duration>,
+    /// Whether reply buffers change their size.
+    pub reply_buffer_resizing: bool,
+}
+
+impl Default for DebugSwitches {
+    fn default() -> DebugSwitches {
+        DebugSwitches { pause_cron: false, reply_peak_reset: Some(Duration::from_secs(5)), reply_buffer_resizing: true }
+    }
+}
+
+impl Server {
+    /// A server without clients and keys.
+    ///
+    /// # Errors
+    /// A text if the settings rename commands in an impossible way.
+    pub fn new(
+        settings: Settings,
+        config_file: Option<ConfigFile>,
+        listeners: Listeners,
+        seed: u64,
+    ) -> Result<Server, String> {
+        let renamed: Vec<(String, String)> = settings
+            .rename_command
+            .iter()
+            .filter_map(|rule| Some((rule.first()?.clone(), rule.get(1)?.clone())))
+            .collect();
+        let clock = Clock::new();
+        let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(1));
+        Ok(Server {
+            names: Names::new(&renamed)?,
+            keys: Keyspace::new(settings.databases as usize, seed, clock.unix_ms()),
+            command_stats: vec![CommandStats::default(); all().count()],
+            settings,
+            config_file,
+            clients: Slab::new(),
+            listeners,
+            clock,
+            stats: Stats::default(),
+            error_stats: BTreeMap::new(),
+            cycles: quanta::Clock::new(),
+            run_id: (0..40).map(|_| char::from(b"0123456789abcdef"[rng.usize(0..16)])).collect(),
+            next_client_id: 1,
+            monitors: Vec::new(),
+            pause: None,
+            paused_clients: 0,
+            unsent: Vec::new(),
+            dying: Vec::new(),
+            shutdown: None,
+            startup_memory: 0,
+            peak_memory: 0,
+            debug: DebugSwitches::default(),
+        })
+    }
+
+    /// Reads the clock for the turn that begins.
+    pub fn tick(&mut self) {
+        self.clock.tick();
+        self.keys.set_now(self.clock.unix_ms());
+        if self.pause.is_some_and(|pause| pause.until_ms <= self.clock.uptime_ms()) {
+            self.end_pause();
+        }
+    }
+
+    /// Re-reads the settings file, as SIGHUP asks for.
+    pub fn reload_settings(&mut self) {
+        log::info!("Re-reading the settings");
+    }
+
+    /// Ends CLIENT PAUSE.
+    pub fn end_pause(&mut self) {
+        self.pause = None;
+        self.keys.may_expire = true;
+    }
+
+    /// Asks for a client's connection to end.
+    pub fn close(&mut self, token: usize, how: Closing) {
+        self.clients[token].close(how);
+        self.dying.push(token);
+    }
+
+    /// Notes that a client has something to be sent.
+    #[inline]
+    pub fn will_send(&mut self, token: usize) {
+        let client = &mut self.clients[token];
+        if !client.unsent {
+            client.unsent = true;
+            self.unsent.push(token);
+        }
+    }
+
+    /// The statistics of a command.
+    pub fn stats_of(&mut self, id: CommandId) -> &mut CommandStats {
+        &mut self.command_stats[id.index()]
+    }
+}

@@ -1,0 +1,462 @@
+//! The command table. Each command is declared once, in the file of its family; everything that describes commands
+//! (COMMAND, arity and access checks, key extraction, statistics, documentation) is derived from the declarations.
+
+use std::sync::LazyLock;
+
+use bitflags::bitflags;
+
+use super::Ctx;
+use super::error::Outcome;
+use crate::resp::Args;
+
+bitflags! {
+    /// What a command is like, in the order in which COMMAND INFO tells it.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Flags: u32 {
+        /// It may change the keyspace.
+        const WRITE = 1;
+        /// It reads keys and changes nothing.
+        const READONLY = 1 << 1;
+        /// It is refused when memory is short.
+        const DENYOOM = 1 << 2;
+        /// It administers the server.
+        const ADMIN = 1 << 3;
+        /// It belongs to publish/subscribe.
+        const PUBSUB = 1 << 4;
+        /// Scripts may not call it.
+        const NOSCRIPT = 1 << 5;
+        /// It may block its client.
+        const BLOCKING = 1 << 6;
+        /// It runs while data is being loaded.
+        const LOADING = 1 << 7;
+        /// It runs on a replica that has lost its master.
+        const STALE = 1 << 8;
+        /// MONITOR does not show it.
+        const SKIP_MONITOR = 1 << 9;
+        /// SLOWLOG does not show it.
+        const SKIP_SLOWLOG = 1 << 10;
+        /// It takes time that does not grow with the data.
+        const FAST = 1 << 11;
+        /// It runs without authentication.
+        const NO_AUTH = 1 << 12;
+        /// It may have no key although it has key specifications.
+        const NO_MANDATORY_KEYS = 1 << 13;
+        /// It does not run while a replica loads beside serving.
+        const NO_ASYNC_LOADING = 1 << 14;
+        /// It may not be queued in a transaction.
+        const NO_MULTI = 1 << 15;
+        /// Where its keys are depends on its arguments.
+        const MOVABLE_KEYS = 1 << 16;
+        /// It runs while a script is taking too long.
+        const ALLOW_BUSY = 1 << 17;
+        /// It runs only where enable-debug-command allows it. Not told to clients.
+        const DEBUG_GATE = 1 << 18;
+    }
+}
+
+/// The names of the flags that COMMAND INFO tells.
+pub const FLAG_NAMES: &[(Flags, &str)] = &[
+    (Flags::WRITE, "write"),
+    (Flags::READONLY, "readonly"),
+    (Flags::DENYOOM, "denyoom"),
+    (Flags::ADMIN, "admin"),
+    (Flags::PUBSUB, "pubsub"),
+    (Flags::NOSCRIPT, "noscript"),
+    (Flags::BLOCKING, "blocking"),
+    (Flags::LOADING, "loading"),
+    (Flags::STALE, "stale"),
+    (Flags::SKIP_MONITOR, "skip_monitor"),
+    (Flags::SKIP_SLOWLOG, "skip_slowlog"),
+    (Flags::FAST, "fast"),
+    (Flags::NO_AUTH, "no_auth"),
+    (Flags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
+    (Flags::NO_ASYNC_LOADING, "no_async_loading"),
+    (Flags::NO_MULTI, "no_multi"),
+    (Flags::MOVABLE_KEYS, "movablekeys"),
+    (Flags::ALLOW_BUSY, "allow_busy"),
+];
+
+bitflags! {
+    /// Access control categories. `@read`, `@write`, `@admin`, `@dangerous` (of admin commands), `@pubsub`, `@fast`,
+    /// `@slow` and `@blocking` follow from the flags: see [`Command::categories`].
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Acl: u32 {
+        const KEYSPACE = 1;
+        const READ = 1 << 1;
+        const WRITE = 1 << 2;
+        const SET = 1 << 3;
+        const SORTEDSET = 1 << 4;
+        const LIST = 1 << 5;
+        const HASH = 1 << 6;
+        const STRING = 1 << 7;
+        const BITMAP = 1 << 8;
+        const HYPERLOGLOG = 1 << 9;
+        const GEO = 1 << 10;
+        const STREAM = 1 << 11;
+        const PUBSUB = 1 << 12;
+        const ADMIN = 1 << 13;
+        const FAST = 1 << 14;
+        const SLOW = 1 << 15;
+        const BLOCKING = 1 << 16;
+        const DANGEROUS = 1 << 17;
+        const CONNECTION = 1 << 18;
+        const TRANSACTION = 1 << 19;
+        const SCRIPTING = 1 << 20;
+    }
+}
+
+/// The names of the categories, without their `@`.
+pub const CATEGORY_NAMES: &[(Acl, &str)] = &[
+    (Acl::KEYSPACE, "keyspace"),
+    (Acl::READ, "read"),
+    (Acl::WRITE, "write"),
+    (Acl::SET, "set"),
+    (Acl::SORTEDSET, "sortedset"),
+    (Acl::LIST, "list"),
+    (Acl::HASH, "hash"),
+    (Acl::STRING, "string"),
+    (Acl::BITMAP, "bitmap"),
+    (Acl::HYPERLOGLOG, "hyperloglog"),
+    (Acl::GEO, "geo"),
+    (Acl::STREAM, "stream"),
+    (Acl::PUBSUB, "pubsub"),
+    (Acl::ADMIN, "admin"),
+    (Acl::FAST, "fast"),
+    (Acl::SLOW, "slow"),
+    (Acl::BLOCKING, "blocking"),
+    (Acl::DANGEROUS, "dangerous"),
+    (Acl::CONNECTION, "connection"),
+    (Acl::TRANSACTION, "transaction"),
+    (Acl::SCRIPTING, "scripting"),
+];
+
+bitflags! {
+    /// What a command does with the keys of a key specification.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct KeyFlags: u32 {
+        const RO = 1;
+        const RW = 1 << 1;
+        const OW = 1 << 2;
+        const RM = 1 << 3;
+        const ACCESS = 1 << 4;
+        const UPDATE = 1 << 5;
+        const INSERT = 1 << 6;
+        const DELETE = 1 << 7;
+        const NOT_KEY = 1 << 8;
+        const INCOMPLETE = 1 << 9;
+        const VARIABLE_FLAGS = 1 << 10;
+        /// It reads a value: `RO access`.
+        const READS = Self::RO.bits() | Self::ACCESS.bits();
+        /// It looks at a key but not its value: `RO`.
+        const LOOKS = Self::RO.bits();
+    }
+}
+
+/// The names of the key flags, in the order in which COMMAND INFO tells them.
+pub const KEY_FLAG_NAMES: &[(KeyFlags, &str)] = &[
+    (KeyFlags::RO, "RO"),
+    (KeyFlags::RW, "RW"),
+    (KeyFlags::OW, "OW"),
+    (KeyFlags::RM, "RM"),
+    (KeyFlags::ACCESS, "access"),
+    (KeyFlags::UPDATE, "update"),
+    (KeyFlags::INSERT, "insert"),
+    (KeyFlags::DELETE, "delete"),
+    (KeyFlags::NOT_KEY, "not_key"),
+    (KeyFlags::INCOMPLETE, "incomplete"),
+    (KeyFlags::VARIABLE_FLAGS, "variable_flags"),
+];
+
+/// Where a key specification starts to look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Begin {
+    /// At this argument.
+    Index(u16),
+    /// Behind this word, looked for from an argument on (from the end if negative).
+    Keyword(&'static str, i16),
+    /// Nobody can say.
+    Unknown,
+}
+
+/// Which arguments from there on are keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Find {
+    /// Every `step`th up to `last`, counted from the beginning, or from the end if negative; with a `limit` of 2
+    /// or more and `last` -1 only the first `limit`th part of what is left.
+    Range { last: i16, step: u16, limit: u16 },
+    /// As many as the argument at `number` says, every `step`th from `first` on; both counted from the beginning.
+    KeyNum { number: u16, first: u16, step: u16 },
+    /// Nobody can say.
+    Unknown,
+}
+
+/// Where some of a command's keys are.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    pub begin: Begin,
+    pub find: Find,
+    pub flags: KeyFlags,
+    pub notes: &'static str,
+}
+
+impl KeySpec {
+    /// One key, at an argument.
+    pub const fn one(index: u16, flags: KeyFlags) -> KeySpec {
+        KeySpec::range(index, 0, 1, flags)
+    }
+
+    /// Keys from an argument to another (counted from there, or from the end if negative), every `step`th.
+    pub const fn range(index: u16, last: i16, step: u16, flags: KeyFlags) -> KeySpec {
+        KeySpec { begin: Begin::Index(index), find: Find::Range { last, step, limit: 0 }, flags, notes: "" }
+    }
+}
+
+/// The documentation of a command, in our own words.
+#[derive(Clone, Copy, Debug)]
+pub struct Doc {
+    pub summary: &'static str,
+    pub since: &'static str,
+    /// As COMMAND DOCS groups commands: `string`, `generic`, `connection`, `server` …
+    pub group: &'static str,
+    pub complexity: &'static str,
+    /// The arguments as manuals write them, from which COMMAND DOCS' argument tree is made: `key value [NX | XX]
+    /// [EX seconds | KEEPTTL]`. Capitals are literal words; lower-case words are values.
+    pub syntax: &'static str,
+    /// Since when the command should not be used any more, and what to use instead; empty if it is alive.
+    pub deprecated_since: &'static str,
+    pub replaced_by: &'static str,
+}
+
+/// What runs a command.
+pub type Handler = fn(&mut Ctx<'_>, &mut Args<'_>) -> Outcome;
+
+/// A command, or a subcommand of one.
+#[derive(Clone, Copy)]
+pub struct Command {
+    /// In lower case; of a subcommand its own word only.
+    pub name: &'static str,
+    /// How many arguments, the name (and the container's) included; negative for at least so many.
+    pub arity: i16,
+    pub flags: Flags,
+    pub acl: Acl,
+    pub keys: &'static [KeySpec],
+    /// Hints for clients and proxies, such as `nondeterministic_output`.
+    pub tips: &'static [&'static str],
+    pub doc: Doc,
+    pub subcommands: &'static [Command],
+    pub handler: Handler,
+}
+
+fn no_handler(_: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
+    unreachable!("a container has no handler: its subcommands have")
+}
+
+impl Command {
+    /// What a declaration leaves out.
+    pub const NONE: Command = Command {
+        name: "",
+        arity: 0,
+        flags: Flags::empty(),
+        acl: Acl::empty(),
+        keys: &[],
+        tips: &[],
+        doc: Doc {
+            summary: "",
+            since: "",
+            group: "",
+            complexity: "",
+            syntax: "",
+            deprecated_since: "",
+            replaced_by: "",
+        },
+        subcommands: &[],
+        handler: no_handler,
+    };
+
+    /// Whether a number of arguments, name included, is right.
+    #[inline]
+    pub fn takes(&self, args: usize) -> bool {
+        if self.arity >= 0 { args == self.arity as usize } else { args >= self.arity.unsigned_abs() as usize }
+    }
+
+    /// All categories: the declared ones and those that follow from the flags.
+    pub fn categories(&self) -> Acl {
+        let mut acl = self.acl;
+        acl.set(Acl::WRITE, acl.contains(Acl::WRITE) || self.flags.contains(Flags::WRITE));
+        // Reading is a category of commands that deal with keys, not of scripts that may.
+        acl.set(
+            Acl::READ,
+            acl.contains(Acl::READ) || self.flags.contains(Flags::READONLY) && !acl.contains(Acl::SCRIPTING),
+        );
+        if self.flags.contains(Flags::ADMIN) {
+            acl |= Acl::ADMIN | Acl::DANGEROUS;
+        }
+        if self.flags.contains(Flags::PUBSUB) {
+            acl |= Acl::PUBSUB;
+        }
+        if self.flags.contains(Flags::BLOCKING) {
+            acl |= Acl::BLOCKING;
+        }
+        acl | if self.flags.contains(Flags::FAST) { Acl::FAST } else { Acl::SLOW }
+    }
+}
+
+impl Registered {
+    /// Whether it only holds subcommands.
+    #[inline]
+    pub fn is_container(&self) -> bool {
+        !self.subcommands.is_empty()
+    }
+
+    /// The subcommand with a name in any case.
+    pub fn subcommand(&self, name: &[u8]) -> Option<&'static Registered> {
+        let mut subcommands = self.subcommands.iter().map(|id| id.registered());
+        subcommands.find(|sub| sub.command.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+}
+
+/// A command's place in the registry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CommandId(u16);
+
+/// A declared command with what is derived from it.
+pub struct Registered {
+    pub id: CommandId,
+    pub command: &'static Command,
+    /// `get`, or `config|set`.
+    pub full_name: String,
+    /// The container of a subcommand.
+    pub parent: Option<CommandId>,
+    pub subcommands: Vec<CommandId>,
+    /// The argument that is the first key, if it is always the same one; else 0.
+    pub first_key: usize,
+}
+
+/// Every command there is, by number. Containers come before their subcommands.
+static ALL: LazyLock<Vec<Registered>> = LazyLock::new(|| {
+    let mut all = Vec::new();
+    for family in super::FAMILIES {
+        for command in *family {
+            let id = register(&mut all, command, None);
+            for subcommand in command.subcommands {
+                let sub = register(&mut all, subcommand, Some(id));
+                all[id.0 as usize].subcommands.push(sub);
+            }
+        }
+    }
+    all
+});
+
+fn register(all: &mut Vec<Registered>, command: &'static Command, parent: Option<CommandId>) -> CommandId {
+    let full_name = match parent {
+        Some(CommandId(parent)) => format!("{}|{}", all[parent as usize].full_name, command.name),
+        None => command.name.to_string(),
+    };
+    let first_key = match command.keys.first() {
+        Some(KeySpec { begin: Begin::Index(index), find: Find::Range { .. }, .. }) => *index as usize,
+        _ => 0,
+    };
+    let id = CommandId(all.len() as u16);
+    all.push(Registered { id, command, full_name, parent, subcommands: Vec::new(), first_key });
+    id
+}
+
+impl CommandId {
+    /// What is known of the command.
+    #[inline]
+    pub fn registered(self) -> &'static Registered {
+        &ALL[self.0 as usize]
+    }
+
+    /// The command.
+    #[inline]
+    pub fn command(self) -> &'static Command {
+        self.registered().command
+    }
+
+    /// Its place among all commands, for tables beside this one.
+    #[inline]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Some command: what a context holds before it runs the first one.
+#[inline]
+pub fn first() -> &'static Registered {
+    &ALL[0]
+}
+
+/// All commands and subcommands.
+pub fn all() -> impl Iterator<Item = CommandId> {
+    (0..ALL.len() as u16).map(CommandId)
+}
+
+/// The words by which clients call commands. It differs from the declarations where `rename-command` says so.
+pub struct Names {
+    /// Open addressing; a power of two of places, a quarter of them used.
+    places: Vec<Option<(Box<[u8]>, &'static Registered)>>,
+}
+
+impl Names {
+    /// Every command under its own name, but for `renamed` (old name, new name; an empty one takes it away).
+    ///
+    /// # Errors
+    /// A text for a rule that names no command, or takes the name of another.
+    pub fn new(renamed: &[(String, String)]) -> Result<Names, String> {
+        let mut names: Vec<(String, CommandId)> =
+            all().filter(|id| id.registered().parent.is_none()).map(|id| (id.command().name.to_string(), id)).collect();
+        for (old, new) in renamed {
+            let Some(at) = names.iter().position(|(name, _)| name.eq_ignore_ascii_case(old)) else {
+                return Err("No such command in rename-command".to_string());
+            };
+            let (_, id) = names.remove(at);
+            if names.iter().any(|(name, _)| name.eq_ignore_ascii_case(new)) {
+                return Err("Target command name already exists".to_string());
+            }
+            if !new.is_empty() {
+                names.push((new.to_lowercase(), id));
+            }
+        }
+        let mut places: Vec<Option<(Box<[u8]>, &Registered)>> = Vec::new();
+        places.resize_with((names.len() * 4).next_power_of_two(), || None);
+        for (name, id) in names {
+            let mut at = fold(name.as_bytes()) as usize & (places.len() - 1);
+            while places[at].is_some() {
+                at = (at + 1) & (places.len() - 1);
+            }
+            places[at] = Some((name.into_bytes().into(), id.registered()));
+        }
+        Ok(Names { places })
+    }
+
+    /// The command that a word calls, in any case.
+    #[inline]
+    pub fn find(&self, name: &[u8]) -> Option<&'static Registered> {
+        let mut at = fold(name) as usize & (self.places.len() - 1);
+        while let Some((word, command)) = &self.places[at] {
+            if word.eq_ignore_ascii_case(name) {
+                return Some(command);
+            }
+            at = (at + 1) & (self.places.len() - 1);
+        }
+        None
+    }
+
+    /// All words in use with their commands.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &'static Registered)> {
+        self.places.iter().flatten().map(|(name, command)| (&**name, *command))
+    }
+}
+
+/// A hash of a word that does not depend on its case.
+#[inline]
+fn fold(name: &[u8]) -> u32 {
+    let mut head = [0; 8];
+    let used = name.len().min(8);
+    head[..used].copy_from_slice(&name[..used]);
+    let last = name.last().copied().unwrap_or(0) as u64 | 0x20;
+    let folded = u64::from_le_bytes(head) | 0x2020_2020_2020_2020;
+    let mixed = (folded ^ last << 56 ^ (name.len() as u64) << 48).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 32) as u32
+}

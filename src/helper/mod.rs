@@ -1,0 +1,83 @@
+//! The way back from helper threads to the reactor.
+//!
+//! A helper owns what it works on and hands its result back as a job: a closure that the reactor runs on its own
+//! thread in its next turn. Sending one wakes the reactor if it sleeps.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use mio::Waker;
+
+/// Something for the reactor to do with the state `S` that it owns.
+pub type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
+
+/// The helpers' end.
+pub struct Outbox<S> {
+    jobs: Sender<Job<S>>,
+    waker: Arc<Waker>,
+}
+
+impl<S> Clone for Outbox<S> {
+    fn clone(&self) -> Outbox<S> {
+        Outbox { jobs: self.jobs.clone(), waker: Arc::clone(&self.waker) }
+    }
+}
+
+impl<S> Outbox<S> {
+    /// Hands a job to the reactor. A reactor that is gone needs no more jobs: then nothing happens.
+    pub fn send(&self, job: impl FnOnce(&mut S) + Send + 'static) {
+        if self.jobs.send(Box::new(job)).is_ok()
+            && let Err(error) = self.waker.wake()
+        {
+            log::warn!("The event loop could not be woken: {error}");
+        }
+    }
+}
+
+/// The reactor's end.
+pub struct Inbox<S>(Receiver<Job<S>>);
+
+impl<S> Inbox<S> {
+    /// Runs all jobs that have come.
+    pub fn run(&self, state: &mut S) {
+        for job in self.0.try_iter() {
+            job(state);
+        }
+    }
+}
+
+/// A way back that wakes by `waker`.
+pub fn mailbox<S>(waker: Arc<Waker>) -> (Outbox<S>, Inbox<S>) {
+    let (jobs, inbox) = channel();
+    (Outbox { jobs, waker }, Inbox(inbox))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::{Events, Poll, Token};
+
+    #[test]
+    fn a_job_from_another_thread_ends_the_wait_and_runs_here() {
+        let mut poll = Poll::new().expect("a poll");
+        let waker = Arc::new(Waker::new(poll.registry(), Token(7)).expect("a waker"));
+        let (outbox, inbox) = mailbox::<Vec<u32>>(waker);
+        let helpers: Vec<_> = (0..3)
+            .map(|n| {
+                let outbox = outbox.clone();
+                std::thread::spawn(move || outbox.send(move |done| done.push(n)))
+            })
+            .collect();
+        let mut done = Vec::new();
+        let mut events = Events::with_capacity(8);
+        while done.len() < 3 {
+            // No timeout: only a wakeup ends the wait.
+            poll.poll(&mut events, None).expect("the poll waits");
+            assert!(events.iter().all(|event| event.token() == Token(7)));
+            inbox.run(&mut done);
+        }
+        done.sort_unstable();
+        assert_eq!(done, [0, 1, 2]);
+        helpers.into_iter().for_each(|helper| helper.join().expect("the helper ends"));
+    }
+}

@@ -1,0 +1,177 @@
+//! A client: its connection, what has arrived and what is to be sent, and the state of the conversation.
+//!
+//! An idle client owns no buffers. Requests are parsed in the reactor's read arena; only what is left of an incomplete
+//! one is kept in [`Client::input`]. Replies go into a buffer that is lent from a pool and taken back once sent.
+
+use crate::resp::{Output, Proto, RequestParser};
+
+use super::Stream;
+
+/// Reply buffers are this large at most; what is larger is freed rather than pooled.
+pub const REPLY_BUFFER_MAX: usize = 16 * 1024;
+/// Reply buffers of clients with short replies are this large.
+pub const REPLY_BUFFER_MIN: usize = 1024;
+/// What one read of a socket may bring.
+pub const READ_SIZE: usize = 16 * 1024;
+
+/// Whether replies are sent: CLIENT REPLY.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// The reply to the next command is left out.
+    SkipNext,
+    /// The reply to this command is left out.
+    Skip,
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Closing {
+    /// When everything has been sent.
+    AfterReply,
+    /// As soon as nobody uses the client any more.
+    Now,
+}
+
+/// A connected client.
+pub struct Client {
+    pub stream: Stream,
+    /// Unique and never used again.
+    pub id: u64,
+    /// `address:port`, or `path:0` of a Unix socket.
+    pub addr: String,
+    /// The address it connected to.
+    pub laddr: String,
+    /// Whether the peer is on this host.
+    pub is_local: bool,
+    /// Uptime at the connection, in milliseconds.
+    pub connected_ms: u64,
+    /// Uptime at the last request or reply, in milliseconds.
+    pub active_ms: u64,
+
+    /// State of the request that is arriving.
+    pub parser: RequestParser,
+    /// Bytes that wait to be parsed, and those of the arguments of an incomplete request.
+    pub input: Vec<u8>,
+    /// How many bytes of `input` have been parsed.
+    pub parsed: usize,
+    /// Whole commands that a pause held up, encoded again.
+    pub replay: Vec<u8>,
+    /// The socket may hold more than has been read.
+    pub readable: bool,
+    /// It stands in the queue of clients to serve.
+    pub queued: bool,
+    /// It stands in the queue of clients to send to.
+    pub unsent: bool,
+    /// The socket took less than was to be sent; mio tells when it takes more.
+    pub blocked_on_write: bool,
+    /// Set when the connection is to end.
+    pub closing: Option<Closing>,
+    /// What is to be sent.
+    pub output: Output,
+    /// Uptime since which the output is over its soft limit, in milliseconds.
+    pub over_soft_limit_since: Option<u64>,
+
+    /// RESP2 or RESP3.
+    pub proto: Proto,
+    /// The selected database.
+    pub db: usize,
+    /// Whether it has the rights of its user.
+    pub authenticated: bool,
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// CLIENT SETINFO lib-name.
+    pub lib_name: Vec<u8>,
+    /// CLIENT SETINFO lib-ver.
+    pub lib_ver: Vec<u8>,
+    pub reply_mode: ReplyMode,
+    /// MONITOR.
+    pub monitor: bool,
+    /// CLIENT NO-EVICT.
+    pub no_evict: bool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+    /// It waits for the end of CLIENT PAUSE.
+    pub paused: bool,
+    /// The full name of the last command.
+    pub last_command: Option<&'static str>,
+
+    /// Bytes of the requests being run.
+    pub query_bytes: usize,
+    /// Bytes of the arguments of the command being run.
+    pub argv_bytes: usize,
+    /// How large a reply buffer its replies deserve.
+    pub reply_buffer: usize,
+    /// The most bytes of reply at one time lately.
+    pub reply_peak: usize,
+    /// Uptime at which the peak began, in milliseconds.
+    pub reply_peak_ms: u64,
+    /// Bytes received and sent.
+    pub received: u64,
+    pub sent: u64,
+}
+
+impl Client {
+    /// A client that has just connected.
+    pub fn new(stream: Stream, id: u64, now_ms: u64) -> Client {
+        Client {
+            stream,
+            id,
+            addr: String::new(),
+            laddr: String::new(),
+            is_local: true,
+            connected_ms: now_ms,
+            active_ms: now_ms,
+            parser: RequestParser::default(),
+            input: Vec::new(),
+            parsed: 0,
+            replay: Vec::new(),
+            readable: false,
+            queued: false,
+            unsent: false,
+            blocked_on_write: false,
+            closing: None,
+            output: Output::default(),
+            over_soft_limit_since: None,
+            proto: Proto::Resp2,
+            db: 0,
+            authenticated: false,
+            name: Vec::new(),
+            lib_name: Vec::new(),
+            lib_ver: Vec::new(),
+            reply_mode: ReplyMode::On,
+            monitor: false,
+            no_evict: false,
+            no_touch: false,
+            paused: false,
+            last_command: None,
+            query_bytes: 0,
+            argv_bytes: 0,
+            reply_buffer: REPLY_BUFFER_MAX,
+            reply_peak: REPLY_BUFFER_MAX,
+            reply_peak_ms: now_ms,
+            received: 0,
+            sent: 0,
+        }
+    }
+
+    /// Asks for the connection to end; the stricter wish wins.
+    pub fn close(&mut self, how: Closing) {
+        self.closing = self.closing.max(Some(how));
+    }
+
+    /// Bytes of memory it takes, the output included.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Client>()
+            + self.addr.capacity()
+            + self.laddr.capacity()
+            + self.name.capacity()
+            + self.lib_name.capacity()
+            + self.lib_ver.capacity()
+            + self.input.capacity()
+            + self.parser.memory_bytes()
+            + self.output.memory_bytes()
+    }
+}

@@ -1,0 +1,9 @@
+//! Sockets: listening, accepting, and what the server knows of each client.
+
+pub mod client;
+pub mod listen;
+pub mod stream;
+
+pub use client::{Client, Closing, ReplyMode};
+pub use listen::Listeners;
+pub use stream::Stream;

@@ -1,0 +1,263 @@
+//! A batch: the commands of all clients that have some, gathered before any of them runs.
+//!
+//! Bytes of many clients are read into one arena and parsed there. Each command's first key is hashed as soon as it is
+//! parsed and its bucket asked for; while the batch runs, the entry of a command some places ahead is asked for. So the
+//! cache misses of one command overlap with the work of others, whether they come from one client's pipeline or from
+//! fifty clients that send one command each.
+
+use std::ops::Range;
+
+use crate::command::state::Server;
+use crate::command::table::{Names, Registered};
+use crate::command::{Ctx, Verdict};
+use crate::keyspace::Keyspace;
+use crate::net::Client;
+use crate::net::client::{READ_SIZE, REPLY_BUFFER_MAX};
+use crate::resp::request::{Parsed, Span};
+use crate::resp::{Args, Limits, ProtocolError, RequestParser};
+
+/// How many commands ahead of the running one entries are asked for.
+const AHEAD: usize = 16;
+/// A batch with so many commands is run before more is gathered.
+const BATCH: usize = 256;
+/// Commands that one client may have in a batch; what is left waits for its next turn.
+const QUOTA: usize = 256;
+/// Bytes read for one batch.
+const ARENA: usize = 256 * 1024;
+/// So many empty reply buffers are kept for reuse.
+const POOLED: usize = 256;
+
+/// A parsed command.
+struct Pending {
+    command: Option<&'static Registered>,
+    /// The database it will most likely work on, and the hash of its first key.
+    db: u32,
+    key_hash: Option<u64>,
+    spans: Range<u32>,
+    /// Where it starts in its source.
+    start: u32,
+    owned: Vec<Vec<u8>>,
+}
+
+/// What one client contributes.
+struct Source {
+    token: usize,
+    /// The bytes, if they are not in the arena.
+    own: Option<Vec<u8>>,
+    arena: Range<usize>,
+    pending: Range<usize>,
+    /// How many of the bytes form whole commands, and how many of the next command's have been parsed.
+    whole: usize,
+    parsed: usize,
+    error: Option<ProtocolError>,
+    /// These are commands that a pause held up, with their whole bytes.
+    replay: bool,
+    /// The quota was used up: there may be more commands.
+    more: bool,
+}
+
+/// What became of a client's commands.
+pub enum Served {
+    /// All that had arrived ran.
+    All,
+    /// More can run at once.
+    More,
+    /// It must wait for the end of the pause.
+    Paused,
+    /// It sent something that is no command, starting with these bytes; what came before ran.
+    Broken(ProtocolError, Vec<u8>),
+}
+
+/// What parsing needs of the server.
+pub struct Parsing<'a> {
+    pub names: &'a Names,
+    pub keys: &'a Keyspace,
+    /// proto-max-bulk-len, in bytes.
+    pub max_bulk: u64,
+}
+
+/// Requests on their way, and the buffers they need.
+pub struct Batch {
+    arena: Vec<u8>,
+    spans: Vec<Span>,
+    pending: Vec<Pending>,
+    sources: Vec<Source>,
+    pool: Vec<Vec<u8>>,
+}
+
+impl Batch {
+    pub fn new() -> Batch {
+        Batch {
+            arena: Vec::with_capacity(ARENA + READ_SIZE),
+            spans: Vec::new(),
+            pending: Vec::new(),
+            sources: Vec::new(),
+            pool: Vec::new(),
+        }
+    }
+
+    /// Whether it should run before more is gathered.
+    pub fn is_full(&self) -> bool {
+        self.pending.len() >= BATCH || self.arena.len() >= ARENA
+    }
+
+    /// The arena, to read into.
+    pub fn arena(&mut self) -> &mut Vec<u8> {
+        &mut self.arena
+    }
+
+    /// Parses what a client sent: its own leftover, and what was read into the arena from `start` on. Commands that a
+    /// pause held up come first and alone.
+    pub fn gather(&mut self, token: usize, client: &mut Client, server: Parsing<'_>, start: usize) {
+        let replay = !client.replay.is_empty();
+        let own = if replay {
+            client.input.extend_from_slice(&self.arena[start..]);
+            self.arena.truncate(start);
+            Some(std::mem::take(&mut client.replay))
+        } else if client.input.is_empty() {
+            None
+        } else {
+            let mut own = std::mem::take(&mut client.input);
+            own.extend_from_slice(&self.arena[start..]);
+            self.arena.truncate(start);
+            Some(own)
+        };
+        let arena = start..self.arena.len();
+        let bytes: &[u8] = own.as_deref().unwrap_or(&self.arena[start..]);
+        let mut fresh = RequestParser::default();
+        let parser = if replay { &mut fresh } else { &mut client.parser };
+        let limits = Limits { max_bulk: server.max_bulk, authenticated: client.authenticated };
+        // What a client may send depends on whether it is authenticated, which a command of this very batch may
+        // change: so the commands of one that is not come one at a time.
+        let quota = if client.authenticated { QUOTA } else { 1 };
+        let first = self.pending.len();
+        let (mut whole, mut at) = (0, if replay { 0 } else { std::mem::take(&mut client.parsed) });
+        let mut error = None;
+        let mut more = false;
+        loop {
+            if self.pending.len() - first == quota {
+                more = whole < bytes.len();
+                break;
+            }
+            let first_span = self.spans.len();
+            match parser.parse(&bytes[whole..], &mut at, &mut self.spans, limits) {
+                Ok(Parsed::Command) => {
+                    let spans = &self.spans[first_span..];
+                    if !spans.is_empty() {
+                        let owned = parser.take_owned();
+                        let argument = |at: usize| spans[at].bytes(&bytes[whole..], &owned);
+                        let command = server.names.find(argument(0));
+                        let first_key = command.map_or(0, |command| command.first_key);
+                        let key_hash = (first_key != 0 && first_key < spans.len()).then(|| {
+                            let hash = server.keys.hash(argument(first_key));
+                            server.keys.prefetch_bucket(client.db, hash);
+                            hash
+                        });
+                        let spans = first_span as u32..self.spans.len() as u32;
+                        let (start, db) = (whole as u32, client.db as u32);
+                        self.pending.push(Pending { command, db, key_hash, spans, start, owned });
+                    }
+                    whole += at;
+                    at = 0;
+                }
+                Ok(Parsed::Incomplete) => break,
+                Err(broken) => {
+                    error = Some(broken);
+                    break;
+                }
+            }
+        }
+        client.query_bytes = bytes.len();
+        let pending = first..self.pending.len();
+        self.sources.push(Source { token, own, arena, pending, whole, parsed: at, error, replay, more });
+    }
+
+    /// Runs everything. `served` learns what became of each client.
+    pub fn run(&mut self, server: &mut Server, mut served: impl FnMut(&mut Server, usize, Served)) {
+        for ahead in self.pending.iter().take(AHEAD) {
+            prefetch(server, ahead);
+        }
+        for mut source in std::mem::take(&mut self.sources) {
+            let token = source.token;
+            let mut postponed = Vec::new();
+            if !source.pending.is_empty() {
+                let client = &mut server.clients[token];
+                client.active_ms = server.clock.uptime_ms();
+                if !client.output.has_buffer() {
+                    let size = client.reply_buffer;
+                    client.output.lend(self.pool.pop().unwrap_or_else(|| Vec::with_capacity(size)));
+                }
+                let bytes: &[u8] = source.own.as_deref().unwrap_or(&self.arena[source.arena.clone()]);
+                let mut cx = Ctx::new(server, token);
+                for at in source.pending.clone() {
+                    if let Some(ahead) = self.pending.get(at + AHEAD) {
+                        prefetch(cx.server, ahead);
+                    }
+                    if cx.server.clients[token].closing.is_some() {
+                        source.error = None;
+                        break;
+                    }
+                    let pending = &mut self.pending[at];
+                    let spans = &self.spans[pending.spans.start as usize..pending.spans.end as usize];
+                    let mut args = Args::new(&bytes[pending.start as usize..], spans, &mut pending.owned);
+                    if !postponed.is_empty()
+                        || cx.run(pending.command, &mut args, pending.key_hash) == Verdict::Postponed
+                    {
+                        args.encode(&mut postponed);
+                    }
+                }
+                cx.finish();
+            }
+            let paused = !postponed.is_empty();
+            let outcome = self.keep_leftover(&mut server.clients[token], source, postponed);
+            served(server, token, if paused { Served::Paused } else { outcome });
+        }
+        self.arena.clear();
+        self.spans.clear();
+        self.pending.clear();
+    }
+
+    /// Gives a client back what of its bytes has not run.
+    fn keep_leftover(&self, client: &mut Client, mut source: Source, postponed: Vec<u8>) -> Served {
+        client.query_bytes = 0;
+        client.replay = postponed;
+        let bytes: &[u8] = source.own.as_deref().unwrap_or(&self.arena[source.arena.clone()]);
+        if let Some(error) = source.error.take() {
+            return Served::Broken(error, bytes[source.whole..].to_vec());
+        }
+        let left = &bytes[source.whole..];
+        if source.replay {
+            client.replay.extend_from_slice(left);
+            return Served::More;
+        }
+        if !left.is_empty() {
+            client.input = match source.own {
+                Some(mut own) => {
+                    own.drain(..source.whole);
+                    own
+                }
+                None => left.to_vec(),
+            };
+        }
+        client.parsed = source.parsed;
+        if client.parser.big_arg().is_some() {
+            client.input.truncate(client.parsed);
+        }
+        if source.more { Served::More } else { Served::All }
+    }
+
+    /// Takes back the reply buffer of a client that has been sent everything.
+    pub fn reclaim(&mut self, client: &mut Client) {
+        let buffer = client.output.reclaim();
+        if self.pool.len() < POOLED && (1..=REPLY_BUFFER_MAX).contains(&buffer.capacity()) {
+            self.pool.push(buffer);
+        }
+    }
+}
+
+#[inline]
+fn prefetch(server: &Server, pending: &Pending) {
+    if let Some(hash) = pending.key_hash {
+        server.keys.prefetch_entry(pending.db as usize, hash);
+    }
+}

@@ -1,0 +1,628 @@
+//! The reactor: one thread that owns everything and never waits but for events.
+//!
+//! A turn: poll; accept; read, parse and run the commands of all ready clients, batch by batch; jobs of helpers; timers;
+//! then, before sleeping, send replies, do one slice of background work, close what must close. Replies are never sent
+//! command by command: one read and one write for each connection and turn.
+
+mod batch;
+mod signals;
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::{Events, Interest, Poll, Token, Waker};
+use socket2::SockRef;
+
+use crate::command::state::{Server, Shutdown};
+use crate::config::{ConfigFile, Settings};
+use crate::helper::{Inbox, Outbox, mailbox};
+use crate::keyspace::alloc;
+use crate::net::client::{READ_SIZE, REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
+use crate::net::listen::{FIRST_LISTENER, ListenError};
+use crate::net::{Client, Closing, Listeners, Stream};
+use crate::resp::ProtocolError;
+use batch::{Batch, Parsing, Served};
+use signals::Signals;
+
+const WAKE: Token = Token(usize::MAX - 1);
+/// Signals have tokens from here on.
+const FIRST_SIGNAL: usize = usize::MAX - 16;
+/// Keys that a turn expires at most, in each database.
+const EXPIRE_SLICE: usize = 400;
+/// Time for freeing what was flushed, in each turn.
+const FREE_TIME: Duration = Duration::from_micros(200);
+/// Bytes of a big argument that one turn reads.
+const BIG_READ: usize = 1 << 20;
+/// Bytes that one turn writes to a client.
+const WRITE_LIMIT: usize = 4 << 20;
+/// A client that may queue output without limit is not read while it leaves so much unread.
+const BACKPRESSURE: usize = 64 << 20;
+/// What a client that has not authenticated may send without finishing a command.
+const UNAUTHENTICATED_INPUT: usize = 1 << 20;
+/// A buffer for a big argument is cut to what has come when the client has been idle for this long.
+const IDLE_BUFFER_MS: u64 = 2000;
+
+/// Why the server could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The kernel refuses polls, pipes or signals.
+    Io(io::Error),
+    /// An address is not to be had.
+    Listen(ListenError),
+    /// The settings contradict the command table.
+    Commands(String),
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> StartError {
+        StartError::Io(error)
+    }
+}
+
+/// The loop and what it works on.
+pub struct Reactor {
+    poll: Poll,
+    pub server: Server,
+    batch: Batch,
+    /// Clients to serve.
+    ready: VecDeque<usize>,
+    /// Listeners that may have more connections waiting.
+    accepting: Vec<Token>,
+    signals: Signals,
+    inbox: Inbox<Server>,
+    outbox: Outbox<Server>,
+    /// Uptime of the next periodic work, and of the next sample of rates, in milliseconds.
+    next_cron_ms: u64,
+    next_sample_ms: u64,
+    /// Where the periodic look at clients goes on.
+    cron_client: usize,
+    /// Something is left to do: the next poll must not wait.
+    busy: bool,
+}
+
+impl Reactor {
+    /// A server that listens and is ready to run. `seed` decides everything random.
+    ///
+    /// # Errors
+    /// If an address is not to be had, or the kernel refuses something.
+    pub fn new(settings: Settings, config_file: Option<ConfigFile>, seed: u64) -> Result<Reactor, StartError> {
+        alloc::claim_reactor_thread();
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+        let (outbox, inbox) = mailbox(waker);
+        let signals = Signals::new(poll.registry(), FIRST_SIGNAL)?;
+        let listeners = Listeners::new(poll.registry().try_clone()?);
+        let mut server = Server::new(settings, config_file, listeners, seed).map_err(StartError::Commands)?;
+        let Server { listeners, settings, .. } = &mut server;
+        listeners.bind_tcp(settings).map_err(StartError::Listen)?;
+        listeners.bind_unix(settings).map_err(StartError::Listen)?;
+        server.startup_memory = alloc::used();
+        Ok(Reactor {
+            poll,
+            server,
+            batch: Batch::new(),
+            ready: VecDeque::new(),
+            accepting: Vec::new(),
+            signals,
+            inbox,
+            outbox,
+            next_cron_ms: 0,
+            next_sample_ms: 0,
+            cron_client: 0,
+            busy: false,
+        })
+    }
+
+    /// The way for helper threads to hand jobs to the server.
+    pub fn outbox(&self) -> Outbox<Server> {
+        self.outbox.clone()
+    }
+
+    /// Runs until something asks for the end.
+    ///
+    /// # Errors
+    /// If polling fails.
+    pub fn run(&mut self) -> io::Result<Shutdown> {
+        let mut events = Events::with_capacity(1024);
+        loop {
+            match self.poll.poll(&mut events, self.patience()) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            let started = Instant::now();
+            let commands_before = self.server.stats.commands_processed;
+            self.server.tick();
+            for event in &events {
+                self.dispatch(event);
+            }
+            for token in std::mem::take(&mut self.accepting) {
+                self.accept(token);
+            }
+            self.serve();
+            self.inbox.run(&mut self.server);
+            self.timers();
+            self.before_sleep();
+            self.count_turn(started.elapsed(), commands_before);
+            if let Some(shutdown) = self.server.shutdown {
+                self.server.listeners.close();
+                return Ok(shutdown);
+            }
+        }
+    }
+
+    /// How long the next poll may wait.
+    fn patience(&self) -> Option<Duration> {
+        if self.busy || !self.ready.is_empty() || !self.accepting.is_empty() || !self.server.unsent.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let now_ms = self.server.clock.uptime_ms();
+        let cron = self.next_cron_ms.saturating_sub(now_ms).max(1);
+        let expiry = self.server.keys.next_deadline().map(|at| at.saturating_sub(self.server.keys.now_ms()).max(1));
+        Some(Duration::from_millis(cron.min(expiry.unwrap_or(u64::MAX))))
+    }
+
+    fn dispatch(&mut self, event: &Event) {
+        let token = event.token();
+        if token == WAKE {
+            // The jobs are run in every turn.
+        } else if token.0 >= FIRST_SIGNAL {
+            self.signals.handle(token, &mut self.server);
+        } else if token.0 >= FIRST_LISTENER {
+            self.accepting.push(token);
+        } else if let Some(client) = self.server.clients.get_mut(token.0) {
+            if event.is_readable() || event.is_read_closed() || event.is_error() {
+                client.readable = true;
+                if client.paused && (event.is_read_closed() || event.is_error()) {
+                    self.server.close(token.0, Closing::Now);
+                } else {
+                    self.enqueue(token.0);
+                }
+            }
+            if event.is_writable() && !self.server.clients[token.0].output.is_empty() {
+                self.server.will_send(token.0);
+            }
+        }
+    }
+
+    fn enqueue(&mut self, token: usize) {
+        let client = &mut self.server.clients[token];
+        if !client.queued {
+            client.queued = true;
+            self.ready.push_back(token);
+        }
+    }
+
+    /// Takes connections from a listener, so many that the others do not have to wait.
+    fn accept(&mut self, listener: Token) {
+        for _ in 0..self.server.settings.max_new_connections_per_cycle {
+            let accepted = if let Some(unix) = self.server.listeners.unix(listener) {
+                unix.accept().map(|(stream, _)| (Stream::Unix(stream), None))
+            } else if let Some(tcp) = self.server.listeners.tcp(listener) {
+                tcp.accept().map(|(stream, peer)| (Stream::Tcp(stream), Some(peer)))
+            } else {
+                return;
+            };
+            match accepted {
+                Ok((stream, peer)) => self.welcome(stream, peer),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    log::warn!("Accepting client connection: {error}");
+                    return;
+                }
+            }
+        }
+        self.accepting.push(listener);
+    }
+
+    fn welcome(&mut self, mut stream: Stream, peer: Option<SocketAddr>) {
+        let server = &mut self.server;
+        let settings = &server.settings;
+        // Peers of the loopback interface may reach it by an IPv4 address mapped into IPv6.
+        let is_local = peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback());
+        let refusal: Option<&[u8]> = if server.clients.len() >= settings.maxclients as usize {
+            Some(b"-ERR max number of clients reached\r\n")
+        } else if settings.protected_mode && settings.requirepass.is_empty() && !is_local {
+            Some(DENIED.as_bytes())
+        } else {
+            None
+        };
+        if let Some(text) = refusal {
+            server.stats.connections_rejected += 1;
+            // The kernel's buffer is empty: it takes a line, and if not, the client is refused all the same.
+            let told = stream.write(text);
+            log::debug!("Refused a connection; told it: {}", told.is_ok());
+            return;
+        }
+        if let Stream::Tcp(tcp) = &stream {
+            let keepalive = Duration::from_secs(settings.tcp_keepalive as u64);
+            let socket = SockRef::from(tcp);
+            let mut tuned = socket.set_tcp_nodelay(true);
+            if !keepalive.is_zero() {
+                let probes = socket2::TcpKeepalive::new()
+                    .with_time(keepalive)
+                    .with_interval((keepalive / 3).max(Duration::from_secs(1)))
+                    .with_retries(3);
+                tuned = tuned.and_then(|()| socket.set_tcp_keepalive(&probes));
+            }
+            if let Err(error) = tuned {
+                log::debug!("Socket options of a new connection: {error}");
+            }
+        }
+        let id = server.next_client_id;
+        server.next_client_id += 1;
+        let mut client = Client::new(stream, id, server.clock.uptime_ms());
+        client.is_local = is_local;
+        client.authenticated = settings.requirepass.is_empty();
+        match (&client.stream, peer) {
+            (Stream::Tcp(tcp), Some(peer)) => {
+                client.addr = peer.to_string();
+                client.laddr = tcp.local_addr().map_or_else(|_| String::new(), |local| local.to_string());
+            }
+            _ => {
+                client.addr = format!("{}:0", server.listeners.unix_path());
+                client.laddr = client.addr.clone();
+            }
+        }
+        let entry = server.clients.vacant_entry();
+        let token = Token(entry.key());
+        if let Err(error) = self.poll.registry().register(client.stream.source(), token, Interest::READABLE) {
+            log::warn!("Error registering a new client connection: {error}");
+            return;
+        }
+        log::debug!("Accepted {}", client.addr);
+        entry.insert(client);
+        server.stats.connections_received += 1;
+    }
+
+    /// Serves every client that is ready once.
+    fn serve(&mut self) {
+        let mut left = self.ready.len();
+        while left > 0 {
+            while left > 0 && !self.batch.is_full() {
+                left -= 1;
+                if let Some(token) = self.ready.pop_front() {
+                    self.gather(token);
+                }
+            }
+            let Reactor { batch, server, ready, .. } = self;
+            batch.run(server, |server, token, served| {
+                let more = match served {
+                    Served::All => server.clients[token].readable,
+                    Served::More => true,
+                    Served::Paused => {
+                        server.clients[token].paused = true;
+                        server.paused_clients += 1;
+                        false
+                    }
+                    Served::Broken(error, bytes) => {
+                        protocol_error(server, token, &error, &bytes);
+                        false
+                    }
+                };
+                check_input(server, token);
+                let client = &mut server.clients[token];
+                if more && !client.queued && client.closing.is_none() {
+                    client.queued = true;
+                    ready.push_back(token);
+                }
+            });
+        }
+    }
+
+    /// Reads what a client sent and hands it to the batch.
+    fn gather(&mut self, token: usize) {
+        let server = &mut self.server;
+        let Some(client) = server.clients.get_mut(token) else { return };
+        client.queued = false;
+        let unlimited = server.settings.client_output_buffer_limits[0].hard_bytes == 0;
+        if client.closing.is_some() || client.paused || (unlimited && client.output.len() > BACKPRESSURE) {
+            return;
+        }
+        if let Some(big) = client.parser.big_arg() {
+            let (bytes, missing) = big.remaining();
+            let most = missing.min(BIG_READ);
+            let came = client.stream.read_into(bytes, most);
+            let complete = matches!(came, Ok(read) if read == missing);
+            if !self.received(token, came, most) {
+                return;
+            }
+            if !complete {
+                if self.server.clients[token].readable {
+                    self.enqueue(token);
+                }
+                return;
+            }
+            self.server.clients[token].parser.finish_big_arg();
+        }
+        let client = &mut self.server.clients[token];
+        let start = self.batch.arena().len();
+        if client.readable {
+            let came = client.stream.read_into(self.batch.arena(), READ_SIZE);
+            if !self.received(token, came, READ_SIZE) {
+                return;
+            }
+        }
+        let Server { clients, names, keys, settings, .. } = &mut self.server;
+        let parsing = Parsing { names, keys, max_bulk: settings.proto_max_bulk_len };
+        self.batch.gather(token, &mut clients[token], parsing, start);
+    }
+
+    /// Notes what a read of up to `most` bytes brought; false if the connection is over.
+    fn received(&mut self, token: usize, came: io::Result<usize>, most: usize) -> bool {
+        let server = &mut self.server;
+        let client = &mut server.clients[token];
+        match came {
+            Ok(0) => {
+                log::debug!("Client closed connection {}", client.addr);
+                server.close(token, Closing::Now);
+                return false;
+            }
+            Ok(read) => {
+                // Less than asked for: the socket is empty, and the poll tells when it is not.
+                client.readable = read == most;
+                client.received += read as u64;
+                client.active_ms = server.clock.uptime_ms();
+                server.stats.net_input_bytes += read as u64;
+                server.stats.reads_processed += 1;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => client.readable = false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => {
+                log::debug!("Reading from client: {error}");
+                server.close(token, Closing::Now);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn timers(&mut self) {
+        let now_ms = self.server.clock.uptime_ms();
+        if self.server.pause.is_none() {
+            self.resume();
+        }
+        if now_ms < self.next_cron_ms {
+            return;
+        }
+        let hz = self.server.settings.hz.clamp(1, 500) as u64;
+        self.next_cron_ms = now_ms + 1000 / hz;
+        if now_ms >= self.next_sample_ms {
+            self.next_sample_ms = now_ms + 100;
+            let now_us = self.server.clock.uptime_us;
+            let stats = &mut self.server.stats;
+            stats.commands_per_second.sample(stats.commands_processed, now_us);
+            stats.input_bytes_per_second.sample(stats.net_input_bytes, now_us);
+            stats.output_bytes_per_second.sample(stats.net_output_bytes, now_us);
+            stats.turns_per_second.sample(stats.turns, now_us);
+        }
+        if !self.server.debug.pause_cron {
+            self.look_after_clients(hz);
+        }
+    }
+
+    /// Lets clients go on that a pause held up.
+    fn resume(&mut self) {
+        if self.server.paused_clients == 0 {
+            return;
+        }
+        self.server.paused_clients = 0;
+        let paused: Vec<usize> =
+            self.server.clients.iter().filter(|(_, client)| client.paused).map(|(token, _)| token).collect();
+        for token in paused {
+            self.server.clients[token].paused = false;
+            self.enqueue(token);
+        }
+    }
+
+    /// Looks at a part of the clients, so that each is seen about once a second: timeouts, limits, buffer sizes.
+    fn look_after_clients(&mut self, hz: u64) {
+        let server = &mut self.server;
+        let (now_ms, timeout) = (server.clock.uptime_ms(), server.settings.timeout as u64 * 1000);
+        let share = (server.clients.len() / hz as usize).max(5).min(server.clients.len());
+        for _ in 0..share {
+            let capacity = server.clients.capacity();
+            let Some(token) = (0..capacity)
+                .map(|ahead| (self.cron_client + ahead) % capacity)
+                .find(|&token| server.clients.contains(token))
+            else {
+                return;
+            };
+            self.cron_client = token + 1;
+            let client = &mut server.clients[token];
+            let idle_ms = now_ms.saturating_sub(client.active_ms);
+            if timeout > 0 && idle_ms > timeout && !client.monitor && !client.paused {
+                log::debug!("Closing idle client");
+                server.close(token, Closing::Now);
+                continue;
+            }
+            if idle_ms > IDLE_BUFFER_MS {
+                client.parser.shrink();
+                client.input.shrink_to_fit();
+            }
+            if server.debug.reply_buffer_resizing {
+                let (size, peak) = (client.reply_buffer, client.reply_peak);
+                if size / 2 >= REPLY_BUFFER_MIN && peak < size / 2 {
+                    client.reply_buffer = (peak + 1).max(REPLY_BUFFER_MIN);
+                    server.stats.reply_buffer_shrinks += 1;
+                } else if size * 2 < REPLY_BUFFER_MAX * 2 && peak == size {
+                    client.reply_buffer = (size * 2).min(REPLY_BUFFER_MAX);
+                    server.stats.reply_buffer_expands += 1;
+                }
+                let forget = server.debug.reply_peak_reset;
+                if forget.is_some_and(|after| now_ms - client.reply_peak_ms > after.as_millis() as u64) {
+                    client.reply_peak = 0;
+                    client.reply_peak_ms = now_ms;
+                }
+            }
+        }
+    }
+
+    fn before_sleep(&mut self) {
+        self.busy = self.server.keys.expire_slice(EXPIRE_SLICE);
+        self.send();
+        let started = Instant::now();
+        while self.server.keys.free_slice() {
+            if started.elapsed() > FREE_TIME {
+                self.busy = true;
+                break;
+            }
+        }
+        self.bury();
+    }
+
+    /// Sends what waits to be sent.
+    fn send(&mut self) {
+        for token in std::mem::take(&mut self.server.unsent) {
+            let server = &mut self.server;
+            let Some(client) = server.clients.get_mut(token) else { continue };
+            client.unsent = false;
+            client.reply_peak = client.reply_peak.max(client.output.len().min(client.reply_buffer));
+            let mut budget = WRITE_LIMIT;
+            while !client.output.is_empty() && client.closing != Some(Closing::Now) {
+                match client.output.write_to(&mut client.stream) {
+                    Ok(sent) => {
+                        client.sent += sent as u64;
+                        client.active_ms = server.clock.uptime_ms();
+                        server.stats.net_output_bytes += sent as u64;
+                        server.stats.writes_processed += 1;
+                        budget = budget.saturating_sub(sent);
+                        if budget == 0 {
+                            break;
+                        }
+                    }
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) => {
+                        log::debug!("Error writing to client: {error}");
+                        client.close(Closing::Now);
+                        server.dying.push(token);
+                        break;
+                    }
+                }
+            }
+            if client.output.is_empty() {
+                self.batch.reclaim(client);
+                if client.blocked_on_write {
+                    client.blocked_on_write = false;
+                    watch(&self.poll, client, token, Interest::READABLE);
+                    // What was not read because of the output waiting may be read now.
+                    self.enqueue(token);
+                }
+                if self.server.clients[token].closing.is_some() {
+                    self.server.dying.push(token);
+                }
+            } else if budget == 0 {
+                server.will_send(token);
+            } else if !client.blocked_on_write {
+                client.blocked_on_write = true;
+                watch(&self.poll, client, token, Interest::READABLE | Interest::WRITABLE);
+            }
+            check_output(&mut self.server, token);
+        }
+    }
+
+    /// Ends the connections whose time has come.
+    fn bury(&mut self) {
+        for token in std::mem::take(&mut self.server.dying) {
+            let server = &mut self.server;
+            let over = server.clients.get(token).is_some_and(|client| match client.closing {
+                Some(Closing::Now) => true,
+                Some(Closing::AfterReply) => client.output.is_empty(),
+                None => false,
+            });
+            if !over {
+                continue;
+            }
+            let mut client = server.clients.remove(token);
+            server.monitors.retain(|&monitor| monitor != token);
+            if let Err(error) = self.poll.registry().deregister(client.stream.source()) {
+                log::warn!("A connection could not be taken out of the poll: {error}");
+            }
+        }
+    }
+
+    fn count_turn(&mut self, took: Duration, commands_before: u64) {
+        let server = &mut self.server;
+        let took_us = took.as_micros() as u64;
+        let stats = &mut server.stats;
+        stats.turns += 1;
+        stats.turns_us += took_us;
+        stats.longest_turn_us = stats.longest_turn_us.max(took_us);
+        stats.most_commands_in_turn =
+            stats.most_commands_in_turn.max(stats.commands_processed.saturating_sub(commands_before));
+        server.peak_memory = server.peak_memory.max(alloc::used());
+    }
+}
+
+/// What a client of another host is told while the server is open to everybody.
+const DENIED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no password is \
+set for the default user. In this mode connections are only accepted from the loopback interface. If you want to \
+connect from external computers to Redis you may adopt one of the following solutions: 1) Just disable protected mode \
+sending the command 'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from the same \
+host the server is running, however MAKE SURE Redis is not publicly accessible from internet if you do so. Use CONFIG \
+REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode by editing the Redis \
+configuration file, and setting the protected mode option to 'no', and then restarting the server. 3) If you started \
+the server manually just for testing, restart it with the '--protected-mode no' option. 4) Set up an authentication \
+password for the default user. NOTE: You only need to do one of the above things in order for the server to start \
+accepting connections from the outside.\r\n";
+
+fn watch(poll: &Poll, client: &mut Client, token: usize, interest: Interest) {
+    if let Err(error) = poll.registry().reregister(client.stream.source(), Token(token), interest) {
+        log::warn!("A connection could not be watched: {error}");
+        client.close(Closing::Now);
+    }
+}
+
+/// Tells a client that it does not speak RESP, and that this is the end.
+fn protocol_error(server: &mut Server, token: usize, error: &ProtocolError, bytes: &[u8]) {
+    let client = &mut server.clients[token];
+    log::debug!(
+        "Protocol error ({error}) from client: {}. Query buffer of {} bytes during protocol error.",
+        client.addr,
+        bytes.len()
+    );
+    let tail = client.output.tail();
+    tail.extend_from_slice(b"-ERR ");
+    tail.extend(error.to_string().bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+    tail.extend_from_slice(b"\r\n");
+    server.stats.error_replies += 1;
+    *server.error_stats.entry("ERR".to_string()).or_default() += 1;
+    server.will_send(token);
+    server.close(token, Closing::AfterReply);
+}
+
+/// Ends a connection whose unfinished request has become too long.
+fn check_input(server: &mut Server, token: usize) {
+    let client = &server.clients[token];
+    let held = client.input.len() + client.replay.len() + client.parser.memory_bytes();
+    server.stats.recent_max_input = server.stats.recent_max_input.max(held);
+    let limit = server.settings.client_query_buffer_limit as usize;
+    if held > limit || (!client.authenticated && held > UNAUTHENTICATED_INPUT) {
+        log::warn!("Closing client that reached max query buffer length: {}", client.addr);
+        server.stats.query_buffer_limit_disconnections += 1;
+        server.close(token, Closing::Now);
+    }
+}
+
+/// Ends a connection that leaves too much unread.
+fn check_output(server: &mut Server, token: usize) {
+    let now_ms = server.clock.uptime_ms();
+    let client = &mut server.clients[token];
+    let held = client.output.len() as u64;
+    server.stats.recent_max_output = server.stats.recent_max_output.max(held as usize);
+    let limit = server.settings.client_output_buffer_limits[0];
+    let soft = limit.soft_bytes > 0 && held > limit.soft_bytes;
+    let since = if soft { Some(client.over_soft_limit_since.unwrap_or(now_ms)) } else { None };
+    client.over_soft_limit_since = since;
+    let too_long = since.is_some_and(|since| now_ms - since > limit.soft_seconds as u64 * 1000);
+    if (limit.hard_bytes > 0 && held > limit.hard_bytes) || too_long {
+        log::warn!("Client {} scheduled to be closed ASAP for overcoming of output buffer limits.", client.addr);
+        server.stats.output_buffer_limit_disconnections += 1;
+        server.close(token, Closing::Now);
+    }
+}
