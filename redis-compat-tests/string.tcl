@@ -72,7 +72,7 @@ case "SET with a time that has passed deletes" {
     GET k                       -> nil
     EXISTS k                    -> :0
     SET k v PXAT 1              -> +OK
-    DBSIZE                      -> :1
+    GET k                       -> nil
 }
 
 case "SET GET" {
