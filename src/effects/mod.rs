@@ -11,6 +11,7 @@ impl Event {
     pub const SET: Event = Event("set");
     pub const APPEND: Event = Event("append");
     pub const SETRANGE: Event = Event("setrange");
+    pub const SETBIT: Event = Event("setbit");
     pub const INCRBY: Event = Event("incrby");
     pub const DECRBY: Event = Event("decrby");
     pub const INCRBYFLOAT: Event = Event("incrbyfloat");
@@ -38,6 +39,19 @@ impl Effects {
     pub fn changed(&mut self, db: usize, key: &[u8], event: Event) {
         self.dirty += 1;
         log::trace!(target: "keyspace", "db {db}: {} of a key of {} bytes", event.0, key.len());
+    }
+
+    /// As [`Effects::changed`], for what does not count as a change of its own: a key expired, or it was moved away and
+    /// counts where it went.
+    #[inline]
+    pub fn changed_uncounted(&mut self, db: usize, key: &[u8], event: Event) {
+        log::trace!(target: "keyspace", "db {db}: {} of a key of {} bytes", event.0, key.len());
+    }
+
+    /// Two databases were exchanged; they may be one and the same.
+    pub fn swapped(&mut self, a: usize, b: usize) {
+        self.dirty += 1;
+        log::trace!(target: "keyspace", "db {a} and db {b} were exchanged");
     }
 
     /// A database lost all of its `keys` keys at once.

@@ -10,6 +10,8 @@ pub mod entry;
 pub mod hash;
 pub mod namespace;
 pub mod table;
+#[cfg(test)]
+mod tests;
 pub mod wheel;
 
 use std::collections::VecDeque;
@@ -75,13 +77,37 @@ pub enum Touch {
     No,
 }
 
+/// What a command decides about a key's deadline; see [`Keyspace::reschedule`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Schedule {
+    /// It stays as it is.
+    Leave,
+    /// It becomes this one, in Unix milliseconds.
+    At(u64),
+    /// It goes: the key lives until it is deleted.
+    Never,
+    /// It has passed: the key is deleted.
+    Past,
+}
+
+/// What became of a key that was to be moved or copied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Placed {
+    /// It is there.
+    Done,
+    /// There is no such key.
+    Missing,
+    /// Another key is in the way.
+    Occupied,
+}
+
 /// Counters that INFO tells.
 #[derive(Default, Clone)]
 pub struct KeyspaceStats {
     pub hits: u64,
     pub misses: u64,
     pub expired: u64,
-    /// Entries freed in slices since the start.
+    /// Entries of flushed databases that have been freed.
     pub lazily_freed: u64,
 }
 
@@ -176,10 +202,10 @@ impl Keyspace {
         }
     }
 
-    /// Whether a deadline has passed.
+    /// Whether a deadline has passed. In the millisecond of its deadline a key still lives.
     #[inline]
     fn is_past(&self, deadline: Option<u64>) -> bool {
-        deadline.is_some_and(|deadline| deadline <= self.now_ms)
+        deadline.is_some_and(|deadline| deadline < self.now_ms)
     }
 
     /// Where a live key is. An expired one is removed on the way.
@@ -199,8 +225,15 @@ impl Keyspace {
         if self.may_expire {
             let entry = self.database_mut(db).remove(position);
             self.stats.expired += 1;
-            self.effects.changed(db, entry.as_ref().key(), Event::EXPIRED);
+            self.effects.changed_uncounted(db, entry.as_ref().key(), Event::EXPIRED);
         }
+    }
+
+    /// Where a live key is that a command writes to: that is a use, but neither a hit nor a miss.
+    fn reach(&mut self, db: usize, key: Key<'_>, touch: Touch) -> Option<Position> {
+        let position = self.find(db, key)?;
+        self.touch(db, position, touch);
+        Some(position)
     }
 
     /// The live entry of a key, without counting a hit or a miss.
@@ -208,6 +241,14 @@ impl Keyspace {
     pub fn peek(&mut self, db: usize, key: Key<'_>) -> Option<EntryRef<'_>> {
         let position = self.find(db, key)?;
         Some(self.databases[db].as_deref()?.entry(position))
+    }
+
+    /// The live entry of a key, like [`Keyspace::peek`], but shared: several can be looked at together, and an expired
+    /// one stays where it is.
+    pub fn view(&self, db: usize, key: Key<'_>) -> Option<EntryRef<'_>> {
+        let database = self.database(db)?;
+        let entry = database.entry(database.find(key.hash, key.bytes)?);
+        (!self.is_past(entry.deadline())).then_some(entry)
     }
 
     /// The live entry of a key for a command that reads it: counts a hit or a miss.
@@ -234,10 +275,91 @@ impl Keyspace {
     }
 
     /// Sets a key to a string, whatever it was.
+    #[inline]
     pub fn set_string(&mut self, db: usize, key: Key<'_>, value: StringValue<'_>, expiry: Expiry, event: Event) {
-        let found = self.find(db, key);
         let encoding = string_encoding(value.bytes());
-        let access = self.access.new_entry(self.now_ms);
+        self.set_string_as(db, key, value, encoding, expiry, event);
+    }
+
+    /// Sets a key to a string under an encoding that its bytes alone do not tell.
+    #[inline]
+    pub fn set_string_as(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+        value: StringValue<'_>,
+        encoding: Encoding,
+        expiry: Expiry,
+        event: Event,
+    ) {
+        let found = self.find(db, key);
+        self.write_string(db, key, found, value, encoding, expiry, event);
+    }
+
+    /// Sets a key to a string if it exists, or if it does not. Returns whether it was set.
+    pub fn set_string_if(
+        &mut self,
+        exists: bool,
+        db: usize,
+        key: Key<'_>,
+        value: StringValue<'_>,
+        expiry: Expiry,
+        event: Event,
+    ) -> bool {
+        let found = self.find(db, key);
+        match found {
+            Some(position) if !exists => self.touch(db, position, Touch::Yes),
+            None if exists => {}
+            _ => {
+                let encoding = string_encoding(value.bytes());
+                self.write_string(db, key, found, value, encoding, expiry, event);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Sets a key to the integer that `compute` makes of what it holds, and keeps the time to live. Returns the integer.
+    ///
+    /// # Errors
+    /// Those of `compute`; then nothing has changed.
+    #[inline]
+    pub fn update_integer<E>(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+        event: Event,
+        compute: impl FnOnce(Option<EntryRef<'_>>) -> Result<i64, E>,
+    ) -> Result<i64, E> {
+        let found = self.find(db, key);
+        let integer = compute(self.entry_at(db, found))?;
+        let mut buffer = itoa::Buffer::new();
+        let text = StringValue::Borrowed(buffer.format(integer).as_bytes());
+        self.write_string(db, key, found, text, Encoding::Int, Expiry::Keep, event);
+        Ok(integer)
+    }
+
+    #[inline]
+    fn entry_at(&self, db: usize, position: Option<Position>) -> Option<EntryRef<'_>> {
+        Some(self.database(db)?.entry(position?))
+    }
+
+    /// Writes a string over what a key's search has found.
+    #[expect(clippy::too_many_arguments, reason = "the one place where all ways of setting a string meet")]
+    fn write_string(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+        found: Option<Position>,
+        value: StringValue<'_>,
+        encoding: Encoding,
+        expiry: Expiry,
+        event: Event,
+    ) {
+        let access = match self.entry_at(db, found) {
+            Some(entry) => self.access.used(entry.access(), self.now_ms, &mut self.rng),
+            None => self.access.new_entry(self.now_ms),
+        };
         let database = self.database_mut(db);
         let deadline = match (expiry, found) {
             (Expiry::At(deadline), _) => Some(deadline),
@@ -255,8 +377,8 @@ impl Keyspace {
             {
                 entry.inline_mut().copy_from_slice(bytes);
                 entry.set_encoding(encoding);
+                entry.set_access(access);
                 database.set_deadline(position, deadline);
-                self.touch(db, position, Touch::Yes);
                 self.effects.changed(db, key.bytes, event);
                 return;
             }
@@ -279,22 +401,41 @@ impl Keyspace {
         self.effects.changed(db, key.bytes, event);
     }
 
-    /// Changes a string in place: makes it `len` bytes long (new bytes are zero), lets `write` change them, and keeps
-    /// the time to live. A key that does not exist begins as an empty string.
+    /// Changes a string in place and keeps the time to live: `resize` decides on the new length, seeing what the key
+    /// holds; `write` then changes the bytes, of which new ones are zero, and says whether it did. A key that does not
+    /// exist begins as an empty string. The event is reported if the bytes or their number changed.
+    ///
+    /// # Errors
+    /// Those of `resize`; then nothing has changed.
     ///
     /// # Panics
-    /// If the key holds another type; the caller has looked.
-    pub fn change_string(&mut self, db: usize, key: Key<'_>, len: usize, event: Event, write: impl FnOnce(&mut [u8])) {
-        let Some(position) = self.find(db, key) else {
+    /// If `resize` accepts a key of another type.
+    pub fn change_string<E>(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+        event: Event,
+        resize: impl FnOnce(Option<EntryRef<'_>>) -> Result<usize, E>,
+        write: impl FnOnce(&mut [u8]) -> bool,
+    ) -> Result<(), E> {
+        let found = self.find(db, key);
+        let len = resize(self.entry_at(db, found))?;
+        let Some(position) = found else {
             let mut bytes = vec![0; len];
             write(&mut bytes);
-            return self.set_string(db, key, StringValue::Owned(bytes), Expiry::Clear, event);
+            self.write_string(db, key, None, StringValue::Owned(bytes), Encoding::Raw, Expiry::Clear, event);
+            return Ok(());
         };
         let database = self.database_mut(db);
-        assert_eq!(database.entry(position).kind(), Type::String, "only strings are changed as strings");
-        write(database.resize_string(position, len));
+        let old = database.entry(position);
+        assert_eq!(old.kind(), Type::String, "only strings are changed as strings");
+        let resized = old.string().len() != len;
+        let changed = write(database.resize_string(position, len)) || resized;
         self.touch(db, position, Touch::Yes);
-        self.effects.changed(db, key.bytes, event);
+        if changed {
+            self.effects.changed(db, key.bytes, event);
+        }
+        Ok(())
     }
 
     /// The deadline of a live key: `None` without the key, `Some(None)` if it does not expire.
@@ -310,56 +451,131 @@ impl Keyspace {
         true
     }
 
+    /// Lets a command decide about the deadline of a live key, given the one it has. Returns whether that changed
+    /// anything.
+    pub fn reschedule(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+        touch: Touch,
+        decide: impl FnOnce(Option<u64>) -> Schedule,
+    ) -> bool {
+        let Some(position) = self.reach(db, key, touch) else { return false };
+        let database = self.database_mut(db);
+        let event = match decide(database.entry(position).deadline()) {
+            Schedule::Leave => return false,
+            Schedule::At(deadline) => {
+                database.set_deadline(position, Some(deadline));
+                Event::EXPIRE
+            }
+            Schedule::Never => {
+                database.set_deadline(position, None);
+                Event::PERSIST
+            }
+            Schedule::Past => {
+                drop(database.remove(position));
+                Event::DEL
+            }
+        };
+        self.effects.changed(db, key.bytes, event);
+        true
+    }
+
     /// Removes a key. Returns whether it was there.
     pub fn delete(&mut self, db: usize, key: Key<'_>, event: Event) -> bool {
-        self.take(db, key, event).is_some()
-    }
-
-    fn take(&mut self, db: usize, key: Key<'_>, event: Event) -> Option<Entry> {
-        let position = self.find(db, key)?;
-        let entry = self.database_mut(db).remove(position);
+        let Some(position) = self.find(db, key) else { return false };
+        drop(self.database_mut(db).remove(position));
         self.effects.changed(db, key.bytes, event);
-        Some(entry)
+        true
     }
 
-    /// Moves a key's entry to another key or database, where it takes the place of what is there. Its time to live
-    /// goes with it. Returns whether there was such a key.
-    pub fn relocate(&mut self, from: (usize, Key<'_>), to: (usize, Key<'_>), events: (Event, Event)) -> bool {
-        if self.find(from.0, from.1).is_none() {
-            return false;
+    /// Moves a key's entry to another key or database, in the place of what is there if `replace` allows it. Its time
+    /// to live goes with it. A key is not in the way of itself when it may be replaced: then nothing changes.
+    pub fn relocate(
+        &mut self,
+        from: (usize, Key<'_>),
+        to: (usize, Key<'_>),
+        replace: bool,
+        touch: Touch,
+        events: (Event, Event),
+    ) -> Placed {
+        if self.reach(from.0, from.1, touch).is_none() {
+            return Placed::Missing;
         }
-        if self.find(to.0, to.1).is_some() {
-            self.delete(to.0, to.1, Event::DEL);
+        let to_itself = from.0 == to.0 && from.1.bytes == to.1.bytes;
+        if !replace && (to_itself || self.reach(to.0, to.1, touch).is_some()) {
+            return Placed::Occupied;
         }
-        let Some(entry) = self.take(from.0, from.1, events.0) else { return false };
-        let entry = entry.with_key(to.1.bytes);
-        self.database_mut(to.0).insert(to.1.hash, entry);
+        // Looked for again, because what had expired in the place may just have been removed from the same table.
+        let Some(position) = self.find(from.0, from.1).filter(|_| !to_itself) else { return Placed::Done };
+        let entry = self.database_mut(from.0).remove(position);
+        self.place(to.0, to.1, entry.with_key(to.1.bytes));
+        self.effects.changed_uncounted(from.0, from.1.bytes, events.0);
         self.effects.changed(to.0, to.1.bytes, events.1);
-        true
+        Placed::Done
     }
 
-    /// Copies a key with its time to live, replacing what is there. Returns whether there was such a key.
-    pub fn copy(&mut self, from: (usize, Key<'_>), to: (usize, Key<'_>)) -> bool {
-        let Some(source) = self.peek(from.0, from.1) else { return false };
-        let copy = source.duplicate(to.1.bytes);
-        if self.find(to.0, to.1).is_some() {
-            self.delete(to.0, to.1, Event::DEL);
+    /// Copies a key with its time to live, in the place of what is there if `replace` allows it. Counts a hit or a
+    /// miss of the original.
+    pub fn copy(&mut self, from: (usize, Key<'_>), to: (usize, Key<'_>), replace: bool, touch: Touch) -> Placed {
+        if self.read(from.0, from.1, touch).is_none() {
+            return Placed::Missing;
         }
-        self.database_mut(to.0).insert(to.1.hash, copy);
+        if !replace && self.reach(to.0, to.1, touch).is_some() {
+            return Placed::Occupied;
+        }
+        let Some(original) = self.peek(from.0, from.1) else { return Placed::Missing };
+        let copy = original.duplicate(to.1.bytes);
+        self.place(to.0, to.1, copy);
         self.effects.changed(to.0, to.1.bytes, Event::COPY_TO);
-        true
+        Placed::Done
     }
 
-    /// Visits the live entries of a database in slices; see [`table::Table::scan`]. Expired keys met are removed.
-    pub fn scan(&mut self, db: usize, cursor: u64, count: usize, mut visit: impl FnMut(EntryRef<'_>)) -> u64 {
-        let now_ms = self.now_ms;
-        let mut expired = Vec::new();
+    /// Puts an entry where its key belongs, in the place of what is there. Its access clock is that of a new key.
+    fn place(&mut self, db: usize, key: Key<'_>, entry: Entry) {
+        let replaced = self.find(db, key);
+        let access = self.access.new_entry(self.now_ms);
+        let database = self.database_mut(db);
+        let position = match replaced {
+            Some(position) => {
+                drop(database.replace(position, entry));
+                position
+            }
+            None => database.insert(key.hash, entry),
+        };
+        database.entry_mut(position).set_access(access);
+    }
+
+    /// Visits every live entry of a database. Nothing is removed.
+    pub fn each(&self, db: usize, mut visit: impl FnMut(EntryRef<'_>)) {
+        if let Some(database) = self.database(db) {
+            database.scan(0, usize::MAX, |entry| {
+                if !self.is_past(entry.deadline()) {
+                    visit(entry);
+                }
+            });
+        }
+    }
+
+    /// Visits the live entries of a database whose keys are `wanted`, in slices; see [`table::Table::scan`]. Wanted
+    /// keys that have expired are removed.
+    pub fn scan(
+        &mut self,
+        db: usize,
+        cursor: u64,
+        count: usize,
+        wanted: impl Fn(&[u8]) -> bool,
+        mut visit: impl FnMut(EntryRef<'_>),
+    ) -> u64 {
         let Some(database) = self.database(db) else { return 0 };
+        let mut expired = Vec::new();
         let next = database.scan(cursor, count, |entry| {
-            if entry.deadline().is_some_and(|deadline| deadline <= now_ms) {
-                expired.push(entry.key().to_vec());
-            } else {
-                visit(entry);
+            if wanted(entry.key()) {
+                if self.is_past(entry.deadline()) {
+                    expired.push(entry.key().to_vec());
+                } else {
+                    visit(entry);
+                }
             }
         });
         for key in expired {
@@ -391,7 +607,7 @@ impl Keyspace {
     /// Exchanges two databases.
     pub fn swap(&mut self, a: usize, b: usize) {
         self.databases.swap(a, b);
-        self.effects.dirty += 1;
+        self.effects.swapped(a, b);
     }
 
     /// Empties a database; large ones are freed in slices later. Returns how many keys there were.
@@ -402,6 +618,8 @@ impl Keyspace {
         self.database_mut(db);
         if keys > FREE_AT_ONCE {
             self.doomed.push_back(database);
+        } else {
+            self.stats.lazily_freed += keys as u64;
         }
         self.effects.flushed(db, keys);
         keys
@@ -429,25 +647,27 @@ impl Keyspace {
         if !self.active_expiry || !self.may_expire {
             return false;
         }
-        let now_ms = self.now_ms;
+        // What is due now lives on until the millisecond is over.
+        let Some(past_ms) = self.now_ms.checked_sub(1) else { return false };
         let mut more = false;
         for db in 0..self.databases.len() {
             let Some(mut database) = self.databases[db].take() else { continue };
-            more |= database.take_due(now_ms, budget, |entry| {
+            more |= database.take_due(past_ms, budget, |entry| {
                 self.stats.expired += 1;
-                self.effects.changed(db, entry.as_ref().key(), Event::EXPIRED);
+                self.effects.changed_uncounted(db, entry.as_ref().key(), Event::EXPIRED);
             });
             self.databases[db] = Some(database);
         }
         more
     }
 
-    /// When the next key is due, in Unix milliseconds.
+    /// When [`Keyspace::expire_slice`] has something to do, in Unix milliseconds.
     pub fn next_deadline(&self) -> Option<u64> {
         if !self.active_expiry || !self.may_expire {
             return None;
         }
-        self.databases.iter().flatten().filter_map(|database| database.next_deadline()).min()
+        let due = self.databases.iter().flatten().filter_map(|database| database.next_deadline()).min()?;
+        Some(due.saturating_add(1))
     }
 }
 

@@ -1,0 +1,1 @@
+//! Random mixes of operations against a plain model of the keyspace.
