@@ -35,7 +35,7 @@ pub struct Server {
     pub config_file: Option<ConfigFile>,
     pub keys: Keyspace,
     /// Clients by the token under which the poll knows them.
-    pub clients: Slab<Client>,
+    pub clients: Slab<Box<Client>>,
     pub listeners: Listeners,
     /// The words that call commands.
     pub names: Names,

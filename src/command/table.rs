@@ -392,10 +392,19 @@ pub fn all() -> impl Iterator<Item = CommandId> {
     (0..ALL.len() as u16).map(CommandId)
 }
 
+/// A word that calls a command.
+struct Name {
+    /// Its first eight bytes in lower case, spaces behind a shorter one.
+    head: u64,
+    len: usize,
+    word: Box<[u8]>,
+    command: &'static Registered,
+}
+
 /// The words by which clients call commands. It differs from the declarations where `rename-command` says so.
 pub struct Names {
-    /// Open addressing; a power of two of places, a quarter of them used.
-    places: Vec<Option<(Box<[u8]>, &'static Registered)>>,
+    /// Open addressing; a power of two of places, at most a quarter of them used.
+    places: Vec<Option<Name>>,
 }
 
 impl Names {
@@ -404,39 +413,43 @@ impl Names {
     /// # Errors
     /// A text for a rule that names no command, or takes the name of another.
     pub fn new(renamed: &[(String, String)]) -> Result<Names, String> {
-        let mut names: Vec<(String, CommandId)> =
-            all().filter(|id| id.registered().parent.is_none()).map(|id| (id.command().name.to_string(), id)).collect();
+        let mut words: Vec<(String, &Registered)> =
+            ALL.iter().filter(|known| known.parent.is_none()).map(|known| (known.full_name.clone(), known)).collect();
         for (old, new) in renamed {
-            let Some(at) = names.iter().position(|(name, _)| name.eq_ignore_ascii_case(old)) else {
+            let Some(at) = words.iter().position(|(word, _)| word.eq_ignore_ascii_case(old)) else {
                 return Err("No such command in rename-command".to_string());
             };
-            let (_, id) = names.remove(at);
-            if names.iter().any(|(name, _)| name.eq_ignore_ascii_case(new)) {
+            let (_, command) = words.remove(at);
+            if words.iter().any(|(word, _)| word.eq_ignore_ascii_case(new)) {
                 return Err("Target command name already exists".to_string());
             }
             if !new.is_empty() {
-                names.push((new.to_lowercase(), id));
+                words.push((new.to_lowercase(), command));
             }
         }
-        let mut places: Vec<Option<(Box<[u8]>, &Registered)>> = Vec::new();
-        places.resize_with((names.len() * 4).next_power_of_two(), || None);
-        for (name, id) in names {
-            let mut at = fold(name.as_bytes()) as usize & (places.len() - 1);
+        let mut places: Vec<Option<Name>> = Vec::new();
+        places.resize_with((words.len() * 4).next_power_of_two(), || None);
+        for (word, command) in words {
+            let word: Box<[u8]> = word.into_bytes().into();
+            let (head, hash) = fold(&word);
+            let mut at = hash & (places.len() - 1);
             while places[at].is_some() {
                 at = (at + 1) & (places.len() - 1);
             }
-            places[at] = Some((name.into_bytes().into(), id.registered()));
+            places[at] = Some(Name { head, len: word.len(), word, command });
         }
         Ok(Names { places })
     }
 
     /// The command that a word calls, in any case.
     #[inline]
-    pub fn find(&self, name: &[u8]) -> Option<&'static Registered> {
-        let mut at = fold(name) as usize & (self.places.len() - 1);
-        while let Some((word, command)) = &self.places[at] {
-            if word.eq_ignore_ascii_case(name) {
-                return Some(command);
+    pub fn find(&self, word: &[u8]) -> Option<&'static Registered> {
+        let (head, hash) = fold(word);
+        let mut at = hash & (self.places.len() - 1);
+        while let Some(name) = &self.places[at] {
+            // Two words with the same head differ at most in what folding takes for the same byte, or behind it.
+            if name.head == head && name.len == word.len() && word.eq_ignore_ascii_case(&name.word) {
+                return Some(name.command);
             }
             at = (at + 1) & (self.places.len() - 1);
         }
@@ -445,18 +458,19 @@ impl Names {
 
     /// All words in use with their commands.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &'static Registered)> {
-        self.places.iter().flatten().map(|(name, command)| (&**name, *command))
+        self.places.iter().flatten().map(|name| (&*name.word, name.command))
     }
 }
 
-/// A hash of a word that does not depend on its case.
+/// The first eight bytes of a word in lower case, and a hash that does not depend on the word's case.
 #[inline]
-fn fold(name: &[u8]) -> u32 {
-    let mut head = [0; 8];
-    let used = name.len().min(8);
-    head[..used].copy_from_slice(&name[..used]);
-    let last = name.last().copied().unwrap_or(0) as u64 | 0x20;
-    let folded = u64::from_le_bytes(head) | 0x2020_2020_2020_2020;
-    let mixed = (folded ^ last << 56 ^ (name.len() as u64) << 48).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 32) as u32
+fn fold(word: &[u8]) -> (u64, usize) {
+    let head = match word.first_chunk::<8>() {
+        Some(head) => u64::from_le_bytes(*head),
+        None => word.iter().rev().fold(0, |head, &byte| head << 8 | byte as u64),
+    };
+    let head = head | 0x2020_2020_2020_2020;
+    let last = word.last().map_or(0, |&byte| byte as u64 | 0x20);
+    let mixed = (head ^ last << 56 ^ (word.len() as u64) << 48).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (head, (mixed >> 40) as usize)
 }

@@ -9,12 +9,26 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
+use std::ffi::c_char;
 use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
 
 use tikv_jemallocator::Jemalloc;
 
 /// The process's allocator: jemalloc with accounting.
 pub struct Allocator;
+
+/// A text that jemalloc reads when the process starts.
+#[repr(transparent)]
+pub struct Options(*const c_char);
+
+// SAFETY: it points to a constant.
+unsafe impl Sync for Options {}
+
+/// Huge pages, because random keys cost page walks and nothing here forks, so that they cost nothing in return; one
+/// arena, because one thread owns the data; pages are given back to the kernel by a thread of jemalloc's own.
+#[unsafe(export_name = "_rjem_malloc_conf")]
+pub static OPTIONS: Options =
+    Options(c"thp:always,metadata_thp:auto,narenas:1,background_thread:true,max_background_threads:1".as_ptr());
 
 static BY_REACTOR: AtomicIsize = AtomicIsize::new(0);
 static BY_OTHERS: AtomicIsize = AtomicIsize::new(0);

@@ -373,16 +373,22 @@ impl<I: Item> Table<I> {
     /// Asks for the item that a hash most likely means to be brought into the cache.
     #[inline]
     pub fn prefetch_item(&self, hash: u64) {
-        if let Some(segment) = self.segment(hash) {
-            let window = segment.window_of(hash);
+        let Some(segment) = self.segment(hash) else { return };
+        let window = segment.window_of(hash);
+        let mut index = segment.home(window);
+        // An item is hardly ever further from its home than the next bucket.
+        for _ in 0..2 {
             // SAFETY: only read, and let go at once.
-            let bucket = unsafe { segment.bucket(segment.home(window)) };
+            let bucket = unsafe { segment.bucket(index) };
             for at in SlotBits(bucket.candidates(fingerprint(hash))) {
                 if bucket.slots[at] >> 48 == window && bucket.slots[at] != 0 {
-                    prefetch(address(bucket.slots[at]));
-                    return;
+                    return prefetch(address(bucket.slots[at]));
                 }
             }
+            if !bucket.overflowed() {
+                return;
+            }
+            index = segment.next(index);
         }
     }
 

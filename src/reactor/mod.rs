@@ -255,7 +255,7 @@ impl Reactor {
         }
         let id = server.next_client_id;
         server.next_client_id += 1;
-        let mut client = Client::new(stream, id, server.clock.uptime_ms());
+        let mut client = Box::new(Client::new(stream, id, server.clock.uptime_ms()));
         client.is_local = is_local;
         client.authenticated = settings.requirepass.is_empty();
         match (&client.stream, peer) {

@@ -197,10 +197,16 @@ impl RequestParser {
                 Some(b'*') => {}
                 Some(_) => return self.parse_inline(buf, at, spans),
             }
-            let Some((line, next)) = line(buf, *at + 1).map_err(|()| ProtocolError::MultibulkLine)? else {
-                return Ok(Parsed::Incomplete);
+            let (count, next) = match short_length(buf, *at + 1) {
+                Some((count, next)) => (count as i64, next),
+                None => {
+                    let Some((line, next)) = line(buf, *at + 1).map_err(|()| ProtocolError::MultibulkLine)? else {
+                        return Ok(Parsed::Incomplete);
+                    };
+                    let count = parse_i64(line).filter(|&n| n <= i32::MAX as i64);
+                    (count.ok_or(ProtocolError::MultibulkLength)?, next)
+                }
             };
-            let count = short_number(line).filter(|&n| n <= i32::MAX as i64).ok_or(ProtocolError::MultibulkLength)?;
             if count > UNAUTHENTICATED_ARGS && !limits.authenticated {
                 return Err(ProtocolError::UnauthenticatedMultibulkLength);
             }
@@ -211,7 +217,9 @@ impl RequestParser {
             self.missing = count as u32;
         }
         let first = spans.len();
-        spans.append(&mut self.spans);
+        if !self.spans.is_empty() {
+            spans.append(&mut self.spans);
+        }
         let whole = self.parse_args(buf, at, spans, limits);
         if whole != Ok(Parsed::Command) {
             self.spans.extend_from_slice(&spans[first..]);
@@ -235,37 +243,39 @@ impl RequestParser {
         spans: &mut Vec<Span>,
         limits: Limits,
     ) -> Result<Parsed, ProtocolError> {
-        while self.missing > 0 {
-            let len = match self.bulk {
+        let mut at_arg = *at;
+        let mut missing = self.missing;
+        let mut bulk = self.bulk.take();
+        let outcome = loop {
+            if missing == 0 {
+                break Ok(Parsed::Command);
+            }
+            let len = match bulk.take() {
                 Some(len) => len,
                 None => {
-                    let Some(&first) = buf.get(*at) else { return Ok(Parsed::Incomplete) };
-                    let Some((line, next)) = line(buf, *at + 1).map_err(|()| ProtocolError::BulkLine)? else {
-                        return Ok(Parsed::Incomplete);
+                    let Some(&first) = buf.get(at_arg) else { break Ok(Parsed::Incomplete) };
+                    let (len, next) = match short_length(buf, at_arg + 1) {
+                        Some(found) if first == b'$' => found,
+                        _ => match bulk_line(buf, at_arg, limits) {
+                            Ok(Some(found)) => found,
+                            Ok(None) => break Ok(Parsed::Incomplete),
+                            Err(error) => break Err(error),
+                        },
                     };
-                    if first != b'$' {
-                        return Err(ProtocolError::ExpectedBulk(first));
-                    }
-                    let len = short_number(line)
-                        .filter(|&n| n >= 0 && n as u64 <= limits.max_bulk)
-                        .ok_or(ProtocolError::BulkLength)?;
-                    if len > UNAUTHENTICATED_BULK && !limits.authenticated {
-                        return Err(ProtocolError::UnauthenticatedBulkLength);
-                    }
-                    *at = next;
-                    len as usize
+                    at_arg = next;
+                    len
                 }
             };
-            if buf.len() - *at < len + 2 {
-                self.bulk = Some(len);
-                return Ok(Parsed::Incomplete);
+            if buf.len() - at_arg < len + 2 {
+                bulk = Some(len);
+                break Ok(Parsed::Incomplete);
             }
-            self.bulk = None;
-            spans.push(Span { start: *at as u32, len: len as u32 });
-            *at += len + 2;
-            self.missing -= 1;
-        }
-        Ok(Parsed::Command)
+            spans.push(Span { start: at_arg as u32, len: len as u32 });
+            at_arg += len + 2;
+            missing -= 1;
+        };
+        (*at, self.missing, self.bulk) = (at_arg, missing, bulk);
+        outcome
     }
 
     fn parse_inline(&mut self, buf: &[u8], at: &mut usize, spans: &mut Vec<Span>) -> Result<Parsed, ProtocolError> {
@@ -292,11 +302,9 @@ impl RequestParser {
 
 /// The line from `at` on without its end, and where the next one starts. `Ok(None)` if it has not ended, an error
 /// if it is longer than any length can be.
-#[inline]
 fn line(buf: &[u8], at: usize) -> Result<Option<(&[u8], usize)>, ()> {
     let rest = buf.get(at..).unwrap_or_default();
-    // Lengths are one to three digits nearly always: a plain loop beats a vectorised search.
-    match rest.iter().take(LINE_MAX).position(|&byte| byte == b'\r') {
+    match memchr::memchr(b'\r', &rest[..rest.len().min(LINE_MAX)]) {
         // The byte behind the carriage return is taken for the line feed that it has to be.
         Some(end) if end + 1 < rest.len() => Ok(Some((&rest[..end], at + end + 2))),
         None if rest.len() >= LINE_MAX => Err(()),
@@ -304,14 +312,36 @@ fn line(buf: &[u8], at: usize) -> Result<Option<(&[u8], usize)>, ()> {
     }
 }
 
-/// A number in a length line: as [`parse_i64`], with the commonest lengths decided at once.
-#[inline]
-fn short_number(line: &[u8]) -> Option<i64> {
-    match *line {
-        [a @ b'0'..=b'9'] => Some((a - b'0') as i64),
-        [a @ b'1'..=b'9', b @ b'0'..=b'9'] => Some((a - b'0') as i64 * 10 + (b - b'0') as i64),
-        _ => parse_i64(line),
+/// The number of one or two digits that stands at `at`, and where the next line starts: the lengths of nearly all
+/// requests. `None` for everything else, which the general way then looks at. Numbers this small need no limits.
+#[inline(always)]
+fn short_length(buf: &[u8], at: usize) -> Option<(usize, usize)> {
+    let &[first, second, third, _] = buf.get(at..at + 4)?.first_chunk::<4>()?;
+    let digit = first.wrapping_sub(b'0');
+    if second == b'\r' && digit <= 9 {
+        return Some((digit as usize, at + 3));
     }
+    let next = second.wrapping_sub(b'0');
+    // No leading zeros. The first number may be an argument count, which is limited to ten without a password.
+    if third == b'\r' && digit.wrapping_sub(1) < 9 && next <= 9 {
+        return Some((digit as usize * 10 + next as usize, at + 4));
+    }
+    None
+}
+
+/// The length of the argument that the line at `at` announces, and where its bytes start; `None` if the line has not
+/// ended.
+#[cold]
+fn bulk_line(buf: &[u8], at: usize, limits: Limits) -> Result<Option<(usize, usize)>, ProtocolError> {
+    let Some((text, next)) = line(buf, at + 1).map_err(|()| ProtocolError::BulkLine)? else { return Ok(None) };
+    if buf[at] != b'$' {
+        return Err(ProtocolError::ExpectedBulk(buf[at]));
+    }
+    let len = parse_i64(text).filter(|&n| n >= 0 && n as u64 <= limits.max_bulk).ok_or(ProtocolError::BulkLength)?;
+    if len > UNAUTHENTICATED_BULK && !limits.authenticated {
+        return Err(ProtocolError::UnauthenticatedBulkLength);
+    }
+    Ok(Some((len as usize, next)))
 }
 
 fn is_space(byte: u8) -> bool {
