@@ -1,6 +1,7 @@
 //! Sockets: listening, accepting, and what the server knows of each client.
 
 pub mod client;
+pub mod limits;
 pub mod listen;
 pub mod stream;
 
