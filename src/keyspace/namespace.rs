@@ -165,7 +165,7 @@ impl Namespace {
             let entry = self.entry(position);
             let (deadline, access) = (entry.deadline(), entry.access());
             let ticket = deadline.map(|_| entry.ticket());
-            let mut bytes = Vec::with_capacity(if len > INLINE_MAX { len + len / 8 } else { len });
+            let mut bytes = Vec::with_capacity(if len > INLINE_MAX { with_room(len) } else { len });
             bytes.extend_from_slice(&entry.inline()[..len.min(entry.inline().len())]);
             bytes.resize(len, 0);
             self.table.update(position, |entry| {
@@ -183,7 +183,11 @@ impl Namespace {
                 self.wheel.replace(ticket, moved);
             }
         } else if let Some(Object::Blob(blob)) = self.entry_mut(position).object_mut() {
-            Rc::make_mut(blob).resize(len, 0);
+            let bytes = Rc::make_mut(blob);
+            if len > bytes.capacity() {
+                bytes.reserve_exact(with_room(len) - bytes.len());
+            }
+            bytes.resize(len, 0);
         }
         self.entry_mut(position).set_encoding(Encoding::Raw);
         self.entry_mut(position).into_string_mut()
@@ -233,6 +237,12 @@ impl Namespace {
     pub fn free_slice(&mut self) -> bool {
         self.wheel.free_slice() || self.table.drain_segment(drop)
     }
+}
+
+/// The capacity of a long string that has just grown to `len` bytes: room to grow by an eighth, so that appending copies
+/// each byte a few times at most and wastes little.
+fn with_room(len: usize) -> usize {
+    len + len / 8
 }
 
 /// A string's bytes as an entry takes them; those of a long string leave `bytes`.
