@@ -8,7 +8,7 @@ BINARY := $(TARGET)/release/cachestorm
 CONF   ?= conf/cachestorm.yaml
 
 .DEFAULT_GOAL := build
-.PHONY: run build test compat bench lint fuzz memcheck clean help
+.PHONY: run build test compat bench lint fuzz clients memcheck clean help
 
 help:      ## show this list
 	@sed -n 's/^\([a-z]*\): .*##/\1\t/p' Makefile | expand -t 12
@@ -42,6 +42,10 @@ fuzz: build ## random bytes into the parser and into a running server (SECONDS=6
 	utils/need python3:python3
 	$(CARGO) test --release --locked fuzz_parser -- --ignored
 	utils/fuzz-socket --server $(BINARY) --seconds $(or $(SECONDS),60)
+
+clients: build ## short sessions of redis-py, ioredis and node-redis
+	utils/need python3:python3 npm:npm
+	utils/clients/run --server $(BINARY)
 
 memcheck:  ## unit tests of the modules with unsafe code, under valgrind
 	utils/need valgrind:valgrind python3:python3

@@ -1,0 +1,53 @@
+// A session of ioredis (RESP2). Started by `run` with the port.
+
+import assert from "node:assert/strict";
+import Redis from "ioredis";
+
+const port = Number(process.argv[2]);
+const redis = new Redis(port);
+redis.on("error", () => {}); // The reconnect below reports one.
+await redis.flushall();
+
+// Strings and keys.
+assert.equal(await redis.set("k", "v", "EX", 100, "NX"), "OK");
+assert.equal(await redis.set("k", "w", "NX"), null);
+assert.equal(await redis.get("k"), "v");
+assert.ok((await redis.ttl("k")) >= 99);
+assert.deepEqual(await redis.mget("k", "none"), ["v", null]);
+assert.equal(await redis.incrbyfloat("f", 1.5), "1.5");
+assert.equal(await redis.incr("n"), 1);
+assert.equal(await redis.del("k", "f", "none"), 2);
+const bytes = Buffer.from([0, 255, 13, 10, 128]);
+await redis.set("bin", bytes);
+assert.ok((await redis.getBuffer("bin")).equals(bytes));
+
+// Pipelines, explicit and automatic.
+const pipeline = redis.pipeline();
+for (let i = 0; i < 5000; i++) pipeline.set(`p:${i}`, i);
+assert.ok((await pipeline.exec()).every(([error, reply]) => error === null && reply === "OK"));
+const values = await Promise.all(Array.from({ length: 5000 }, (_, i) => redis.get(`p:${i}`)));
+assert.deepEqual(values, Array.from({ length: 5000 }, (_, i) => String(i)));
+
+// Iteration.
+const seen = new Set();
+for await (const batch of redis.scanStream({ match: "p:*", count: 100 })) batch.forEach((key) => seen.add(key));
+assert.equal(seen.size, 5000);
+
+// A big value.
+const big = "x".repeat(10_000_000);
+await redis.set("big", big);
+assert.equal(await redis.strlen("big"), big.length);
+assert.equal(await redis.get("big"), big);
+
+// Errors.
+await assert.rejects(redis.call("SET", "k"), /ERR wrong number of arguments for 'set' command/);
+await assert.rejects(redis.call("NOSUCH"), /ERR unknown command 'NOSUCH'/);
+await assert.rejects(redis.incr("big"), /ERR value is not an integer or out of range/);
+
+// Reconnecting after the server has closed the connection.
+const killer = new Redis(port);
+await killer.client("KILL", "ID", await redis.client("ID"));
+assert.equal(await redis.get("n"), "1");
+
+await killer.quit();
+await redis.quit();
