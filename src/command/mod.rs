@@ -8,6 +8,7 @@ mod bitmap;
 mod client;
 mod config;
 mod connection;
+mod database;
 mod debug;
 mod info;
 mod introspect;
@@ -31,6 +32,7 @@ const FAMILIES: &[&[Command]] = &[
     string::COMMANDS,
     bitmap::COMMANDS,
     keys::COMMANDS,
+    database::COMMANDS,
     connection::COMMANDS,
     client::COMMANDS,
     server::COMMANDS,

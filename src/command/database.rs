@@ -1,0 +1,132 @@
+//! Databases as a whole: their size, exchanging and emptying them.
+
+use super::Ctx;
+use super::error::{Error, Outcome};
+use super::table::{Acl, Command, Doc, Flags};
+use crate::resp::Args;
+use crate::types::number::parse_i64;
+
+const ALL_SHARDS: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "dbsize",
+        arity: 1,
+        flags: Flags::READONLY.union(Flags::FAST),
+        acl: Acl::KEYSPACE,
+        tips: &["request_policy:all_shards", "response_policy:agg_sum"],
+        doc: doc("1.0.0", "O(1)", "", "Counts the keys of the database."),
+        handler: dbsize,
+        ..Command::NONE
+    },
+    Command {
+        name: "swapdb",
+        arity: 3,
+        flags: Flags::WRITE.union(Flags::FAST),
+        acl: Acl::KEYSPACE.union(Acl::DANGEROUS),
+        doc: doc(
+            "4.0.0",
+            "O(N) where N is the number of clients that watch or wait for keys of the two",
+            "index1 index2",
+            "Exchanges two databases.",
+        ),
+        handler: swapdb,
+        ..Command::NONE
+    },
+    Command {
+        name: "flushdb",
+        doc: doc(
+            "1.0.0",
+            "O(1); the memory is freed in the background in O(N) where N is the number of keys",
+            "[ASYNC | SYNC]",
+            "Deletes all keys of the database.",
+        ),
+        handler: flushdb,
+        ..FLUSHING
+    },
+    Command {
+        name: "flushall",
+        doc: doc(
+            "1.0.0",
+            "O(1); the memory is freed in the background in O(N) where N is the number of keys",
+            "[ASYNC | SYNC]",
+            "Deletes all keys of all databases.",
+        ),
+        handler: flushall,
+        ..FLUSHING
+    },
+];
+
+const FLUSHING: Command = Command {
+    arity: -1,
+    flags: Flags::WRITE,
+    acl: Acl::KEYSPACE.union(Acl::DANGEROUS),
+    tips: ALL_SHARDS,
+    ..Command::NONE
+};
+
+const fn doc(since: &'static str, complexity: &'static str, syntax: &'static str, summary: &'static str) -> Doc {
+    Doc { summary, since, group: "server", complexity, syntax, ..Command::NONE.doc }
+}
+
+/// The database that a word names.
+///
+/// # Errors
+/// If it is no number, or there is no such database.
+pub(super) fn index(cx: &Ctx<'_>, word: &[u8]) -> Result<usize, Error> {
+    let number = parse_i64(word).ok_or(Error::NOT_AN_INTEGER)?;
+    if i32::try_from(number).is_err() {
+        return Err(Error::fixed("ERR value is out of range, value must between -2147483648 and 2147483647"));
+    }
+    existing(cx, number)
+}
+
+fn existing(cx: &Ctx<'_>, number: i64) -> Result<usize, Error> {
+    let databases = 0..cx.server.keys.databases();
+    usize::try_from(number).ok().filter(|number| databases.contains(number)).ok_or(Error::DB_OUT_OF_RANGE)
+}
+
+fn dbsize(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
+    let keys = cx.server.keys.database(cx.db).map_or(0, |database| database.len());
+    cx.reply.count(keys);
+    Ok(())
+}
+
+fn swapdb(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let number = |at: usize, error| parse_i64(&args[at]).filter(|&number| i32::try_from(number).is_ok()).ok_or(error);
+    let first = number(1, Error::fixed("ERR invalid first DB index"))?;
+    let second = number(2, Error::fixed("ERR invalid second DB index"))?;
+    let (first, second) = (existing(cx, first)?, existing(cx, second)?);
+    cx.server.keys.swap(first, second);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn flushdb(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    check_flush_mode(args)?;
+    cx.server.keys.flush(cx.db);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn flushall(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    check_flush_mode(args)?;
+    for db in 0..cx.server.keys.databases() {
+        cx.server.keys.flush(db);
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+/// ASYNC and SYNC do the same: the keys are gone at once, their memory follows in slices that hold nobody up.
+fn check_flush_mode(args: &Args<'_>) -> Outcome {
+    match args.get(1) {
+        None => Ok(()),
+        Some(mode)
+            if args.len() == 2 && (mode.eq_ignore_ascii_case(b"SYNC") || mode.eq_ignore_ascii_case(b"ASYNC")) =>
+        {
+            Ok(())
+        }
+        _ => Err(Error::SYNTAX),
+    }
+}
