@@ -1,18 +1,137 @@
 //! The server's program: flags, settings, start, exit code.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::ExitCode;
 
-use cachestorm::config::Settings;
+use cachestorm::config::{Invocation, Loaded, Settings, Supervised};
 use cachestorm::keyspace::alloc::Allocator;
-use cachestorm::reactor::Reactor;
+use cachestorm::net::limits::make_room_for_clients;
+use cachestorm::net::listen::ListenError;
+use cachestorm::observe::{log as logging, process};
+use cachestorm::reactor::{Reactor, StartError};
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
-    let mut settings = Settings::default();
-    settings.port = std::env::args().nth(1).and_then(|s| s.parse().ok()).unwrap_or(6380);
-    let mut reactor = Reactor::new(settings, None, fastrand::u64(..)).unwrap();
-    reactor.run().unwrap();
-    ExitCode::SUCCESS
+    let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let environment: HashMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let loaded = match Settings::load(&args, &|name| environment.get(name).cloned(), &mut std::io::stdin()) {
+        Ok(Invocation::Serve(loaded)) => *loaded,
+        Ok(Invocation::Print(text)) => {
+            println!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match serve(loaded) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            log::error!("{reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves until something asks for the end. The error is the last line of the log.
+fn serve(Loaded { mut settings, source }: Loaded) -> Result<(), String> {
+    process::reserve_title();
+    if settings.daemonize && settings.supervised == Supervised::No {
+        process::daemonize().map_err(|error| format!("Can't go into the background: {error}"))?;
+    }
+    std::env::set_current_dir(&settings.dir).map_err(|error| format!("Can't chdir to '{}': {error}", settings.dir))?;
+    logging::init(&settings).map_err(|error| {
+        eprintln!("Can't open the log file: {error}");
+        format!("Can't open the log file: {error}")
+    })?;
+    log::info!("oO0OoO0OoO0Oo CacheStorm is starting oO0OoO0OoO0Oo");
+    log::info!("CacheStorm version={}, bits=64, PID: {}", env!("CARGO_PKG_VERSION"), std::process::id());
+    match &source.file {
+        Some(file) => {
+            log::info!("Configuration loaded from {}", file.path.display());
+            process::remember_config_file(file.path.display().to_string());
+        }
+        None => {
+            log::warn!("No settings file: using the defaults. To name one, use cachestorm /path/to/cachestorm.yaml")
+        }
+    }
+    for setting in settings.inert() {
+        log::warn!("The setting {} is accepted, but has no effect in this version.", setting.name);
+    }
+    let possible = make_room_for_clients(settings.maxclients).map_err(|error| format!("Open files: {error}"))?;
+    if possible < settings.maxclients {
+        log::warn!("The kernel allows {possible} clients rather than the {} of maxclients.", settings.maxclients);
+        settings.maxclients = possible.max(1);
+    }
+    if let Err(error) = process::set_oom_score(&settings) {
+        log::warn!("Unable to write oom_score_adj: {error}");
+    }
+    // The standard library's hasher is keyed by the operating system's random numbers.
+    let seed = RandomState::new().build_hasher().finish();
+    let (port, pidfile) = (settings.port, settings.pidfile.clone());
+    let daemon = settings.daemonize;
+    let mut reactor = Reactor::new(settings, source, seed).map_err(|error| match error {
+        StartError::Listen(reason) => {
+            log::warn!("Warning: {}", reason.reason());
+            match reason {
+                ListenError::Unix(_) => "Failed opening Unix socket, aborting.".to_string(),
+                _ => format!("Failed listening on port {port} (tcp), aborting."),
+            }
+        }
+        StartError::Io(error) => format!("The event loop cannot be set up: {error}"),
+        StartError::Commands(reason) => reason,
+    })?;
+    process::show_title(&reactor.server.settings, reactor.server.listeners.unix_path());
+    let pidfile = write_pidfile(&pidfile, daemon);
+    log::info!("Server initialized");
+    if reactor.server.listeners.listens_on_tcp() {
+        log::info!("Ready to accept connections tcp");
+    }
+    if !reactor.server.listeners.unix_path().is_empty() {
+        log::info!("Ready to accept connections unix");
+    }
+    tell_supervisor("READY=1\nSTATUS=Ready to accept connections\n");
+    let ended = reactor.run();
+    tell_supervisor("STOPPING=1\n");
+    if let Some(path) = pidfile {
+        log::info!("Removing the pid file.");
+        if let Err(error) = std::fs::remove_file(&path) {
+            log::warn!("The pid file {path} could not be removed: {error}");
+        }
+    }
+    match ended {
+        Ok(_) => {
+            log::warn!("CacheStorm is now ready to exit, bye bye...");
+            Ok(())
+        }
+        Err(error) => Err(format!("Polling failed: {error}")),
+    }
+}
+
+/// Writes the process's number where the settings say; a server in the background always writes it somewhere. Failing
+/// is worth a warning only.
+fn write_pidfile(path: &str, daemon: bool) -> Option<String> {
+    let path = if path.is_empty() && daemon { "/var/run/cachestorm.pid" } else { path };
+    if path.is_empty() {
+        return None;
+    }
+    match std::fs::write(path, format!("{}\n", std::process::id())) {
+        Ok(()) => Some(path.to_string()),
+        Err(error) => {
+            log::warn!("Failed to write PID file {path}: {error}");
+            None
+        }
+    }
+}
+
+fn tell_supervisor(state: &str) {
+    if let Err(error) = process::notify_supervisor(state) {
+        log::warn!("The supervisor could not be told: {error}");
+    }
 }

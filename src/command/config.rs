@@ -1,5 +1,255 @@
-//! CONFIG.
+//! CONFIG, and putting changed settings into effect.
 
-use super::table::Command;
+use super::error::{Error, Outcome};
+use super::state::Server;
+use super::table::{Command, Doc, Flags};
+use super::{Ctx, wrong_arity};
+use crate::config::{ApplyError, EvictionPolicy, Rights, SetError, Setting, Settings};
+use crate::net::limits::make_room_for_clients;
+use crate::net::listen::ListenError;
+use crate::observe::process;
+use crate::resp::Args;
+use crate::types::glob;
 
-pub const COMMANDS: &[Command] = &[];
+const FLAGS: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
+
+const fn doc(summary: &'static str, since: &'static str, complexity: &'static str, syntax: &'static str) -> Doc {
+    Doc { summary, since, group: "server", complexity, syntax, ..Command::NONE.doc }
+}
+
+pub const COMMANDS: &[Command] = &[Command {
+    name: "config",
+    arity: -2,
+    doc: doc("Holds the commands about settings.", "2.0.0", "Depends on subcommand.", ""),
+    subcommands: &[
+        Command {
+            name: "get",
+            arity: -3,
+            flags: FLAGS,
+            doc: doc(
+                "Answers settings and their values.",
+                "2.0.0",
+                "O(N) with N the number of settings",
+                "parameter [parameter ...]",
+            ),
+            handler: get,
+            ..Command::NONE
+        },
+        Command {
+            name: "help",
+            arity: 2,
+            flags: Flags::LOADING.union(Flags::STALE),
+            doc: doc("Lists what CONFIG can do.", "5.0.0", "O(1)", ""),
+            handler: help,
+            ..Command::NONE
+        },
+        Command {
+            name: "resetstat",
+            arity: 2,
+            flags: FLAGS,
+            doc: doc("Sets the server's counters back to zero.", "2.0.0", "O(1)", ""),
+            handler: resetstat,
+            ..Command::NONE
+        },
+        Command {
+            name: "rewrite",
+            arity: 2,
+            flags: FLAGS,
+            doc: doc("Writes the settings in force into the settings file.", "2.8.0", "O(1)", ""),
+            handler: rewrite,
+            ..Command::NONE
+        },
+        Command {
+            name: "set",
+            arity: -4,
+            flags: FLAGS,
+            doc: doc(
+                "Changes settings of the running server: all of those given, or none.",
+                "2.0.0",
+                "O(N) with N the number of settings",
+                "parameter value [parameter value ...]",
+            ),
+            handler: set,
+            ..Command::NONE
+        },
+    ],
+    ..Command::NONE
+}];
+
+fn get(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let patterns: Vec<&[u8]> = args.iter_from(2).collect();
+    let found = cx.server.settings.matching(&patterns, glob::matches);
+    cx.reply.map(found.len());
+    for (name, value) in found {
+        cx.reply.bulk(name.as_bytes());
+        cx.reply.bulk(value.as_bytes());
+    }
+    Ok(())
+}
+
+fn help(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    cx.help(
+        args,
+        &[
+            "GET <pattern> [<pattern> ...]",
+            "    Answer the settings whose names match one of the patterns, with their values.",
+            "SET <parameter> <value> [<parameter> <value> ...]",
+            "    Change settings: all of those given, or none.",
+            "RESETSTAT",
+            "    Set the counters that INFO tells back to zero.",
+            "REWRITE",
+            "    Write the settings in force into the settings file.",
+        ],
+    )
+}
+
+fn resetstat(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
+    cx.server.reset_stats();
+    cx.reply.ok();
+    Ok(())
+}
+
+fn rewrite(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
+    let Some(file) = &cx.server.source.file else {
+        return Err(Error::fixed("ERR The server is running without a config file"));
+    };
+    let all = cx.server.debug.rewrite_all_settings;
+    match cx.server.settings.rewrite(file, all) {
+        Ok(()) => {
+            log::info!("CONFIG REWRITE executed with success.");
+            cx.reply.ok();
+            Ok(())
+        }
+        Err(error) => {
+            log::warn!("CONFIG REWRITE failed: {error}");
+            Err(Error::new(format!("ERR Rewriting config file: {error}")))
+        }
+    }
+}
+
+fn set(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    if !args.len().is_multiple_of(2) {
+        return Err(if args.len() == 3 { wrong_arity("config|set") } else { Error::SYNTAX });
+    }
+    for at in (2..args.len()).step_by(2) {
+        let name = String::from_utf8_lossy(&args[at]);
+        if Setting::find(&name).is_some_and(|(setting, _)| setting.is_sensitive()) {
+            cx.redact(at + 1);
+        }
+    }
+    let pairs: Vec<(&[u8], &[u8])> = (2..args.len()).step_by(2).map(|at| (&args[at], &args[at + 1])).collect();
+    let client = &cx.server.clients[cx.token];
+    let protected = cx.server.settings.enable_protected_configs.allows(client.is_local);
+    cx.server.change_settings(&pairs, Rights { protected, loading: false }).map_err(|error| match error {
+        SetError::Loading => Error::fixed("LOADING CacheStorm is loading the dataset in memory"),
+        error => Error::new(format!("ERR {error}")),
+    })?;
+    cx.reply.ok();
+    Ok(())
+}
+
+impl Server {
+    /// Changes settings and puts them into effect: all of `pairs`, or none.
+    ///
+    /// # Errors
+    /// The first setting that cannot be changed, and why.
+    pub fn change_settings(&mut self, pairs: &[(&[u8], &[u8])], rights: Rights) -> Result<(), SetError> {
+        let mut settings = std::mem::take(&mut self.settings);
+        let outcome = settings.set(pairs, rights, &mut |settings, changed| self.apply(settings, changed));
+        self.settings = settings;
+        outcome
+    }
+
+    /// Re-reads the settings file, as SIGHUP asks for, and puts into effect what may change in a running server.
+    pub fn reload_settings(&mut self) {
+        crate::observe::log::reopen();
+        let reload = match self.settings.reload(&self.source, &|name| std::env::var(name).ok()) {
+            Ok(reload) => reload,
+            Err(problems) => {
+                log::warn!("The settings were not re-read: {problems}");
+                return;
+            }
+        };
+        for name in &reload.need_restart {
+            log::warn!("The setting {name} has changed in the file; it takes effect at the next start.");
+        }
+        let pairs: Vec<(&[u8], &[u8])> =
+            reload.changes.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        if pairs.is_empty() {
+            log::info!("The settings were re-read; nothing that can change at run time has changed.");
+            return;
+        }
+        match self.change_settings(&pairs, Rights { protected: true, loading: false }) {
+            Ok(()) => {
+                let names: Vec<&str> = reload.changes.iter().map(|(name, _)| *name).collect();
+                log::info!("The settings were re-read; changed: {}", names.join(", "));
+            }
+            Err(error) => log::warn!("The settings were re-read, but not taken over: {error}"),
+        }
+    }
+
+    /// Puts changed settings into effect, besides those that are simply looked up when they matter.
+    fn apply(&mut self, settings: &mut Settings, changed: &[&'static Setting]) -> Result<(), ApplyError> {
+        let has = |names: &[&str]| changed.iter().any(|setting| names.contains(&setting.name));
+        let failed = |setting: &'static str, reason: String| Err(ApplyError { setting, reason });
+        if has(&["maxclients"]) {
+            let possible = make_room_for_clients(settings.maxclients).unwrap_or(0);
+            if possible < settings.maxclients {
+                return failed(
+                    "maxclients",
+                    format!(
+                        "The operating system is not able to handle the specified number of clients, try with {possible}"
+                    ),
+                );
+            }
+        }
+        if has(&["oom-score-adj", "oom-score-adj-values"])
+            && let Err(error) = process::set_oom_score(settings)
+        {
+            log::warn!("Unable to write oom_score_adj: {error}");
+            return failed("oom-score-adj", "Failed to set current oom_score_adj. Check server logs.".to_string());
+        }
+        if has(&["port", "bind"])
+            && let Err(error) = self.listeners.bind_tcp(settings)
+        {
+            log::warn!("Warning: {}", error.reason());
+            return match error {
+                _ if !has(&["bind"]) => failed("port", "Unable to listen on this port. Check server logs.".to_string()),
+                ListenError::Port(_) if has(&["port"]) => {
+                    failed("port", "Unable to listen on this port. Check server logs.".to_string())
+                }
+                _ => failed("bind", "Failed to bind to specified addresses.".to_string()),
+            };
+        }
+        if has(&["dir"])
+            && let Err(error) = std::env::set_current_dir(&settings.dir)
+        {
+            return failed("dir", error.to_string());
+        }
+        if has(&["loglevel"]) {
+            crate::observe::log::set_level(settings.loglevel);
+        }
+        if has(&["proc-title-template", "port", "bind"]) {
+            process::show_title(settings, self.listeners.unix_path());
+        }
+        self.keys.access.follow(settings);
+        Ok(())
+    }
+
+    /// Sets the counters that INFO tells back to zero.
+    pub fn reset_stats(&mut self) {
+        self.stats = Default::default();
+        self.keys.stats = Default::default();
+        self.command_stats.fill(Default::default());
+        self.error_stats.clear();
+    }
+}
+
+impl crate::keyspace::access::AccessClock {
+    /// Remembers uses in the way that the settings' policy needs.
+    pub fn follow(&mut self, settings: &Settings) {
+        self.lfu = matches!(settings.maxmemory_policy, EvictionPolicy::AllkeysLfu | EvictionPolicy::VolatileLfu);
+        self.log_factor = settings.lfu_log_factor;
+        self.decay_minutes = settings.lfu_decay_time;
+    }
+}

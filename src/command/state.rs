@@ -6,7 +6,7 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::table::{CommandId, Names, all};
-use crate::config::{ConfigFile, Settings};
+use crate::config::{Settings, Source};
 use crate::keyspace::Keyspace;
 use crate::net::{Client, Closing, Listeners};
 use crate::observe::clock::Clock;
@@ -31,8 +31,8 @@ pub struct Shutdown {
 /// Everything that lives as long as the server.
 pub struct Server {
     pub settings: Settings,
-    /// Where the settings came from, if from a file.
-    pub config_file: Option<ConfigFile>,
+    /// Where the settings came from.
+    pub source: Source,
     pub keys: Keyspace,
     /// Clients by the token under which the poll knows them.
     pub clients: Slab<Box<Client>>,
@@ -78,11 +78,13 @@ pub struct DebugSwitches {
     pub reply_peak_reset: Option<Duration>,
     /// Whether reply buffers change their size.
     pub reply_buffer_resizing: bool,
+    /// CONFIG REWRITE writes every setting, whether or not it is at its default.
+    pub rewrite_all_settings: bool,
 }
 
 impl Default for DebugSwitches {
     fn default() -> DebugSwitches {
-        DebugSwitches { pause_cron: false, reply_peak_reset: Some(Duration::from_secs(5)), reply_buffer_resizing: true }
+        DebugSwitches { pause_cron: false, reply_peak_reset: Some(Duration::from_secs(5)), reply_buffer_resizing: true, rewrite_all_settings: false }
     }
 }
 
@@ -93,7 +95,7 @@ impl Server {
     /// A text if the settings rename commands in an impossible way.
     pub fn new(
         settings: Settings,
-        config_file: Option<ConfigFile>,
+        source: Source,
         listeners: Listeners,
         seed: u64,
     ) -> Result<Server, String> {
@@ -103,13 +105,15 @@ impl Server {
             .filter_map(|rule| Some((rule.first()?.clone(), rule.get(1)?.clone())))
             .collect();
         let clock = Clock::new();
+        let mut keys = Keyspace::new(settings.databases as usize, seed, clock.unix_ms());
+        keys.access.follow(&settings);
         let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(1));
         Ok(Server {
             names: Names::new(&renamed)?,
-            keys: Keyspace::new(settings.databases as usize, seed, clock.unix_ms()),
+            keys,
             command_stats: vec![CommandStats::default(); all().count()],
             settings,
-            config_file,
+            source,
             clients: Slab::new(),
             listeners,
             clock,
@@ -137,11 +141,6 @@ impl Server {
         if self.pause.is_some_and(|pause| pause.until_ms <= self.clock.uptime_ms()) {
             self.end_pause();
         }
-    }
-
-    /// Re-reads the settings file, as SIGHUP asks for.
-    pub fn reload_settings(&mut self) {
-        log::info!("Re-reading the settings");
     }
 
     /// Ends CLIENT PAUSE.

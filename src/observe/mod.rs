@@ -1,4 +1,6 @@
-//! Looking at the server: time, counters, logs.
+//! Looking at the server: time, counters, logs, the process as the operating system sees it.
 
 pub mod clock;
+pub mod log;
+pub mod process;
 pub mod stats;

@@ -18,7 +18,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::SockRef;
 
 use crate::command::state::{Server, Shutdown};
-use crate::config::{ConfigFile, Settings};
+use crate::config::{Settings, Source};
 use crate::helper::{Inbox, Outbox, mailbox};
 use crate::keyspace::alloc;
 use crate::net::client::{READ_SIZE, REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
@@ -89,14 +89,14 @@ impl Reactor {
     ///
     /// # Errors
     /// If an address is not to be had, or the kernel refuses something.
-    pub fn new(settings: Settings, config_file: Option<ConfigFile>, seed: u64) -> Result<Reactor, StartError> {
+    pub fn new(settings: Settings, source: Source, seed: u64) -> Result<Reactor, StartError> {
         alloc::claim_reactor_thread();
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         let (outbox, inbox) = mailbox(waker);
         let signals = Signals::new(poll.registry(), FIRST_SIGNAL)?;
         let listeners = Listeners::new(poll.registry().try_clone()?);
-        let mut server = Server::new(settings, config_file, listeners, seed).map_err(StartError::Commands)?;
+        let mut server = Server::new(settings, source, listeners, seed).map_err(StartError::Commands)?;
         let Server { listeners, settings, .. } = &mut server;
         listeners.bind_tcp(settings).map_err(StartError::Listen)?;
         listeners.bind_unix(settings).map_err(StartError::Listen)?;

@@ -1,0 +1,126 @@
+//! The process as the operating system shows it: its title, its out-of-memory score, its place in the background.
+#![allow(unsafe_code)]
+
+use std::fs;
+use std::io;
+use std::os::unix::net::UnixDatagram;
+use std::sync::OnceLock;
+
+use crate::config::{OomScoreAdj, Settings, expand_title};
+
+/// Where the kernel keeps the command line and, right behind it, the environment, and what the program was called.
+struct TitleArea {
+    start: usize,
+    len: usize,
+    program: String,
+}
+
+static TITLE: OnceLock<Option<TitleArea>> = OnceLock::new();
+static OOM_SCORE_AT_START: OnceLock<i32> = OnceLock::new();
+
+/// Makes room for titles: the memory of the command line and of the environment, which moves elsewhere. Must be called
+/// before any other thread exists.
+pub fn reserve_title() {
+    TITLE.get_or_init(|| {
+        let program = std::env::args().next()?;
+        let stat = fs::read_to_string("/proc/self/stat").ok()?;
+        // Fields are counted behind the command's name, which may contain anything; it ends with the last bracket.
+        let fields: Vec<usize> =
+            stat.rsplit_once(')')?.1.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
+        let &[start, end, env_start, env_end] = fields.get(45..49)? else { return None };
+        for (name, value) in std::env::vars_os() {
+            // SAFETY: no other thread exists yet. Setting a variable gives it memory elsewhere.
+            unsafe { std::env::set_var(name, value) };
+        }
+        let end = if env_start == end { env_end } else { end };
+        (start != 0 && end > start).then(|| TitleArea { start, len: end - start, program })
+    });
+}
+
+/// Shows the title that the settings ask for, as far as there is room.
+pub fn show_title(settings: &Settings, unix_path: &str) {
+    let Some(Some(area)) = TITLE.get() else { return };
+    if !settings.set_proc_title {
+        return;
+    }
+    let listens = match (settings.port, settings.tls_port) {
+        (0, 0) => unix_path.to_string(),
+        (port, tls) => {
+            let host = settings.bind.first().map_or("*", |host| host.trim_start_matches('-'));
+            format!("{host}:{}", if port == 0 { tls } else { port })
+        }
+    };
+    let config_file = CONFIG_FILE.get().cloned().unwrap_or_default();
+    let title = expand_title(&settings.proc_title_template, |variable| {
+        Some(match variable {
+            "title" => area.program.clone(),
+            "listen-addr" => listens.clone(),
+            "server-mode" => if settings.cluster_enabled { "[cluster]" } else { "" }.to_string(),
+            "config-file" => config_file.clone(),
+            "port" => settings.port.to_string(),
+            "tls-port" => settings.tls_port.to_string(),
+            "unixsocket" => settings.unixsocket.clone(),
+            _ => return None,
+        })
+    });
+    let Some(title) = title else { return };
+    let shown = title.trim_end().as_bytes();
+    let shown = &shown[..shown.len().min(area.len - 1)];
+    // SAFETY: the area is the process's own, writable and used by nobody else since `reserve_title`.
+    unsafe {
+        let start = std::ptr::with_exposed_provenance_mut::<u8>(area.start);
+        start.write_bytes(0, area.len);
+        start.copy_from_nonoverlapping(shown.as_ptr(), shown.len());
+    }
+}
+
+static CONFIG_FILE: OnceLock<String> = OnceLock::new();
+
+/// Remembers the settings file's path for titles.
+pub fn remember_config_file(path: String) {
+    CONFIG_FILE.get_or_init(|| path);
+}
+
+/// Sets the score by which the kernel chooses whom to kill when memory runs out.
+///
+/// # Errors
+/// If the kernel refuses; lowering it takes privileges.
+pub fn set_oom_score(settings: &Settings) -> io::Result<()> {
+    const PATH: &str = "/proc/self/oom_score_adj";
+    let current: i32 = fs::read_to_string(PATH)?.trim().parse().map_err(io::Error::other)?;
+    let at_start = *OOM_SCORE_AT_START.get_or_init(|| current);
+    let master = settings.oom_score_adj_values[0];
+    let wanted = match settings.oom_score_adj {
+        OomScoreAdj::No => at_start,
+        OomScoreAdj::Absolute => master,
+        _ => at_start + master,
+    };
+    let wanted = wanted.clamp(-1000, 1000);
+    if wanted == current { Ok(()) } else { fs::write(PATH, wanted.to_string()) }
+}
+
+/// Goes into the background. Must be called before any other thread exists.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn daemonize() -> io::Result<()> {
+    // SAFETY: no other thread exists yet, so the child is a whole copy; it keeps its directory and gets /dev/null for its
+    // standard streams.
+    if unsafe { libc::daemon(1, 0) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Tells systemd that the server is ready (`READY=1`) or on its way out (`STOPPING=1`), if systemd asked to be told.
+///
+/// # Errors
+/// If its socket does not take the message.
+pub fn notify_supervisor(state: &str) -> io::Result<()> {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::SocketAddr;
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
+    let path = path.into_encoded_bytes();
+    let address = match path.strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(std::ffi::OsStr::new(&*String::from_utf8_lossy(&path)))?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address).map(drop)
+}
