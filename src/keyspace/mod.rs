@@ -27,8 +27,8 @@ use table::Position;
 
 /// Below this many keys, a database is freed at once: that is no slower than a slice.
 const FREE_AT_ONCE: usize = 512;
-/// The longest string that is `embstr`.
-const EMBSTR_MAX: usize = 44;
+/// The longest string that is `embstr`, in bytes.
+pub const EMBSTR_MAX: usize = 44;
 
 /// A key and its hash, which is computed once for each command.
 #[derive(Clone, Copy)]
@@ -296,30 +296,29 @@ impl Keyspace {
         self.write_string(db, key, found, value, encoding, expiry, event);
     }
 
-    /// Sets a key to a string if it exists, or if it does not. Returns whether it was set.
+    /// Sets a key to a string provided that it `exists`, or provided that it does not. Returns whether it was set.
+    #[expect(clippy::too_many_arguments, reason = "a condition on top of what setting a string takes")]
     pub fn set_string_if(
         &mut self,
         exists: bool,
         db: usize,
         key: Key<'_>,
+        touch: Touch,
         value: StringValue<'_>,
         expiry: Expiry,
         event: Event,
     ) -> bool {
-        let found = self.find(db, key);
-        match found {
-            Some(position) if !exists => self.touch(db, position, Touch::Yes),
-            None if exists => {}
-            _ => {
-                let encoding = string_encoding(value.bytes());
-                self.write_string(db, key, found, value, encoding, expiry, event);
-                return true;
-            }
+        let found = self.reach(db, key, touch);
+        if found.is_some() != exists {
+            return false;
         }
-        false
+        let encoding = string_encoding(value.bytes());
+        self.write_string(db, key, found, value, encoding, expiry, event);
+        true
     }
 
-    /// Sets a key to the integer that `compute` makes of what it holds, and keeps the time to live. Returns the integer.
+    /// Sets a key to the integer that `compute` makes of what the key holds, and keeps the time to live. Returns the
+    /// integer.
     ///
     /// # Errors
     /// Those of `compute`; then nothing has changed.
@@ -414,11 +413,12 @@ impl Keyspace {
         &mut self,
         db: usize,
         key: Key<'_>,
+        touch: Touch,
         event: Event,
         resize: impl FnOnce(Option<EntryRef<'_>>) -> Result<usize, E>,
         write: impl FnOnce(&mut [u8]) -> bool,
     ) -> Result<(), E> {
-        let found = self.find(db, key);
+        let found = self.reach(db, key, touch);
         let len = resize(self.entry_at(db, found))?;
         let Some(position) = found else {
             let mut bytes = vec![0; len];
@@ -431,7 +431,6 @@ impl Keyspace {
         assert_eq!(old.kind(), Type::String, "only strings are changed as strings");
         let resized = old.string().len() != len;
         let changed = write(database.resize_string(position, len)) || resized;
-        self.touch(db, position, Touch::Yes);
         if changed {
             self.effects.changed(db, key.bytes, event);
         }

@@ -1,5 +1,6 @@
 //! The values: what they are made of and how their commands compute.
 
+pub mod bits;
 pub mod glob;
 pub mod lcs;
 pub mod long_double;
