@@ -12,11 +12,13 @@ mod database;
 mod debug;
 mod info;
 mod introspect;
+pub mod key_positions;
 mod keys;
 mod memory;
 mod monitor;
 mod server;
 mod string;
+mod syntax;
 
 use std::fmt::Write as _;
 
