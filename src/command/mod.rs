@@ -45,6 +45,9 @@ const FAMILIES: &[&[Command]] = &[
     introspect::COMMANDS,
 ];
 
+/// The version of Redis whose behaviour is followed.
+pub const REDIS_VERSION: &str = "7.4.0";
+
 /// Bytes of an unknown command's name and arguments that the error repeats.
 const UNKNOWN_SHOWN: usize = 128;
 

@@ -1,6 +1,8 @@
 //! Looking at the server: time, counters, logs, the process as the operating system sees it.
 
 pub mod clock;
+pub mod heap;
 pub mod log;
 pub mod process;
 pub mod stats;
+pub mod usage;

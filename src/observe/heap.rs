@@ -1,0 +1,85 @@
+//! What the allocator knows of its memory, and how to make it give some back.
+#![allow(unsafe_code)]
+
+use tikv_jemalloc_ctl::{arenas, epoch, raw, stats, stats_print, version as jemalloc_version};
+
+/// The allocator's own books, in bytes. They are more than what the server asked for: every thread, and the allocator's
+/// caches, are in them.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Heap {
+    /// In blocks that are in use.
+    pub allocated: usize,
+    /// In pages that hold such blocks.
+    pub active: usize,
+    /// In pages that are in RAM because of the allocator.
+    pub resident: usize,
+    /// In pages that the kernel may take when it needs them.
+    pub muzzy: usize,
+}
+
+/// The number by which jemalloc names all arenas together.
+const ALL_ARENAS: u32 = 4096;
+
+/// The books as of now. What cannot be read is 0.
+pub fn books() -> Heap {
+    // Statistics are a copy; this makes a new one.
+    if epoch::advance().is_err() {
+        return Heap::default();
+    }
+    let muzzy = format!("stats.arenas.{ALL_ARENAS}.pmuzzy\0");
+    Heap {
+        allocated: stats::allocated::read().unwrap_or(0),
+        active: stats::active::read().unwrap_or(0),
+        resident: stats::resident::read().unwrap_or(0),
+        // SAFETY: both are declared as `size_t`, for which every bit pattern is good.
+        muzzy: unsafe {
+            raw::read::<usize>(muzzy.as_bytes()).unwrap_or(0) * raw::read::<usize>(b"arenas.page\0").unwrap_or(0)
+        },
+    }
+}
+
+/// `jemalloc-5.3.1`, say.
+pub fn allocator() -> String {
+    let version = jemalloc_version::read().unwrap_or_default();
+    format!("jemalloc-{}", version.split('-').next().unwrap_or_default())
+}
+
+/// All statistics as a text for people.
+pub fn report() -> Vec<u8> {
+    let mut text = Vec::new();
+    if let Err(error) = stats_print::stats_print(&mut text, stats_print::Options::default()) {
+        log::warn!("The allocator's statistics could not be printed: {error}");
+    }
+    text
+}
+
+/// Gives unused pages back to the kernel at once, instead of after a while.
+pub fn purge() {
+    for arena in 0..arenas::narenas::read().unwrap_or(0) {
+        for pages in ["dirty", "muzzy"] {
+            let delay = format!("arena.{arena}.{pages}_decay_ms\0");
+            // SAFETY: the value is declared as `ssize_t`, and 0 stands for no delay.
+            let purged = unsafe {
+                raw::update::<isize>(delay.as_bytes(), 0).and_then(|usual| raw::write(delay.as_bytes(), usual))
+            };
+            // An arena that was never used says that it is not there.
+            if let Err(error) = purged {
+                log::debug!("The {pages} pages of arena {arena} were not given back: {error}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_books_agree_with_themselves() {
+        let Heap { allocated, active, resident, .. } = books();
+        assert!(active >= allocated && resident >= active);
+        assert!(allocator().starts_with("jemalloc-5."));
+        assert!(String::from_utf8_lossy(&report()).contains("jemalloc"));
+        purge();
+    }
+}
