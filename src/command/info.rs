@@ -1,5 +1,475 @@
-//! INFO.
+//! INFO: the state of the server as lines of names and values, in the sections and the order that tools know.
+//!
+//! Every value is measured or counted somewhere. What belongs to something that this server does not do has the value
+//! that is true without it: no replicas are 0 replicas.
 
-use super::table::Command;
+use std::env;
+use std::fmt::{Display, Write as _};
+use std::sync::LazyLock;
+use std::time::Duration;
 
-pub const COMMANDS: &[Command] = &[];
+use super::error::Outcome;
+use super::memory::Account;
+use super::table::{Acl, Command, Doc, Flags, all};
+use super::{Ctx, REDIS_VERSION};
+use crate::net::Closing;
+use crate::observe::heap;
+use crate::observe::usage::{self, Whose};
+use crate::resp::Args;
+
+pub const COMMANDS: &[Command] = &[Command {
+    name: "info",
+    arity: -1,
+    flags: Flags::LOADING.union(Flags::STALE),
+    acl: Acl::DANGEROUS,
+    tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+    doc: Doc {
+        summary: "Tells the state of the server and its statistics.",
+        since: "1.0.0",
+        group: "server",
+        complexity: "O(N) where N is the number of clients and databases.",
+        syntax: "[section [section ...]]",
+        ..Command::NONE.doc
+    },
+    handler: info,
+    ..Command::NONE
+}];
+
+/// When a section is told.
+#[derive(Clone, Copy, PartialEq)]
+enum Told {
+    ByDefault,
+    /// With `all` and `everything`.
+    OnAll,
+    /// By its own name alone.
+    OnRequest,
+}
+
+type Section = (&'static str, Told, fn(&mut Text, &Ctx<'_>));
+
+/// All sections in their order.
+const SECTIONS: &[Section] = &[
+    ("Server", Told::ByDefault, server),
+    ("Clients", Told::ByDefault, clients),
+    ("Memory", Told::ByDefault, memory),
+    ("Persistence", Told::ByDefault, persistence),
+    ("Stats", Told::ByDefault, stats),
+    ("Replication", Told::ByDefault, replication),
+    ("CPU", Told::ByDefault, cpu),
+    ("Modules", Told::ByDefault, nothing),
+    ("Commandstats", Told::OnAll, command_stats),
+    ("Errorstats", Told::ByDefault, error_stats),
+    // No distribution of latencies is kept.
+    ("Latencystats", Told::OnAll, nothing),
+    ("Cluster", Told::ByDefault, cluster),
+    ("Keyspace", Told::ByDefault, keyspace),
+    ("Debug", Told::OnRequest, debug),
+];
+
+/// Lines that end as the protocol's do.
+struct Text(String);
+
+impl Text {
+    fn line(&mut self, name: impl Display, value: impl Display) {
+        let written = write!(self.0, "{name}:{value}\r\n");
+        debug_assert!(written.is_ok(), "writing to a string does not fail");
+    }
+
+    /// Bytes, and the same for people.
+    fn bytes(&mut self, name: &str, bytes: usize) {
+        self.line(name, bytes);
+        self.line(format_args!("{name}_human"), human(bytes));
+    }
+
+    /// Names with the value 0, or another constant.
+    fn constant(&mut self, value: &str, names: &[&str]) {
+        names.iter().for_each(|name| self.line(name, value));
+    }
+
+    fn ratio(&mut self, name: &str, (ratio, bytes): (f64, i64)) {
+        self.line(format_args!("{name}_ratio"), format_args!("{ratio:.2}"));
+        self.line(format_args!("{name}_bytes"), bytes);
+    }
+}
+
+/// Bytes in the largest unit that they fill.
+fn human(bytes: usize) -> String {
+    const UNITS: &[&str] = &["K", "M", "G", "T", "P", "E"];
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    let unit = (bytes.ilog2() as usize / 10).min(UNITS.len());
+    format!("{:.2}{}", bytes as f64 / 1024_f64.powi(unit as i32), UNITS[unit - 1])
+}
+
+fn info(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let wanted = |title: &str, told: Told| {
+        if args.len() == 1 {
+            return told == Told::ByDefault;
+        }
+        args.iter_from(1).any(|name| {
+            let is = |word: &str| name.eq_ignore_ascii_case(word.as_bytes());
+            is(title)
+                || told == Told::ByDefault && is("default")
+                || told != Told::OnRequest && (is("all") || is("everything"))
+        })
+    };
+    let mut text = Text(String::with_capacity(8 * 1024));
+    for (title, told, write) in SECTIONS {
+        if wanted(title, *told) {
+            if !text.0.is_empty() {
+                text.0.push_str("\r\n");
+            }
+            text.0.push_str("# ");
+            text.0.push_str(title);
+            text.0.push_str("\r\n");
+            write(&mut text, cx);
+        }
+    }
+    cx.reply.verbatim("txt", text.0.as_bytes());
+    Ok(())
+}
+
+fn nothing(_: &mut Text, _: &Ctx<'_>) {}
+
+fn server(text: &mut Text, cx: &Ctx<'_>) {
+    /// What does not change while the process lives.
+    static SYSTEM: LazyLock<String> = LazyLock::new(usage::system_name);
+    static EXECUTABLE: LazyLock<String> =
+        LazyLock::new(|| env::current_exe().map_or_else(|_| String::new(), |path| path.display().to_string()));
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    /// How the program was built, as far as it can differ for a version.
+    const BUILD: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
+
+    let server = &cx.server;
+    let settings = &server.settings;
+    let build = crc32fast::hash(format!("{VERSION} {BUILD} {} {}", env::consts::ARCH, env::consts::OS).as_bytes());
+    let uptime = server.clock.uptime_ms() / 1000;
+    text.line("redis_version", REDIS_VERSION);
+    text.line("cachestorm_version", VERSION);
+    text.line("redis_git_sha1", "00000000");
+    text.line("redis_git_dirty", 0);
+    text.line("redis_build_id", format_args!("{build:016x}"));
+    text.line("redis_mode", "standalone");
+    text.line("os", &*SYSTEM);
+    text.line("arch_bits", usize::BITS);
+    text.line("monotonic_clock", "POSIX clock_gettime");
+    text.line("multiplexing_api", if cfg!(target_os = "linux") { "epoll" } else { "kqueue" });
+    text.line("process_id", std::process::id());
+    text.line("process_supervised", settings.supervised.word());
+    text.line("run_id", &server.run_id);
+    text.line("tcp_port", settings.port);
+    text.line("server_time_usec", server.clock.unix_us);
+    text.line("uptime_in_seconds", uptime);
+    text.line("uptime_in_days", uptime / (24 * 3600));
+    text.line("hz", settings.hz);
+    text.line("configured_hz", settings.hz);
+    text.line("lru_clock", server.clock.unix_ms() / 1000 & ((1 << 24) - 1));
+    text.line("executable", &*EXECUTABLE);
+    let file = server.source.file.as_ref().map(|file| file.path.display().to_string());
+    text.line("config_file", file.unwrap_or_default());
+    text.line("io_threads_active", 0);
+    let mut listeners = Vec::new();
+    if server.listeners.listens_on_tcp() {
+        let addresses: Vec<String> = settings.bind.iter().map(|address| format!("bind={address},")).collect();
+        listeners.push(format!("name=tcp,{}port={}", addresses.concat(), settings.port));
+    }
+    if !server.listeners.unix_path().is_empty() {
+        listeners.push(format!("name=unix,bind={}", server.listeners.unix_path()));
+    }
+    for (number, listener) in listeners.into_iter().enumerate() {
+        text.line(format_args!("listener{number}"), listener);
+    }
+}
+
+fn clients(text: &mut Text, cx: &Ctx<'_>) {
+    let server = &cx.server;
+    let connected = server.clients.iter().filter(|(_, client)| client.closing != Some(Closing::Now)).count();
+    text.line("connected_clients", connected);
+    text.line("cluster_connections", 0);
+    text.line("maxclients", server.settings.maxclients);
+    text.line("client_recent_max_input_buffer", server.stats.recent_max_input);
+    text.line("client_recent_max_output_buffer", server.stats.recent_max_output);
+    text.line("blocked_clients", server.paused_clients);
+    text.constant(
+        "0",
+        &[
+            "tracking_clients",
+            "pubsub_clients",
+            "watching_clients",
+            "clients_in_timeout_table",
+            "total_watched_keys",
+            "total_blocking_keys",
+            "total_blocking_keys_on_nokey",
+        ],
+    );
+}
+
+fn memory(text: &mut Text, cx: &Ctx<'_>) {
+    let server = &cx.server;
+    let account = Account::new(cx);
+    text.bytes("used_memory", account.used);
+    text.bytes("used_memory_rss", account.resident);
+    text.bytes("used_memory_peak", account.peak);
+    text.line("used_memory_peak_perc", format_args!("{:.2}%", account.peak_percent()));
+    text.line("used_memory_overhead", account.overhead());
+    text.line("used_memory_startup", account.startup);
+    text.line("used_memory_dataset", account.dataset());
+    text.line("used_memory_dataset_perc", format_args!("{:.2}%", account.dataset_percent()));
+    text.line("allocator_allocated", account.heap.allocated);
+    text.line("allocator_active", account.heap.active);
+    text.line("allocator_resident", account.heap.resident);
+    text.line("allocator_muzzy", account.heap.muzzy);
+    text.bytes("total_system_memory", usage::machine_bytes());
+    text.constant("0", &["used_memory_lua", "used_memory_vm_eval"]);
+    text.constant("0B", &["used_memory_lua_human"]);
+    text.constant(
+        "0",
+        &[
+            "used_memory_scripts_eval",
+            "number_of_cached_scripts",
+            "number_of_functions",
+            "number_of_libraries",
+            "used_memory_vm_functions",
+            "used_memory_vm_total",
+        ],
+    );
+    text.constant("0B", &["used_memory_vm_total_human"]);
+    text.constant("0", &["used_memory_functions", "used_memory_scripts"]);
+    text.constant("0B", &["used_memory_scripts_human"]);
+    text.bytes("maxmemory", server.settings.maxmemory as usize);
+    text.line("maxmemory_policy", server.settings.maxmemory_policy.word());
+    text.ratio("allocator_frag", account.heap_fragmentation());
+    text.ratio("allocator_rss", account.heap_resident());
+    text.ratio("rss_overhead", account.beside_heap());
+    text.ratio("mem_fragmentation", account.fragmentation());
+    text.constant(
+        "0",
+        &[
+            "mem_not_counted_for_evict",
+            "mem_replication_backlog",
+            "mem_total_replication_buffers",
+            "mem_clients_slaves",
+        ],
+    );
+    text.line("mem_clients_normal", account.clients);
+    text.constant("0", &["mem_cluster_links", "mem_aof_buffer"]);
+    text.line("mem_allocator", heap::allocator());
+    text.constant("0", &["mem_overhead_db_hashtable_rehashing", "active_defrag_running"]);
+    text.line("lazyfree_pending_objects", server.keys.pending_free());
+    text.line("lazyfreed_objects", server.keys.stats.lazily_freed);
+}
+
+fn persistence(text: &mut Text, cx: &Ctx<'_>) {
+    let server = &cx.server;
+    text.constant("0", &["loading", "async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
+    text.constant("0.00", &["current_fork_perc"]);
+    text.constant("0", &["current_save_keys_processed", "current_save_keys_total"]);
+    text.line("rdb_changes_since_last_save", server.keys.effects.dirty);
+    text.constant("0", &["rdb_bgsave_in_progress"]);
+    // An empty server has nothing to save: it counts as saved when it starts.
+    text.line("rdb_last_save_time", (server.clock.unix_us - server.clock.uptime_us) / 1_000_000);
+    text.constant("ok", &["rdb_last_bgsave_status"]);
+    text.constant("-1", &["rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec"]);
+    text.constant(
+        "0",
+        &[
+            "rdb_saves",
+            "rdb_last_cow_size",
+            "rdb_last_load_keys_expired",
+            "rdb_last_load_keys_loaded",
+            "aof_enabled",
+            "aof_rewrite_in_progress",
+            "aof_rewrite_scheduled",
+        ],
+    );
+    text.constant("-1", &["aof_last_rewrite_time_sec", "aof_current_rewrite_time_sec"]);
+    text.constant("ok", &["aof_last_bgrewrite_status"]);
+    text.constant("0", &["aof_rewrites", "aof_rewrites_consecutive_failures"]);
+    text.constant("ok", &["aof_last_write_status"]);
+    text.constant("0", &["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
+}
+
+/// Deadlines that are looked at in each database to tell how long keys live.
+const DEADLINE_SAMPLES: usize = 32;
+
+fn stats(text: &mut Text, cx: &Ctx<'_>) {
+    let server = &cx.server;
+    let stats = &server.stats;
+    let keys = &server.keys;
+    let kilobytes = |bytes: f64| format!("{:.2}", bytes / 1024.0);
+    text.line("total_connections_received", stats.connections_received);
+    text.line("total_commands_processed", stats.commands_processed);
+    text.line("instantaneous_ops_per_sec", stats.commands_per_second.per_second() as u64);
+    text.line("total_net_input_bytes", stats.net_input_bytes);
+    text.line("total_net_output_bytes", stats.net_output_bytes);
+    text.constant("0", &["total_net_repl_input_bytes", "total_net_repl_output_bytes"]);
+    text.line("instantaneous_input_kbps", kilobytes(stats.input_bytes_per_second.per_second()));
+    text.line("instantaneous_output_kbps", kilobytes(stats.output_bytes_per_second.per_second()));
+    text.constant("0.00", &["instantaneous_input_repl_kbps", "instantaneous_output_repl_kbps"]);
+    text.line("rejected_connections", stats.connections_rejected);
+    text.constant("0", &["sync_full", "sync_partial_ok", "sync_partial_err", "expired_subkeys"]);
+    text.line("expired_keys", keys.stats.expired);
+    let now_ms = keys.now_ms();
+    let databases = (0..keys.databases()).filter_map(|db| keys.database(db));
+    let deadlines: Vec<u64> = databases.flat_map(|database| database.sample_deadlines(DEADLINE_SAMPLES)).collect();
+    let past = deadlines.iter().filter(|&&deadline| deadline < now_ms).count();
+    let stale = 100.0 * past as f64 / deadlines.len().max(1) as f64;
+    text.line("expired_stale_perc", format_args!("{stale:.2}"));
+    text.constant(
+        "0",
+        &[
+            "expired_time_cap_reached_count",
+            "expire_cycle_cpu_milliseconds",
+            "evicted_keys",
+            "evicted_clients",
+            "evicted_scripts",
+            "total_eviction_exceeded_time",
+            "current_eviction_exceeded_time",
+        ],
+    );
+    text.line("keyspace_hits", keys.stats.hits);
+    text.line("keyspace_misses", keys.stats.misses);
+    text.constant(
+        "0",
+        &[
+            "pubsub_channels",
+            "pubsub_patterns",
+            "pubsubshard_channels",
+            "latest_fork_usec",
+            "total_forks",
+            "migrate_cached_sockets",
+            "slave_expires_tracked_keys",
+            "active_defrag_hits",
+            "active_defrag_misses",
+            "active_defrag_key_hits",
+            "active_defrag_key_misses",
+            "total_active_defrag_time",
+            "current_active_defrag_time",
+            "tracking_total_keys",
+            "tracking_total_items",
+            "tracking_total_prefixes",
+        ],
+    );
+    text.line("unexpected_error_replies", stats.unexpected_error_replies);
+    text.line("total_error_replies", stats.error_replies);
+    text.constant("0", &["dump_payload_sanitizations"]);
+    text.line("total_reads_processed", stats.reads_processed);
+    text.line("total_writes_processed", stats.writes_processed);
+    text.constant("0", &["io_threaded_reads_processed", "io_threaded_writes_processed"]);
+    text.line("client_query_buffer_limit_disconnections", stats.query_buffer_limit_disconnections);
+    text.line("client_output_buffer_limit_disconnections", stats.output_buffer_limit_disconnections);
+    text.line("reply_buffer_shrinks", stats.reply_buffer_shrinks);
+    text.line("reply_buffer_expands", stats.reply_buffer_expands);
+    text.line("eventloop_cycles", stats.turns);
+    text.line("eventloop_duration_sum", stats.turns_us);
+    let in_commands: u64 = server.command_stats.iter().map(|stats| stats.ticks).sum();
+    text.line("eventloop_duration_cmd_sum", time_of(cx, in_commands).as_micros());
+    text.line("instantaneous_eventloop_cycles_per_sec", stats.turns_per_second.per_second() as u64);
+    text.line("instantaneous_eventloop_duration_usec", stats.turns_us.checked_div(stats.turns).unwrap_or(0));
+    text.line("loop_longest_turn_usec", stats.longest_turn_us);
+    text.line("acl_access_denied_auth", stats.auth_denied);
+    text.constant("0", &["acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"]);
+}
+
+fn replication(text: &mut Text, cx: &Ctx<'_>) {
+    const NOBODY: &str = "0000000000000000000000000000000000000000";
+    text.constant("master", &["role"]);
+    text.constant("0", &["connected_slaves"]);
+    text.constant("no-failover", &["master_failover_state"]);
+    text.constant(NOBODY, &["master_replid", "master_replid2"]);
+    text.constant("0", &["master_repl_offset"]);
+    text.constant("-1", &["second_repl_offset"]);
+    text.constant("0", &["repl_backlog_active"]);
+    text.line("repl_backlog_size", cx.server.settings.repl_backlog_size);
+    text.constant("0", &["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
+}
+
+fn cpu(text: &mut Text, _: &Ctx<'_>) {
+    for (whose, suffix) in [(Whose::Process, ""), (Whose::Children, "_children"), (Whose::Thread, "_main_thread")] {
+        let time = usage::cpu_time(whose);
+        for (kind, time) in [("sys", time.system), ("user", time.user)] {
+            let seconds = format_args!("{}.{:06}", time.as_secs(), time.subsec_micros()).to_string();
+            text.line(format_args!("used_cpu_{kind}{suffix}"), seconds);
+        }
+    }
+}
+
+/// Ticks of the cycle clock as time.
+fn time_of(cx: &Ctx<'_>, ticks: u64) -> Duration {
+    Duration::from_nanos(cx.server.cycles.delta_as_nanos(0, ticks))
+}
+
+fn command_stats(text: &mut Text, cx: &Ctx<'_>) {
+    for (id, stats) in all().zip(&cx.server.command_stats) {
+        if stats.calls + stats.rejected + stats.failed == 0 {
+            continue;
+        }
+        let micros = time_of(cx, stats.ticks).as_micros();
+        let each = if stats.calls == 0 { 0.0 } else { micros as f64 / stats.calls as f64 };
+        text.line(
+            format_args!("cmdstat_{}", id.registered().full_name),
+            format_args!(
+                "calls={},usec={micros},usec_per_call={each:.2},rejected_calls={},failed_calls={}",
+                stats.calls, stats.rejected, stats.failed
+            ),
+        );
+    }
+}
+
+fn error_stats(text: &mut Text, cx: &Ctx<'_>) {
+    for (code, count) in &cx.server.error_stats {
+        text.line(format_args!("errorstat_{code}"), format_args!("count={count}"));
+    }
+}
+
+fn cluster(text: &mut Text, _: &Ctx<'_>) {
+    text.constant("0", &["cluster_enabled"]);
+}
+
+fn keyspace(text: &mut Text, cx: &Ctx<'_>) {
+    let keys = &cx.server.keys;
+    for db in 0..keys.databases() {
+        let Some(database) = keys.database(db).filter(|database| !database.is_empty()) else { continue };
+        let (count, sum) = database
+            .sample_deadlines(DEADLINE_SAMPLES)
+            .fold((0, 0), |(count, sum), deadline| (count + 1, sum + deadline.saturating_sub(keys.now_ms()) as u128));
+        let average = sum.checked_div(count).unwrap_or(0);
+        text.line(
+            format_args!("db{db}"),
+            format_args!("keys={},expires={},avg_ttl={average},subexpiry=0", database.len(), database.expires()),
+        );
+    }
+}
+
+fn debug(text: &mut Text, cx: &Ctx<'_>) {
+    text.constant("0", &["eventloop_duration_aof_sum", "eventloop_duration_cron_sum"]);
+    text.line("eventloop_duration_max", cx.server.stats.longest_turn_us);
+    text.line("eventloop_cmd_per_cycle_max", cx.server.stats.most_commands_in_turn);
+    text.constant(
+        "0",
+        &["allocator_allocated_lua", "allocator_active_lua", "allocator_resident_lua", "allocator_frag_bytes_lua"],
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_for_people() {
+        let cases = [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1.00K"),
+            (1_011_600, "987.89K"),
+            (1 << 20, "1.00M"),
+            (25_276_502_016, "23.54G"),
+            (3 << 40, "3.00T"),
+            (usize::MAX, "16.00E"),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(human(bytes), expected, "{bytes} bytes");
+        }
+    }
+}

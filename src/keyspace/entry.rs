@@ -113,6 +113,17 @@ pub enum Object {
     Blob(Rc<Vec<u8>>),
 }
 
+impl Object {
+    /// Bytes of memory it takes, its own box included.
+    pub fn memory_bytes(&self) -> usize {
+        let value = match self {
+            // The block that counts references, and the one with the bytes.
+            Object::Blob(blob) => size_class(2 * size_of::<usize>() + size_of::<Vec<u8>>()) + size_class(blob.capacity()),
+        };
+        size_class(size_of::<Object>()) + value
+    }
+}
+
 /// A value on its way into an entry.
 pub enum NewValue<'a> {
     /// Bytes to copy into the entry; at most [`INLINE_MAX`].
