@@ -26,7 +26,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
 /// The shortest spelling of `bytes` that loses nothing. Stops at `gb`, the largest unit Redis reads.
 pub fn format_size(bytes: u64) -> String {
     let units = [("gb", 1 << 30), ("mb", 1 << 20), ("kb", 1 << 10)];
-    match units.iter().find(|(_, size)| bytes != 0 && bytes % size == 0) {
+    match units.iter().find(|(_, size)| bytes != 0 && bytes.is_multiple_of(*size)) {
         Some((unit, size)) => format!("{}{unit}", bytes / size),
         None => bytes.to_string(),
     }
@@ -51,7 +51,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 pub fn format_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
-    match units.iter().find(|(_, size)| millis % size == 0) {
+    match units.iter().find(|(_, size)| millis.is_multiple_of(*size)) {
         _ if millis == 0 => "0".to_owned(),
         Some((unit, size)) => format!("{}{unit}", millis / size),
         None => format!("{millis}ms"),

@@ -57,7 +57,7 @@ impl Field for OutputBufferLimits {
     fn assign(&mut self, _: &Kind, words: &[&str], _: bool) -> Result<(), String> {
         let mut limits = *self;
         let words = none_if_empty(words);
-        if words.len() % 4 != 0 {
+        if !words.len().is_multiple_of(4) {
             return Err("Wrong number of arguments in buffer limit configuration.".to_owned());
         }
         for group in words.chunks_exact(4) {

@@ -1,7 +1,8 @@
 //! The redis.conf grammar: one directive a line, `#` comments, `include`.
 //!
 //! Includes are read where they stand. Their paths may hold `*`, `?` and `[…]`; a pattern that matches nothing is no
-//! problem. A relative path is looked for in the working directory, as Redis does, then beside the including file.
+//! problem. A relative path is looked for in the directory that the server was started in, then beside the including
+//! file.
 
 use std::path::{Path, PathBuf};
 
@@ -60,16 +61,18 @@ pub(super) fn find(name: &str, place: Place) -> Option<&'static Setting> {
 
 fn assign(collector: &mut Collector, setting: &'static Setting, values: &[&str], place: Place, shown: &str) {
     // One quoted word may hold a whole list: --bind "127.0.0.1 ::1".
-    if let [list] = values {
-        if setting.kind.takes_many_words() && !setting.kind.is_directive() && !list.is_empty() {
-            return match words::split_text(list.as_bytes()) {
-                Ok(words) => {
-                    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-                    collector.assign(setting, &words, place, shown);
-                }
-                Err(reason) => collector.refuse(place, shorten(shown), reason),
-            };
-        }
+    if let [list] = values
+        && setting.kind.takes_many_words()
+        && !setting.kind.is_directive()
+        && !list.is_empty()
+    {
+        return match words::split_text(list.as_bytes()) {
+            Ok(words) => {
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                collector.assign(setting, &words, place, shown);
+            }
+            Err(reason) => collector.refuse(place, shorten(shown), reason),
+        };
     }
     collector.assign(setting, values, place, shown);
 }
@@ -92,12 +95,12 @@ fn include(collector: &mut Collector, pattern: &str, place: Place, shown: &str) 
         );
     }
     let beside = collector.open_files.last().and_then(|file| file.parent()).map(|folder| folder.join(pattern));
-    let here = PathBuf::from(pattern);
+    let here = collector.base.join(pattern);
     let files = if pattern.contains(['*', '?', '[']) {
         let found = matching_files(&here);
         if found.is_empty() { beside.map(|path| matching_files(&path)).unwrap_or_default() } else { found }
     } else {
-        let is_there = here.is_absolute() || here.exists();
+        let is_there = Path::new(pattern).is_absolute() || here.exists();
         vec![if is_there { here } else { beside.filter(|path| path.exists()).unwrap_or(here) }]
     };
     for file in files {
@@ -291,7 +294,11 @@ mod tests {
             (b"logfile \"a\\x00\"", "logfile \"a\\x00\"", "argument must not contain a NUL byte"),
             (b"logfile \xff", "logfile \u{fffd}", "the line is not valid UTF-8"),
             (b"replicaof 127.0.0.1 abc", "replicaof 127.0.0.1 abc", "Invalid master port"),
-            (b"include /no/such/file", "include /no/such/file", "can't open config file '/no/such/file': No such file or directory"),
+            (
+                b"include /no/such/file",
+                "include /no/such/file",
+                "can't open config file '/no/such/file': No such file or directory",
+            ),
             (b"include /dev", "include /dev", "can't open config file '/dev': Is a directory"),
         ];
         let text: Vec<&[u8]> = cases.iter().map(|(line, ..)| *line).collect();

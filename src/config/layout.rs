@@ -489,7 +489,8 @@ last: "end"
 
     #[test]
     fn any_text_is_scanned_without_harm() {
-        let parts = ["a", ": ", "{", "}", "[", "]", "\n", "  ", "- ", "\"", "'", "#", "|", ",", "é", "\\", "\r\n", "---", "?"];
+        let parts =
+            ["a", ": ", "{", "}", "[", "]", "\n", "  ", "- ", "\"", "'", "#", "|", ",", "é", "\\", "\r\n", "---", "?"];
         let mut state = 7u64;
         for _ in 0..20_000 {
             let mut text = String::new();

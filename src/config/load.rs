@@ -44,6 +44,8 @@ pub struct Loaded {
 pub struct Source {
     /// The settings file, if there is one.
     pub file: Option<ConfigFile>,
+    /// The working directory at the start, which relative paths count from even when the server has left it.
+    base: PathBuf,
     /// What was read from standard input, which can be read only once.
     stdin: Option<Vec<u8>>,
     /// Flags, as redis.conf lines.
@@ -56,6 +58,8 @@ pub struct ConfigFile {
     /// Absolute.
     pub path: PathBuf,
     pub format: FileFormat,
+    /// As in [`Source`].
+    pub(super) base: PathBuf,
 }
 
 /// The grammar of a settings file.
@@ -141,6 +145,8 @@ impl fmt::Display for Place<'_> {
 pub(super) struct Collector {
     pub settings: Settings,
     pub problems: Problems,
+    /// The directory that relative paths count from; empty for the working directory.
+    pub base: PathBuf,
     /// Names that have been given.
     given: HashSet<&'static str>,
     /// Files that are being read, the innermost last.
@@ -150,6 +156,14 @@ pub(super) struct Collector {
 }
 
 impl Collector {
+    fn at(base: &Path) -> Collector {
+        let mut collector = Collector { base: base.to_owned(), ..Collector::default() };
+        if let Some(base) = base.to_str().filter(|base| !base.is_empty()) {
+            collector.settings.dir = base.to_owned();
+        }
+        collector
+    }
+
     /// Notes a problem.
     pub fn refuse(&mut self, place: Place, shown: impl Into<String>, reason: impl Into<String>) {
         self.problems.0.push(Problem {
@@ -169,7 +183,14 @@ impl Collector {
     pub fn assign(&mut self, setting: &'static Setting, words: &[&str], place: Place, shown: &str) {
         // A variable replaces what the file says even where repeated directives add up.
         let first = self.given.insert(setting.name) || matches!(place, Place::Variable(_));
-        if let Err(reason) = (setting.write)(&mut self.settings, words, !first) {
+        let written = match (&setting.kind, words) {
+            (Kind::Directory, [path]) => {
+                let path = self.base.join(path).to_string_lossy().into_owned();
+                (setting.write)(&mut self.settings, &[&path], false)
+            }
+            _ => (setting.write)(&mut self.settings, words, !first),
+        };
+        if let Err(reason) = written {
             let is_complete = reason.contains(" one of ");
             let allowed = format!("{} takes {}", setting.name, setting.kind.allowed());
             self.problems.0.push(Problem {
@@ -297,24 +318,27 @@ fn load_with(
         collector.refuse(Place::File("standard input"), "", os_reason(&error));
         collector.problems
     })?;
-    let source = Source { file: file.map(|path| ConfigFile::new(Path::new(&path))), stdin, flags };
+    let base = std::env::current_dir().unwrap_or_default();
+    let file = file.map(|path| ConfigFile::new(Path::new(&path), &base));
+    let source = Source { file, base, stdin, flags };
     let settings = source.evaluate(env)?;
     Ok(Invocation::Serve(Box::new(Loaded { settings, source })))
 }
 
 impl ConfigFile {
-    fn new(path: &Path) -> ConfigFile {
+    fn new(path: &Path, base: &Path) -> ConfigFile {
         let extension = path.extension().unwrap_or_default();
         let is_yaml = extension.eq_ignore_ascii_case("yaml") || extension.eq_ignore_ascii_case("yml");
         ConfigFile {
             path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
             format: if is_yaml { FileFormat::Yaml } else { FileFormat::RedisConf },
+            base: base.to_owned(),
         }
     }
 
     /// What a file with this text would say if it were all there is, and what is wrong with it.
     pub(super) fn evaluate(&self, text: &[u8]) -> (Settings, Problems) {
-        let mut collector = Collector::default();
+        let mut collector = Collector::at(&self.base);
         collector.read_text(text, self);
         collector.finish()
     }
@@ -322,7 +346,7 @@ impl ConfigFile {
 
 impl Source {
     fn evaluate(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Problems> {
-        let mut collector = Collector::default();
+        let mut collector = Collector::at(&self.base);
         if let Some(file) = &self.file {
             let text = match file.format {
                 FileFormat::RedisConf => collector.read_conf_file(&file.path),
@@ -563,15 +587,39 @@ mod tests {
             (&["--port"], ">>> 'port'\n", "wrong number of arguments"),
             (&["--port", "6380", "--loglevel"], ">>> 'loglevel'\n", "wrong number of arguments"),
             (&["--port", "6379", "6380"], ">>> 'port \"6379\" \"6380\"'\n", "wrong number of arguments"),
-            (&["--port", "--bla", "--loglevel", "verbose"], ">>> 'port \"--bla\"'\n", "argument couldn't be parsed into an integer"),
-            (&["--logfile", "--log", "--loglevel", "--bla"], ">>> 'loglevel \"--bla\"'\n", "argument(s) must be one of the following: debug"),
+            (
+                &["--port", "--bla", "--loglevel", "verbose"],
+                ">>> 'port \"--bla\"'\n",
+                "argument couldn't be parsed into an integer",
+            ),
+            (
+                &["--logfile", "--log", "--loglevel", "--bla"],
+                ">>> 'loglevel \"--bla\"'\n",
+                "argument(s) must be one of the following: debug",
+            ),
             (&["--shutdown-on-sigint"], ">>> 'shutdown-on-sigint'\n", "argument(s) must be one of the following"),
-            (&["--replicaof", "--127.0.0.1", "abc"], ">>> 'replicaof \"--127.0.0.1\" \"abc\"'\n", "Invalid master port"),
-            (&["--replicaof", "--127.0.0.1", "--abc"], ">>> 'replicaof \"--127.0.0.1\"'\n", "wrong number of arguments"),
+            (
+                &["--replicaof", "--127.0.0.1", "abc"],
+                ">>> 'replicaof \"--127.0.0.1\" \"abc\"'\n",
+                "Invalid master port",
+            ),
+            (
+                &["--replicaof", "--127.0.0.1", "--abc"],
+                ">>> 'replicaof \"--127.0.0.1\"'\n",
+                "wrong number of arguments",
+            ),
             (&["--user", "foo", "--user", "foo"], ">>> 'user (redacted)'\n", "Duplicate user"),
             (&["-x"], ">>> '\"-x\"'\n", "Bad directive"),
-            (&["--replicaof", "h", "1", "--cluster"], "Looking at all settings together", "replicaof directive not allowed in cluster mode"),
-            (&["--memory-pressure-warning", "99"], "memory-pressure-warning 99", "must not be above memory-pressure-critical"),
+            (
+                &["--replicaof", "h", "1", "--cluster"],
+                "Looking at all settings together",
+                "replicaof directive not allowed in cluster mode",
+            ),
+            (
+                &["--memory-pressure-warning", "99"],
+                "memory-pressure-warning 99",
+                "must not be above memory-pressure-critical",
+            ),
             (&["no-such-file.conf"], "no-such-file.conf", "can't open config file: No such file or directory"),
             (&["/"], "Reading /\n", "can't open config file: Is a directory"),
             (&["--config"], ">>> '--config'\n", "wrong number of arguments"),
@@ -669,7 +717,9 @@ mod tests {
     fn version_and_help_are_printed() {
         assert!(load(&["--version"], &[], "").err().unwrap().starts_with("CacheStorm server v="));
         let help = load(&["-h"], &[], "").err().unwrap();
-        for part in ["Usage: cachestorm [FILE]", "--port NUMBER", "--data-dir DIR", "--logformat console|json", "[6380]"] {
+        for part in
+            ["Usage: cachestorm [FILE]", "--port NUMBER", "--data-dir DIR", "--logformat console|json", "[6380]"]
+        {
             assert!(help.contains(part), "{part}: {help}");
         }
         assert!(help.lines().all(|line| line.chars().count() <= 120), "{help}");

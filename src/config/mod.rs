@@ -77,6 +77,9 @@ impl fmt::Display for SetError {
     }
 }
 
+/// Puts changed settings into effect; see [`Settings::set`].
+pub type Apply<'a> = dyn FnMut(&mut Settings, &[&'static Setting]) -> Result<(), ApplyError> + 'a;
+
 /// Glob matching as Redis does it: pattern, text, whether case is ignored.
 pub type Glob = fn(&[u8], &[u8], bool) -> bool;
 
@@ -122,12 +125,7 @@ impl Settings {
     /// All values are checked first. Then `apply` is called with the new settings and the rows that changed, to put
     /// them into effect; it may correct values. If it fails, the old values are restored and it is called once more
     /// to put those into effect. It is not called if nothing changed.
-    pub fn set(
-        &mut self,
-        pairs: &[(&[u8], &[u8])],
-        rights: Rights,
-        apply: &mut dyn FnMut(&mut Settings, &[&'static Setting]) -> Result<(), ApplyError>,
-    ) -> Result<(), SetError> {
+    pub fn set(&mut self, pairs: &[(&[u8], &[u8])], rights: Rights, apply: &mut Apply<'_>) -> Result<(), SetError> {
         let mut chosen: Vec<(&'static Setting, &str)> = Vec::new();
         for (name, _) in pairs {
             let typed = String::from_utf8_lossy(name).into_owned();
@@ -416,7 +414,8 @@ mod tests {
         let unknown = |name: &str| Err(format!("Unknown option or number of arguments for CONFIG SET - '{name}'"));
         let careful = Rights { protected: false, loading: false };
         let loading = Rights { protected: true, loading: true };
-        let cases: &[(&[(&str, &str)], Rights, Result<Vec<&str>, String>)] = &[
+        type Case<'a> = (&'a [(&'a str, &'a str)], Rights, Result<Vec<&'static str>, String>);
+        let cases: &[Case] = &[
             (&[("maxmemory", "1mb"), ("port", "7000")], ALL, Ok(vec!["maxmemory", "port"])),
             (&[("maxmemory", "0")], ALL, Ok(vec![])),
             (&[("tls-cert-file", "")], ALL, Ok(vec!["tls-cert-file"])),

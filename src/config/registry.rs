@@ -377,11 +377,11 @@ settings! {
     /// Number of databases that SELECT knows.
     databases: u32 = integer("databases", "16", 1, INT_MAX).yaml("server.databases").immutable();
     /// Run in the background.
-    daemonize: bool = yes_no("daemonize", "no").immutable().inert();
+    daemonize: bool = yes_no("daemonize", "no").immutable();
     /// The supervisor that is told when the server is ready.
-    supervised: Supervised = choice("supervised", "no", Supervised::WORDS).immutable().inert();
+    supervised: Supervised = choice("supervised", "no", Supervised::WORDS).immutable();
     /// File that the process id is written to.
-    pidfile: String = text("pidfile", "").immutable().inert();
+    pidfile: String = text("pidfile", "").immutable();
     /// Show the process title below instead of the command line.
     set_proc_title: bool = yes_no("set-proc-title", "yes").immutable();
     /// Process title; knows `{title}`, `{listen-addr}`, `{server-mode}`, `{port}`, `{tls-port}`, `{unixsocket}`,
@@ -401,9 +401,9 @@ settings! {
     /// Let those threads read and parse, too.
     io_threads_do_reads: bool = yes_no("io-threads-do-reads", "no").immutable().inert();
     /// Set the kernel's out-of-memory score of the server's processes.
-    oom_score_adj: OomScoreAdj = choice("oom-score-adj", "no", OomScoreAdj::WORDS).inert();
+    oom_score_adj: OomScoreAdj = choice("oom-score-adj", "no", OomScoreAdj::WORDS);
     /// Out-of-memory scores of a master, a replica and a background child.
-    oom_score_adj_values: [i32; 3] = row("oom-score-adj-values", "0 200 800", Kind::OomScores).inert();
+    oom_score_adj_values: [i32; 3] = row("oom-score-adj-values", "0 200 800", Kind::OomScores);
     /// Switch transparent huge pages off for the process.
     disable_thp: bool = yes_no("disable-thp", "yes").immutable().inert();
     /// CPUs of the main thread, such as `0-3,7`.
@@ -471,7 +471,7 @@ settings! {
         choice("acl-pubsub-default", "resetchannels", AclPubsubDefault::WORDS).inert();
     /// A command and its new name; an empty name removes the command.
     rename_command: Vec<Vec<String>> =
-        row("rename-command", "", Kind::Lines { min: 2, max: 2 }).immutable().inert();
+        row("rename-command", "", Kind::Lines { min: 2, max: 2 }).immutable();
     /// Who may change settings that can harm the host, such as `dir`.
     enable_protected_configs: ProtectedAction =
         choice("enable-protected-configs", "no", ProtectedAction::WORDS).immutable();
@@ -524,9 +524,9 @@ settings! {
     memory_pressure_critical: u32 =
         integer("memory-pressure-critical", "85", 1, 100).yaml("memory.pressure_critical").inert();
     /// How slowly the LFU counter grows.
-    lfu_log_factor: u32 = count("lfu-log-factor", "10").inert();
+    lfu_log_factor: u32 = count("lfu-log-factor", "10");
     /// Minutes after which the LFU counter is halved.
-    lfu_decay_time: u32 = count("lfu-decay-time", "1").inert();
+    lfu_decay_time: u32 = count("lfu-decay-time", "1");
     /// How eagerly expired keys are removed, 1 to 10.
     active_expire_effort: u32 = integer("active-expire-effort", "1", 1, 10);
     /// Free evicted values in the background.

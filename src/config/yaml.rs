@@ -577,14 +577,30 @@ namespaces:
         let place = |line: usize| format!("Reading test.yaml, at line {line}");
         let (_, problems) = read_all(text);
         let expected = [
-            (3, "server.prot: 1", "unknown setting, here can stand: bind, port, unix_socket, timeout, tcp_keepalive, protected_mode, max_connections, tls, databases"),
+            (
+                3,
+                "server.prot: 1",
+                "unknown setting, here can stand: bind, port, unix_socket, timeout, tcp_keepalive, protected_mode, max_connections, tls, databases",
+            ),
             (4, "server.port: abc", "argument couldn't be parsed into an integer"),
             (5, "server.timeout: 5 minutes", "argument must be a duration such as 500ms, 30s, 5m, 1h or 7d"),
             (6, "server.tls: yes", "this is a section, not a setting"),
-            (7, "srever: {…}", "unknown setting, here can stand: server, logging, plugins, memory, namespaces, persistence, cluster, redis"),
+            (
+                7,
+                "srever: {…}",
+                "unknown setting, here can stand: server, logging, plugins, memory, namespaces, persistence, cluster, redis",
+            ),
             (9, "memory.max_memory: -1", "argument must be a memory value"),
-            (9, "memory.max_memorie: 5", "unknown setting, here can stand: max_memory, eviction_policy, eviction_sample_size, pressure_warning, pressure_critical"),
-            (12, "plugins.auth.password: (redacted)", "this is text for requirepass: put it in quotes, for YAML reads 12345 as something else"),
+            (
+                9,
+                "memory.max_memorie: 5",
+                "unknown setting, here can stand: max_memory, eviction_policy, eviction_sample_size, pressure_warning, pressure_critical",
+            ),
+            (
+                12,
+                "plugins.auth.password: (redacted)",
+                "this is text for requirepass: put it in quotes, for YAML reads 12345 as something else",
+            ),
             (14, "redis.port: 7", "port is given twice"),
             (15, "redis.no-such: 1", "unknown setting, here can stand: any redis.conf name"),
             (16, "redis.include: /etc/x", "unknown setting, here can stand: any redis.conf name"),
@@ -672,7 +688,12 @@ namespaces:
             ("bind", "* -::*", "[\"*\", \"-::*\"]", "[\"*\", \"-::*\"]"),
             ("requirepass", "a\"\n\u{7f}é", "\"a\\\"\\U0000000a\\U0000007fé\"", "\"a\\\"\\U0000000a\\U0000007fé\""),
             ("maxmemory-clients", "5%", "5%", "5%"),
-            ("namespace", "a 90s 1kb", "{\"a\": {default_ttl: 90s, max_memory: 1kb}}", "{\"a\": {default_ttl: 90s, max_memory: 1kb}}"),
+            (
+                "namespace",
+                "a 90s 1kb",
+                "{\"a\": {default_ttl: 90s, max_memory: 1kb}}",
+                "{\"a\": {default_ttl: 90s, max_memory: 1kb}}",
+            ),
         ];
         for (name, value, own, under_redis) in cases {
             let (setting, _) = Setting::find(name).unwrap();
