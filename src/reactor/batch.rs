@@ -1,9 +1,10 @@
 //! A batch: the commands of all clients that have some, gathered before any of them runs.
 //!
-//! Bytes of many clients are read into one arena and parsed there. Each command's first key is hashed as soon as it is
-//! parsed and its bucket asked for; while the batch runs, the entry of a command some places ahead is asked for. So the
-//! cache misses of one command overlap with the work of others, whether they come from one client's pipeline or from
-//! fifty clients that send one command each.
+//! Bytes of many clients are read into one arena and parsed there; each command's first key is hashed. Then the commands
+//! run in windows: the buckets of the next window are asked for, all in a row, then the entries of this one, then its
+//! commands run. Asking in a row matters: a random address costs a page walk besides the cache miss, and the processor
+//! overlaps only those that lie close together in its instructions. So the misses of one command overlap with those of
+//! the next, whether they come from one client's pipeline or from fifty clients that send one command each.
 
 use std::ops::Range;
 
@@ -16,8 +17,8 @@ use crate::net::client::{READ_SIZE, REPLY_BUFFER_MAX};
 use crate::resp::request::{Parsed, Span};
 use crate::resp::{Args, Limits, ProtocolError, RequestParser};
 
-/// How many commands ahead of the running one entries are asked for.
-const AHEAD: usize = 16;
+/// Commands whose cache misses overlap.
+const WINDOW: usize = 32;
 /// A batch with so many commands is run before more is gathered.
 const BATCH: usize = 256;
 /// Commands that one client may have in a batch; what is left waits for its next turn.
@@ -148,11 +149,8 @@ impl Batch {
                         let argument = |at: usize| spans[at].bytes(&bytes[whole..], &owned);
                         let command = server.names.find(argument(0));
                         let first_key = command.map_or(0, |command| command.first_key);
-                        let key_hash = (first_key != 0 && first_key < spans.len()).then(|| {
-                            let hash = server.keys.hash(argument(first_key));
-                            server.keys.prefetch_bucket(client.db, hash);
-                            hash
-                        });
+                        let key_hash = (first_key != 0 && first_key < spans.len())
+                            .then(|| server.keys.hash(argument(first_key)));
                         let spans = first_span as u32..self.spans.len() as u32;
                         let (start, db) = (whole as u32, client.db as u32);
                         self.pending.push(Pending { command, db, key_hash, spans, start, owned });
@@ -174,9 +172,7 @@ impl Batch {
 
     /// Runs everything. `served` learns what became of each client.
     pub fn run(&mut self, server: &mut Server, mut served: impl FnMut(&mut Server, usize, Served)) {
-        for ahead in self.pending.iter().take(AHEAD) {
-            prefetch(server, ahead);
-        }
+        prefetch(&self.pending, 0, |db, hash| server.keys.prefetch_bucket(db, hash));
         for mut source in std::mem::take(&mut self.sources) {
             let token = source.token;
             let mut postponed = Vec::new();
@@ -190,8 +186,10 @@ impl Batch {
                 let bytes: &[u8] = source.own.as_deref().unwrap_or(&self.arena[source.arena.clone()]);
                 let mut cx = Ctx::new(server, token);
                 for at in source.pending.clone() {
-                    if let Some(ahead) = self.pending.get(at + AHEAD) {
-                        prefetch(cx.server, ahead);
+                    if at.is_multiple_of(WINDOW) {
+                        let keys = &cx.server.keys;
+                        prefetch(&self.pending, at + WINDOW, |db, hash| keys.prefetch_bucket(db, hash));
+                        prefetch(&self.pending, at, |db, hash| keys.prefetch_entry(db, hash));
                     }
                     if cx.server.clients[token].closing.is_some() {
                         source.error = None;
@@ -255,9 +253,12 @@ impl Batch {
     }
 }
 
+/// Calls `ask` with the database and hash of each command in the window that begins at `first`.
 #[inline]
-fn prefetch(server: &Server, pending: &Pending) {
-    if let Some(hash) = pending.key_hash {
-        server.keys.prefetch_entry(pending.db as usize, hash);
+fn prefetch(pending: &[Pending], first: usize, ask: impl Fn(usize, u64)) {
+    for pending in pending.iter().skip(first).take(WINDOW) {
+        if let Some(hash) = pending.key_hash {
+            ask(pending.db as usize, hash);
+        }
     }
 }
