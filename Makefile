@@ -40,7 +40,7 @@ lint:      ## formatting and clippy, warnings are errors
 
 fuzz: build ## random bytes into the parser and into a running server (SECONDS=60)
 	utils/need python3:python3
-	$(CARGO) test --release --locked fuzz_parser -- --ignored
+	FUZZ_SECONDS=$(or $(SECONDS),60) $(CARGO) test --release --locked fuzz_parser
 	utils/fuzz-socket --server $(BINARY) --seconds $(or $(SECONDS),60)
 
 clients: build ## short sessions of redis-py, ioredis and node-redis
