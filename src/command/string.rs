@@ -596,7 +596,7 @@ fn msetnx(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// Prepares for keys and values in turn.
 fn prefetch_pairs(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return Err(wrong_arity(&cx.command.full_name));
     }
     cx.prefetch_keys(args, 1, 2);
