@@ -1,5 +1,470 @@
-//! DEBUG.
+//! DEBUG: looking inside, and making things happen that tests wait for. It is one command to the table, it is off unless
+//! `enable-debug-command` allows it, and nothing here is a promise to applications.
 
-use super::table::Command;
+use std::fmt::Write as _;
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
 
-pub const COMMANDS: &[Command] = &[];
+use sha2::{Digest as _, Sha256};
+
+use super::error::{Error, Outcome};
+use super::state::DebugSwitches;
+use super::table::{Command, Doc, Flags};
+use super::{Ctx, UNKNOWN_SHOWN};
+use crate::effects::Event;
+use crate::keyspace::entry::{Encoding, EntryRef, Object, Type};
+use crate::keyspace::{Expiry, StringValue, Touch};
+use crate::net::Client;
+use crate::observe::heap;
+use crate::resp::{Args, Proto};
+use crate::types::glob;
+use crate::types::number::{parse_f64, parse_i64};
+
+pub const COMMANDS: &[Command] = &[Command {
+    name: "debug",
+    arity: -2,
+    flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE).union(Flags::DEBUG_GATE),
+    doc: Doc {
+        summary: "Holds the commands that look inside the server.",
+        since: "1.0.0",
+        group: "server",
+        complexity: "Depends on the subcommand.",
+        syntax: "subcommand [arg [arg ...]]",
+        ..Command::NONE.doc
+    },
+    handler: debug,
+    ..Command::NONE
+}];
+
+const HELP: &[&str] = &[
+    "ASSERT",
+    "    Crash by a failed assertion.",
+    "DICT-RESIZING <0|1>",
+    "    Accepted, but without effect: tables grow and shrink piece by piece.",
+    "DIGEST",
+    "    Answer a signature of all data.",
+    "DIGEST-VALUE <key> [<key> ...]",
+    "    Answer a signature of each key's value.",
+    "ERROR <text>",
+    "    Answer an error with this text.",
+    "HTSTATS <dbid> [full]",
+    "    Tell the sizes of a database's table and of its expiry wheel.",
+    "HTSTATS-KEY <key> [full]",
+    "    Tell the sizes of the table that a key's value is kept in.",
+    "LOG <message>",
+    "    Write a line to the log.",
+    "MALLCTL <name>",
+    "    Answer one of the allocator's numbers.",
+    "OBJECT <key>",
+    "    Tell how a key is kept.",
+    "PANIC",
+    "    Crash by a panic.",
+    "PAUSE-CRON <0|1>",
+    "    Let the periodic work rest.",
+    "POPULATE <count> [<prefix>] [<size>]",
+    "    Create keys <prefix>:<number>, `key` being the usual prefix, with values",
+    "    value:<number>, filled up with zeros or cut to <size> bytes.",
+    "PROTOCOL <type>",
+    "    Answer a reply of this type: string, integer, double, bignum, null, array, set,",
+    "    map, attrib, push, verbatim, true or false.",
+    "REPLYBUFFER PEAK-RESET-TIME <never|reset|milliseconds>",
+    "    Set after which time the peak of a reply buffer is forgotten; `reset` is the default.",
+    "REPLYBUFFER RESIZING <0|1>",
+    "    Let reply buffers change their size.",
+    "SDSLEN <key>",
+    "    Tell the lengths and the memory of a key and its string.",
+    "SEGFAULT",
+    "    Crash by a wrong memory access.",
+    "SET-ACTIVE-EXPIRE <0|1>",
+    "    Let keys that have expired be removed ahead of being looked at.",
+    "SLEEP <seconds>",
+    "    Stop the server for so long. Fractions are allowed.",
+    "STRINGMATCH-TEST",
+    "    Match random texts with random patterns.",
+    "STRUCTSIZE",
+    "    Tell the sizes of some structures, in bytes.",
+];
+
+fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let subcommand = args[1].to_ascii_uppercase();
+    match (subcommand.as_slice(), args.len() - 2) {
+        (b"ASSERT", 0) => panic!("assertion failed: DEBUG ASSERT was not called"),
+        (b"DICT-RESIZING", 1) => {}
+        (b"DIGEST", 0) => {
+            let digest = hex(digest(cx));
+            cx.reply.status(&digest);
+            return Ok(());
+        }
+        (b"DIGEST-VALUE", _) => return digest_values(cx, args),
+        (b"ERROR", 1) => {
+            cx.reply.error(&args[2]);
+            return Ok(());
+        }
+        (b"HELP", 0) => return cx.help(args, HELP),
+        (b"HTSTATS", 1 | 2) => return table_sizes(cx, args),
+        (b"HTSTATS-KEY", 1 | 2) => {
+            let key = cx.key(args, 2);
+            cx.server.keys.peek(cx.db, key).ok_or(Error::NO_SUCH_KEY)?;
+            return Err(Error::fixed(
+                "ERR The value stored at the specified key is not represented using an hash table",
+            ));
+        }
+        (b"LOG", 1) => log::warn!("DEBUG LOG: {}", String::from_utf8_lossy(&args[2])),
+        (b"MALLCTL", 1) => {
+            let number = std::str::from_utf8(&args[2]).ok().and_then(heap::number);
+            cx.reply.count(number.ok_or(Error::fixed("ERR No such file or directory"))?);
+            return Ok(());
+        }
+        (b"OBJECT", 1) => return object(cx, args),
+        (b"PANIC", 0) => panic!("DEBUG PANIC was called"),
+        (b"PAUSE-CRON", 1) => cx.server.debug.pause_cron = is_on(&args[2]),
+        (b"POPULATE", 1..=3) => populate(cx, args)?,
+        (b"PROTOCOL", 1) => return protocol(cx, args),
+        (b"REPLYBUFFER", 2) => reply_buffer(cx, args)?,
+        (b"SDSLEN", 1) => return string_memory(cx, args),
+        (b"SEGFAULT", 0) => segfault(),
+        (b"SET-ACTIVE-EXPIRE", 1) => cx.server.keys.active_expiry = is_on(&args[2]),
+        (b"SLEEP", 1) => {
+            let seconds = parse_f64(&args[2]).unwrap_or(0.0);
+            thread::sleep(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+            // The turn goes on, but it is later now.
+            cx.server.tick();
+        }
+        (b"STRINGMATCH-TEST", 0) => {
+            match_at_random(cx.server.clock.unix_us);
+            cx.reply.status("Apparently Redis did not crash: test passed");
+            return Ok(());
+        }
+        (b"STRUCTSIZE", 0) => {
+            let (object, client) = (size_of::<Object>(), size_of::<Client>());
+            cx.reply.bulk(format!("bits:{} slot:8 object:{object} client:{client} ", usize::BITS).as_bytes());
+            return Ok(());
+        }
+        _ => return Err(unknown(&args[1])),
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+fn unknown(subcommand: &[u8]) -> Error {
+    let shown = &subcommand[..subcommand.len().min(UNKNOWN_SHOWN)];
+    let text = [b"ERR unknown subcommand or wrong number of arguments for '", shown, b"'. Try DEBUG HELP."];
+    Error::new(text.concat())
+}
+
+/// Whether a switch's word is a number other than 0.
+fn is_on(word: &[u8]) -> bool {
+    parse_i64(word).is_some_and(|number| number != 0)
+}
+
+/// Crashes as a wrong memory access does.
+fn segfault() -> ! {
+    loop {
+        // The first signal may meet the runtime's handler, which steps aside for the second.
+        if let Err(error) = signal_hook::low_level::raise(libc::SIGSEGV) {
+            panic!("SIGSEGV could not be raised: {error}");
+        }
+    }
+}
+
+// --- digests -----------------------------------------------------------------------------------------------
+
+/// 160 bits, as many as clients expect.
+type Digest = [u8; 20];
+
+fn hex(digest: Digest) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A signature of parts, none of which can pass for a piece of another.
+fn signature(parts: &[&[u8]]) -> Digest {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let mut digest = [0; 20];
+    digest.copy_from_slice(&hash.finalize()[..20]);
+    digest
+}
+
+/// The signature of a value, which depends on what it holds and on whether it expires, not on how it is encoded.
+fn value_digest(entry: EntryRef<'_>) -> Digest {
+    let kind = entry.kind();
+    let expires = [entry.deadline().is_some() as u8];
+    match kind {
+        Type::String => signature(&[kind.name().as_bytes(), &expires, entry.string()]),
+    }
+}
+
+/// The signature of all data: all zeros for none.
+fn digest(cx: &Ctx<'_>) -> Digest {
+    let mut all = [0; 20];
+    let keys = &cx.server.keys;
+    for db in 0..keys.databases() {
+        keys.each(db, |entry| {
+            let one = signature(&[&(db as u64).to_le_bytes(), entry.key(), &value_digest(entry)]);
+            // Keys come in any order.
+            all.iter_mut().zip(one).for_each(|(all, one)| *all ^= one);
+        });
+    }
+    all
+}
+
+fn digest_values(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
+    cx.reply.array(args.len() - 2);
+    for at in 2..args.len() {
+        let key = cx.key(args, at);
+        let digest = cx.server.keys.peek(cx.db, key).map_or([0; 20], value_digest);
+        cx.reply.status(&hex(digest));
+    }
+    Ok(())
+}
+
+// --- how things are kept --------------------------------------------------------------------------------------
+
+fn object(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
+    let now_ms = cx.server.keys.now_ms();
+    let clock = cx.server.keys.access;
+    let key = cx.key(args, 2);
+    let entry = cx.server.keys.peek(cx.db, key).ok_or(Error::NO_SUCH_KEY)?;
+    let references = match entry.object() {
+        Some(Object::Blob(blob)) => Rc::strong_count(blob),
+        None => 1,
+    };
+    let text = format!(
+        "Value at:{:p} refcount:{references} encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
+        entry.as_ptr(),
+        entry.encoding().name(),
+        serialized_bytes(entry),
+        entry.access(),
+        clock.idle_seconds(entry.access(), now_ms),
+    );
+    cx.reply.status(&text);
+    Ok(())
+}
+
+/// How many bytes a value takes in a snapshot, before compression.
+fn serialized_bytes(entry: EntryRef<'_>) -> usize {
+    match entry.kind() {
+        Type::String => serialized_string_bytes(entry.string()),
+    }
+}
+
+/// A string in a snapshot: a small integer in one, two or four bytes, or its length in one, two or five bytes and the
+/// bytes themselves. An integer has a byte in front that says so.
+fn serialized_string_bytes(bytes: &[u8]) -> usize {
+    if let Some(integer) = parse_i64(bytes) {
+        let sizes = [(i8::MAX as i64, 1), (i16::MAX as i64, 2), (i32::MAX as i64, 4)];
+        let fitting = sizes.into_iter().find(|(most, _)| (-most - 1..=*most).contains(&integer));
+        if let Some((_, size)) = fitting {
+            return 1 + size;
+        }
+    }
+    let prefix = match bytes.len() {
+        0..64 => 1,
+        64..16384 => 2,
+        _ => 5,
+    };
+    prefix + bytes.len()
+}
+
+fn string_memory(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
+    let key = cx.key(args, 2);
+    let entry = cx.server.keys.peek(cx.db, key).ok_or(Error::NO_SUCH_KEY)?;
+    if entry.kind() != Type::String || entry.encoding() == Encoding::Int {
+        return Err(Error::fixed("ERR Not an sds encoded string."));
+    }
+    // A short string has no memory of its own: it lies behind the key, in the same block.
+    let (room, value_bytes) = match entry.object() {
+        Some(object @ Object::Blob(blob)) => (blob.capacity() - blob.len(), object.memory_bytes()),
+        None => (0, 0),
+    };
+    let text = format!(
+        "key_sds_len:{}, key_sds_avail:0, key_zmalloc: {}, val_sds_len:{}, val_sds_avail:{room}, val_zmalloc: {value_bytes}",
+        entry.key().len(),
+        entry.block_bytes(),
+        entry.string().len(),
+    );
+    cx.reply.status(&text);
+    Ok(())
+}
+
+fn table_sizes(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
+    let db = parse_i64(&args[2]).ok_or(Error::NOT_AN_INTEGER)?;
+    let db = usize::try_from(db).ok().filter(|&db| db < cx.server.keys.databases());
+    let db = db.ok_or(Error::fixed("ERR Out of range database"))?;
+    let sizes = cx.server.keys.database(db).map(|database| {
+        let expires = database.expires();
+        [(database.capacity(), database.len()), (expires, expires)]
+    });
+    let mut text = String::new();
+    for (title, which) in [("[Dictionary HT]", 0), ("[Expires HT]", 1)] {
+        let written = match sizes.map(|sizes| sizes[which]) {
+            None => writeln!(text, "{title}"),
+            Some((_, 0)) => writeln!(
+                text,
+                "{title}\nHash table 0 stats (main hash table):\nNo stats available for empty dictionaries"
+            ),
+            Some((slots, used)) => writeln!(
+                text,
+                "{title}\nHash table 0 stats (main hash table):\n table size: {slots}\n number of elements: {used}"
+            ),
+        };
+        debug_assert!(written.is_ok());
+    }
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+// --- making things happen -------------------------------------------------------------------------------------------
+
+fn populate(cx: &mut Ctx<'_>, args: &Args<'_>) -> Result<(), Error> {
+    let number = |at: usize| {
+        let number = parse_i64(&args[at]).filter(|number| *number >= 0);
+        number.map(|number| number as usize).ok_or(Error::NOT_POSITIVE)
+    };
+    let count = number(2)?;
+    let prefix = args.get(3).unwrap_or(b"key");
+    let size = if args.len() > 4 { number(4)? } else { 0 };
+    for at in 0..count {
+        let mut name = prefix.to_vec();
+        name.extend_from_slice(format!(":{at}").as_bytes());
+        let key = cx.server.keys.key(&name);
+        let mut value = format!("value:{at}").into_bytes();
+        if size > 0 {
+            value.resize(size, 0);
+        }
+        let value = StringValue::Owned(value);
+        cx.server.keys.set_string_if(false, cx.db, key, Touch::No, value, Expiry::Clear, Event::SET);
+    }
+    Ok(())
+}
+
+fn reply_buffer(cx: &mut Ctx<'_>, args: &Args<'_>) -> Result<(), Error> {
+    let word = &args[3];
+    let is = |expected: &str| word.eq_ignore_ascii_case(expected.as_bytes());
+    if args[2].eq_ignore_ascii_case(b"peak-reset-time") {
+        cx.server.debug.reply_peak_reset = if is("never") {
+            None
+        } else if is("reset") {
+            DebugSwitches::default().reply_peak_reset
+        } else {
+            let milliseconds = parse_i64(word).ok_or(Error::NOT_AN_INTEGER)?;
+            u64::try_from(milliseconds).ok().map(Duration::from_millis)
+        };
+    } else if args[2].eq_ignore_ascii_case(b"resizing") {
+        cx.server.debug.reply_buffer_resizing = is_on(word);
+    } else {
+        return Err(unknown(&args[1]));
+    }
+    Ok(())
+}
+
+fn protocol(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
+    let reply = &mut cx.reply;
+    match args[2].to_ascii_lowercase().as_slice() {
+        b"string" => reply.bulk(b"Hello World"),
+        b"integer" => reply.integer(12345),
+        b"double" => reply.double(3.141),
+        b"bignum" => reply.big_number("1234567999999999999999999999999999999"),
+        b"null" => reply.null(),
+        b"array" => {
+            reply.array(3);
+            (0..3).for_each(|number| reply.integer(number));
+        }
+        b"set" => {
+            reply.set(3);
+            (0..3).for_each(|number| reply.integer(number));
+        }
+        b"map" => {
+            reply.map(3);
+            for number in 0..3 {
+                reply.integer(number);
+                reply.boolean(number == 1);
+            }
+        }
+        b"attrib" => {
+            if reply.proto == Proto::Resp3 {
+                reply.attribute(1);
+                reply.bulk(b"key-popularity");
+                reply.array(2);
+                reply.bulk(b"key:123");
+                reply.integer(90);
+            }
+            reply.bulk(b"Some real reply following the attribute");
+        }
+        b"push" => {
+            if reply.proto == Proto::Resp2 {
+                return Err(Error::fixed("ERR RESP2 is not supported by this command"));
+            }
+            // What is pushed during a command follows its reply.
+            reply.bulk(b"Some real reply following the push reply");
+            reply.push(2);
+            reply.bulk(b"server-cpu-usage");
+            reply.integer(42);
+        }
+        b"verbatim" => reply.verbatim("txt", b"This is a verbatim\nstring"),
+        b"true" => reply.boolean(true),
+        b"false" => reply.boolean(false),
+        _ => {
+            return Err(Error::fixed(
+                "ERR Wrong protocol type name. Please use one of the following: \
+                 string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Matches random texts with random patterns made of what patterns are made of. There is nothing to expect but the end.
+fn match_at_random(seed: u64) -> usize {
+    const ROUNDS: usize = 200_000;
+    const SYMBOLS: &[u8] = b"*?[]^-\\ab\xff";
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut random = |longest: usize| -> Vec<u8> {
+        (0..rng.usize(0..=longest)).map(|_| SYMBOLS[rng.usize(0..SYMBOLS.len())]).collect()
+    };
+    (0..ROUNDS).filter(|_| glob::matches(&random(20), &random(30), false)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_in_a_snapshot() {
+        let cases: &[(&[u8], usize)] = &[
+            (b"", 1),
+            (b"bar", 4),
+            (b"127", 2),
+            (b"-128", 2),
+            (b"128", 3),
+            (b"12345", 3),
+            (b"-32769", 5),
+            (b"2147483648", 11),
+            (b"123456789012", 13),
+            (b"007", 4),
+            (&[b'x'; 63], 64),
+            (&[b'x'; 64], 66),
+            (&[b'x'; 16384], 16389),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(serialized_string_bytes(bytes), *expected, "{:?}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn a_signature_tells_where_parts_end() {
+        assert_eq!(signature(&[b"ab", b"c"]), signature(&[b"ab", b"c"]));
+        assert_ne!(signature(&[b"ab", b"c"]), signature(&[b"a", b"bc"]));
+        assert_eq!(hex([0xa5; 20]), "a5".repeat(20));
+    }
+
+    #[test]
+    fn random_patterns_match_now_and_then() {
+        let matched = match_at_random(1);
+        assert!((1..200_000).contains(&matched), "{matched} matches");
+    }
+}

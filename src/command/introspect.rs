@@ -359,7 +359,7 @@ fn keys_of(cx: &Ctx<'_>, args: &Args<'_>) -> Result<Vec<(usize, KeyFlags)>, Erro
         return Err(Error::fixed("ERR Invalid number of arguments specified for command"));
     }
     let mut keys = Vec::new();
-    let found = each_key(command, args, ASKED, |at, flags| {
+    let found = each_key(command.command, args, ASKED, |at, flags| {
         if !flags.contains(KeyFlags::NOT_KEY) {
             keys.push((at, flags));
         }

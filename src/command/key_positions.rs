@@ -4,7 +4,7 @@
 //! The rows of the table say it by key specifications; only what a command does with its keys can depend on its
 //! options, and then the row says `variable_flags` and the answer is here.
 
-use super::table::{Begin, Command, Find, KeyFlags, KeySpec, Registered};
+use super::table::{Begin, Command, Find, KeyFlags, KeySpec};
 use crate::resp::Args;
 use crate::types::number::parse_i64;
 
@@ -24,12 +24,12 @@ pub fn has_keys(command: &Command) -> bool {
 /// # Errors
 /// If the arguments do not fit a specification; some keys may have been visited by then.
 pub fn each_key(
-    command: &Registered,
+    command: &Command,
     args: &Args<'_>,
     start: usize,
     mut visit: impl FnMut(usize, KeyFlags),
 ) -> Result<(), Misplaced> {
-    for spec in command.command.keys {
+    for spec in command.keys {
         let flags = flags(command, spec, args, start);
         if let Some((first, last, step)) = range(spec, args, start)? {
             (first..=last).step_by(step).for_each(|at| visit(at, flags));
@@ -81,7 +81,7 @@ fn range(spec: &KeySpec, args: &Args<'_>, start: usize) -> Result<Option<(usize,
 }
 
 /// What a command does with the keys of a specification, given its options.
-fn flags(command: &Registered, spec: &KeySpec, args: &Args<'_>, start: usize) -> KeyFlags {
+fn flags(command: &Command, spec: &KeySpec, args: &Args<'_>, start: usize) -> KeyFlags {
     if !spec.flags.contains(KeyFlags::VARIABLE_FLAGS) {
         return spec.flags;
     }
@@ -89,7 +89,7 @@ fn flags(command: &Registered, spec: &KeySpec, args: &Args<'_>, start: usize) ->
         let mut options = args.iter_from(start + from);
         options.any(|option| words.iter().any(|word| option.eq_ignore_ascii_case(word.as_bytes())))
     };
-    match command.command.name {
+    match command.name {
         "set" if !says(3, &["get"]) => KeyFlags::OW | KeyFlags::UPDATE,
         "bitfield" if !says(2, &["set", "incrby"]) => KeyFlags::READS,
         _ => spec.flags - KeyFlags::VARIABLE_FLAGS,
@@ -116,4 +116,133 @@ pub fn legacy_range(command: &Command) -> (i64, i64, i64) {
         all.1 = last;
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::all;
+    use super::*;
+    use crate::resp::request::split_words;
+    use crate::resp::{Limits, RequestParser};
+
+    /// What [`each_key`] visits of a command line, in which the command is the third word.
+    fn keys(command: &Command, line: &str) -> Result<Vec<(String, KeyFlags)>, Misplaced> {
+        let words = split_words(format!("COMMAND GETKEYS {line}").as_bytes()).expect("quotes are balanced");
+        let mut request = format!("*{}\r\n", words.len()).into_bytes();
+        for word in &words {
+            request.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+            request.extend_from_slice(word);
+            request.extend_from_slice(b"\r\n");
+        }
+        let (mut at, mut spans) = (0, Vec::new());
+        let limits = Limits { max_bulk: 1 << 20, authenticated: true };
+        RequestParser::default().parse(&request, &mut at, &mut spans, limits).expect("the request is well-formed");
+        let args = Args::new(&request, &spans, &mut []);
+        let mut found = Vec::new();
+        each_key(command, &args, 2, |at, flags| {
+            found.push((String::from_utf8_lossy(&args[at]).into_owned(), flags));
+        })?;
+        Ok(found)
+    }
+
+    const RO: KeyFlags = KeyFlags::RO;
+
+    const fn spec(begin: Begin, find: Find) -> KeySpec {
+        KeySpec { begin, find, flags: RO, notes: "" }
+    }
+
+    #[test]
+    fn positions_follow_the_specifications() {
+        const PAIRS: &[KeySpec] = &[KeySpec::range(1, -1, 2, RO)];
+        const BUT_ONE: &[KeySpec] = &[KeySpec::range(1, -2, 1, RO)];
+        const TWO: &[KeySpec] = &[KeySpec::range(1, 1, 1, RO)];
+        const COUNTED: &[KeySpec] =
+            &[KeySpec::one(1, RO), spec(Begin::Index(2), Find::KeyNum { number: 0, first: 1, step: 1 })];
+        const HALF: &[KeySpec] = &[spec(Begin::Keyword("STREAMS", 1), Find::Range { last: -1, step: 1, limit: 2 })];
+        const BEHIND: &[KeySpec] = &[spec(Begin::Keyword("KEYS", -2), Find::Range { last: -1, step: 1, limit: 0 })];
+        const UNKNOWN: &[KeySpec] = &[spec(Begin::Unknown, Find::Unknown)];
+        let cases: &[(&'static [KeySpec], &str, Option<&str>)] = &[
+            (&[], "ping a b", Some("")),
+            (PAIRS, "mset a 1 b 2", Some("a b")),
+            (PAIRS, "mset a 1 b", Some("a b")),
+            (BUT_ONE, "blpop a b 0", Some("a b")),
+            (BUT_ONE, "blpop 0", None),
+            (TWO, "lcs a b LEN", Some("a b")),
+            (TWO, "lcs a", None),
+            (COUNTED, "zunionstore d 2 a b WEIGHTS 1 2", Some("d a b")),
+            (COUNTED, "zunionstore d 0 a", Some("d")),
+            (COUNTED, "zunionstore d 3 a b", None),
+            (COUNTED, "zunionstore d -1 a b", None),
+            (COUNTED, "zunionstore d 9223372036854775807 a b", None),
+            (COUNTED, "zunionstore d many a b", None),
+            (COUNTED, "zunionstore d", None),
+            (HALF, "xread COUNT 1 streams a b 1 2", Some("a b")),
+            (HALF, "xread COUNT 1 streams a b 1", Some("a")),
+            (HALF, "xread COUNT 1 streams a", None),
+            (HALF, "xread COUNT 1", Some("")),
+            (BEHIND, "migrate h p '' 0 1 KEYS a b", Some("a b")),
+            (BEHIND, "migrate h p KEYS", Some("")),
+            (UNKNOWN, "sort a BY b", Some("")),
+        ];
+        for (specs, line, expected) in cases {
+            let command = Command { keys: specs, ..Command::NONE };
+            let found = keys(&command, line).ok();
+            let found = found.map(|keys| keys.into_iter().map(|(key, _)| key).collect::<Vec<_>>().join(" "));
+            assert_eq!(found.as_deref(), *expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn options_decide_on_variable_flags() {
+        let update = KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE;
+        let cases = [
+            ("set", "set k v", KeyFlags::OW | KeyFlags::UPDATE),
+            ("set", "set k get", KeyFlags::OW | KeyFlags::UPDATE),
+            ("set", "set k v EX 10 Get", update),
+            ("bitfield", "bitfield k", KeyFlags::READS),
+            ("bitfield", "bitfield k GET u8 0", KeyFlags::READS),
+            ("bitfield", "bitfield k GET u8 0 incrby u8 0 1", update),
+            ("another", "another k", update),
+        ];
+        const SPECS: &[KeySpec] = &[KeySpec::one(
+            1,
+            KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE).union(KeyFlags::VARIABLE_FLAGS),
+        )];
+        for (name, line, expected) in cases {
+            let command = Command { name, keys: SPECS, ..Command::NONE };
+            assert_eq!(keys(&command, line), Ok(vec![("k".to_string(), expected)]), "{line}");
+        }
+    }
+
+    #[test]
+    fn ranges_that_lie_end_to_end_are_one() {
+        const BITOP: &[KeySpec] = &[KeySpec::one(2, RO), KeySpec::range(3, -1, 1, RO)];
+        const COPY: &[KeySpec] = &[KeySpec::one(1, RO), KeySpec::one(2, RO)];
+        const APART: &[KeySpec] = &[KeySpec::one(1, RO), KeySpec::one(3, RO)];
+        const MSET: &[KeySpec] = &[KeySpec::range(1, -1, 2, RO)];
+        const LATER: &[KeySpec] = &[spec(Begin::Keyword("KEYS", 1), Find::Range { last: -1, step: 1, limit: 0 })];
+        let cases: [(&'static [KeySpec], _); 6] = [
+            (&[], (0, 0, 0)),
+            (BITOP, (2, -1, 1)),
+            (COPY, (1, 2, 1)),
+            (APART, (1, 1, 1)),
+            (MSET, (1, -1, 2)),
+            (LATER, (0, 0, 0)),
+        ];
+        for (keys, expected) in cases {
+            assert_eq!(legacy_range(&Command { keys, ..Command::NONE }), expected);
+        }
+    }
+
+    #[test]
+    fn every_row_says_where_its_keys_are() {
+        for command in all().map(|id| id.command()) {
+            for spec in command.keys {
+                let told = spec.begin != Begin::Unknown
+                    && spec.find != Find::Unknown
+                    && !spec.flags.contains(KeyFlags::INCOMPLETE);
+                assert!(told, "{}: only a function can say where the keys are, and there is none", command.name);
+            }
+        }
+    }
 }

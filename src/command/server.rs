@@ -1,3 +1,230 @@
-use super::table::Command;
+//! The small commands about the server itself: TIME, ROLE, LOLWUT, SHUTDOWN.
 
-pub const COMMANDS: &[Command] = &[];
+use super::error::{Error, Outcome};
+use super::state::Shutdown;
+use super::table::{Acl, Command, Doc, Flags};
+use super::{Ctx, REDIS_VERSION};
+use crate::net::Closing;
+use crate::resp::Args;
+use crate::types::number::parse_i64;
+
+const DOC: Doc = Doc { group: "server", ..Command::NONE.doc };
+const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "lolwut",
+        arity: -1,
+        flags: Flags::READONLY.union(Flags::FAST),
+        acl: Acl::READ,
+        doc: Doc {
+            summary: "Draws a thunderstorm, and tells the version.",
+            since: "5.0.0",
+            complexity: "O(1)",
+            syntax: "[VERSION version]",
+            ..DOC
+        },
+        handler: lolwut,
+        ..Command::NONE
+    },
+    Command {
+        name: "role",
+        arity: 1,
+        flags: ANYTIME.union(Flags::NOSCRIPT).union(Flags::FAST),
+        acl: Acl::ADMIN.union(Acl::DANGEROUS),
+        doc: Doc {
+            summary: "Tells the part that the server plays in replication.",
+            since: "2.8.12",
+            complexity: "O(1)",
+            ..DOC
+        },
+        handler: role,
+        ..Command::NONE
+    },
+    Command {
+        name: "shutdown",
+        arity: -1,
+        flags: ANYTIME.union(Flags::ADMIN).union(Flags::NOSCRIPT).union(Flags::NO_MULTI).union(Flags::ALLOW_BUSY),
+        doc: Doc {
+            summary: "Ends the server.",
+            since: "1.0.0",
+            complexity: "O(N) where N is the number of keys to save, O(1) if nothing is saved.",
+            syntax: "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
+            ..DOC
+        },
+        handler: shutdown,
+        ..Command::NONE
+    },
+    Command {
+        name: "time",
+        arity: 1,
+        flags: ANYTIME.union(Flags::FAST),
+        tips: &["nondeterministic_output"],
+        doc: Doc { summary: "Tells the time of the server.", since: "2.6.0", complexity: "O(1)", ..DOC },
+        handler: time,
+        ..Command::NONE
+    },
+];
+
+// --- LOLWUT --------------------------------------------------------------------------------------------------
+
+/// Columns and rows of the picture.
+const COLUMNS: usize = 64;
+const ROWS: usize = 20;
+
+fn lolwut(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    // There is one picture for all versions, but no version that is no number.
+    if args.len() > 2 && args[1].eq_ignore_ascii_case(b"version") {
+        parse_i64(&args[2]).ok_or(Error::NOT_AN_INTEGER)?;
+    }
+    let mut art = thunderstorm(&mut fastrand::Rng::with_seed(cx.server.clock.unix_us));
+    art.push_str(&format!("\nCacheStorm {}. Redis ver. {REDIS_VERSION}\n", env!("CARGO_PKG_VERSION")));
+    cx.reply.verbatim("txt", art.as_bytes());
+    Ok(())
+}
+
+/// A cloud, rain, and lightning that finds its way to the ground.
+fn thunderstorm(rng: &mut fastrand::Rng) -> String {
+    const CLOUD: [&str; 4] = [
+        r"            .-~~~-.       .-~~~~~-.",
+        r"     .- ~ ~-(       )_ _ (         )~ - .",
+        r"   /                                      ~ -.",
+        r"   ~- . _____________________________________.'",
+    ];
+    let mut picture = [[b' '; COLUMNS]; ROWS];
+    for (row, line) in picture.iter_mut().zip(CLOUD) {
+        let shift = (COLUMNS - CLOUD[3].len()) / 2;
+        row[shift..][..line.len()].copy_from_slice(line.as_bytes());
+    }
+    let sky = CLOUD.len()..ROWS - 1;
+    for row in &mut picture[sky.clone()] {
+        row.iter_mut().filter(|_| rng.u8(0..12) == 0).for_each(|place| *place = b'\'');
+    }
+    for _ in 0..rng.usize(1..4) {
+        let mut column = rng.usize(COLUMNS / 4..COLUMNS * 3 / 4);
+        for row in &mut picture[sky.clone()] {
+            let (stroke, next) = match rng.u8(0..5) {
+                0 => (b'|', column),
+                1 | 2 => (b'/', column.saturating_sub(1)),
+                _ => (b'\\', (column + 1).min(COLUMNS - 1)),
+            };
+            row[column] = stroke;
+            column = next;
+        }
+        picture[ROWS - 1][column] = b'*';
+    }
+    for place in &mut picture[ROWS - 1] {
+        if *place == b' ' {
+            *place = if rng.u8(0..6) == 0 { b'^' } else { b'_' };
+        }
+    }
+    let lines = picture.iter().map(|row| String::from_utf8_lossy(row).trim_end().to_string() + "\n");
+    lines.collect()
+}
+
+// --- the others ------------------------------------------------------------------------------------------------
+
+fn role(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
+    // Nobody follows this server, so nothing has been sent to anybody.
+    cx.reply.array(3);
+    cx.reply.bulk(b"master");
+    cx.reply.integer(0);
+    cx.reply.array(0);
+    Ok(())
+}
+
+/// What SHUTDOWN was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Wish {
+    save: Option<bool>,
+    now: bool,
+    force: bool,
+    abort: bool,
+}
+
+impl Wish {
+    fn parse<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<Wish, Error> {
+        let mut wish = Wish::default();
+        for word in words {
+            let is = |option: &str| word.eq_ignore_ascii_case(option.as_bytes());
+            if is("save") || is("nosave") {
+                let save = is("save");
+                if wish.save.is_some_and(|before| before != save) {
+                    return Err(Error::SYNTAX);
+                }
+                wish.save = Some(save);
+            } else if is("now") {
+                wish.now = true;
+            } else if is("force") {
+                wish.force = true;
+            } else if is("abort") {
+                wish.abort = true;
+            } else {
+                return Err(Error::SYNTAX);
+            }
+        }
+        let alone = Wish { abort: true, ..Wish::default() };
+        if wish.abort && wish != alone { Err(Error::SYNTAX) } else { Ok(wish) }
+    }
+}
+
+fn shutdown(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let wish = Wish::parse(args.iter_from(1))?;
+    if wish.abort {
+        // No end takes so long that it could be called off.
+        return Err(Error::fixed("ERR No shutdown in progress."));
+    }
+    log::warn!("User requested shutdown...");
+    if wish.save == Some(true) && !wish.force {
+        log::warn!("Nothing can be saved: this version has no snapshots. Not exiting.");
+        return Err(Error::fixed("ERR Errors trying to SHUTDOWN. Check logs."));
+    }
+    // The reply is the end of the connection.
+    cx.server.shutdown = Some(Shutdown { force: wish.force });
+    cx.server.close(cx.token, Closing::AfterReply);
+    Ok(())
+}
+
+fn time(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
+    let now_us = cx.server.clock.unix_us as i64;
+    cx.reply.array(2);
+    cx.reply.bulk_integer(now_us / 1_000_000);
+    cx.reply.bulk_integer(now_us % 1_000_000);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_storm_is_a_picture() {
+        for seed in 0..200 {
+            let art = thunderstorm(&mut fastrand::Rng::with_seed(seed));
+            let lines: Vec<&str> = art.lines().collect();
+            assert_eq!(lines.len(), ROWS);
+            assert!(lines.iter().all(|line| line.len() <= COLUMNS && line.is_ascii()));
+            assert!(lines[ROWS - 1].contains('*'), "no lightning struck");
+        }
+    }
+
+    #[test]
+    fn the_options_of_shutdown() {
+        let plain = Wish::default();
+        let cases = [
+            ("", Some(plain)),
+            ("nosave", Some(Wish { save: Some(false), ..plain })),
+            ("SAVE save", Some(Wish { save: Some(true), ..plain })),
+            ("now FORCE nosave", Some(Wish { save: Some(false), now: true, force: true, ..plain })),
+            ("abort", Some(Wish { abort: true, ..plain })),
+            ("abort abort", Some(Wish { abort: true, ..plain })),
+            ("save nosave", None),
+            ("abort now", None),
+            ("later", None),
+        ];
+        for (words, expected) in cases {
+            let words = words.split(' ').filter(|word| !word.is_empty()).map(str::as_bytes);
+            assert_eq!(Wish::parse(words).ok(), expected);
+        }
+    }
+}

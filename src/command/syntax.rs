@@ -7,12 +7,12 @@
 //!           | word                                  a value
 //!           | "[" syntax "]"                        may be left out
 //!           | "<" syntax ">"                        keeps together
-//!           | "[" what stands before it "...]"      and the same again, any number of times
+//!           | "[" syntax "...]"                     comes any number of times
 //! ```
 //!
 //! A literal introduces the values that follow it up to the next literal or the next thing that may be left out: in
-//! `COUNT count [ANY]` it is the token of `count`. What repeats can be the last elements of a sequence, or all of the
-//! alternatives that it ends. The type of a value follows from its name, save for keys: which values are keys, the
+//! `COUNT count [ANY]` it is the token of `count`. In `key [key ...]` what comes any number of times stands before, and
+//! so comes once at least. The type of a value follows from its name, save for keys: which values are keys, the
 //! command's key specifications say.
 
 use super::table::{Begin, Command, Find, KeySpec, Registered};
@@ -116,19 +116,23 @@ fn kind_of(name: &str, command: &Command) -> Kind {
 ///
 /// # Errors
 /// Where the syntax in the table is not what the head of this file says, or does not fit the key specifications.
-pub fn arguments(command: &Registered) -> Result<Vec<Argument>, String> {
-    let mut words = words(command.command.doc.syntax);
+pub fn arguments(registered: &Registered) -> Result<Vec<Argument>, String> {
+    arguments_from(1 + usize::from(registered.parent.is_some()), registered.command)
+}
+
+/// The arguments of a command when they begin at this place.
+fn arguments_from(first: usize, command: &Command) -> Result<Vec<Argument>, String> {
+    let mut words = words(command.doc.syntax);
     words.reverse();
     let all = Alternatives::parse(&mut words)?;
     if let Some(word) = words.last() {
         return Err(format!("`{word}` ends what never began"));
     }
     let mut arguments = match all.choices.as_slice() {
-        [one] if !all.repeated => lower_all(one, command.command),
-        _ => vec![all.lower(command.command)],
+        [one] if !all.repeated => lower_all(one, command),
+        _ => vec![all.lower(command)],
     };
-    let first = 1 + usize::from(command.parent.is_some());
-    for (number, spec) in command.command.keys.iter().enumerate() {
+    for (number, spec) in command.keys.iter().enumerate() {
         mark(&mut arguments, first, number, spec)?;
     }
     Ok(arguments)
@@ -175,7 +179,6 @@ enum Element {
     Value(&'static str),
     Optional(Alternatives),
     Together(Alternatives),
-    Repeated(Vec<Element>),
 }
 
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -200,8 +203,11 @@ impl Alternatives {
                     if words.last() != Some(&end) {
                         return Err(format!("`{word}` has no end"));
                     }
+                    if inner.choices.iter().any(Vec::is_empty) {
+                        return Err(format!("`{word}{end}` is empty"));
+                    }
                     if again {
-                        all.repeat(inner)?;
+                        all.repeat(inner);
                     } else {
                         let element = if word == "[" { Element::Optional } else { Element::Together };
                         all.last().push(element(inner));
@@ -222,21 +228,26 @@ impl Alternatives {
         self.choices.last_mut().expect("there is one from the beginning")
     }
 
-    /// `[inner ...]` says that the end of what was read so far, or all of it, may come again.
-    fn repeat(&mut self, inner: Alternatives) -> Result<(), String> {
+    /// `[inner ...]`: adds what comes any number of times, or says so of what was read last.
+    fn repeat(&mut self, mut inner: Alternatives) {
+        inner.repeated = true;
         if self.choices.len() > 1 && self.choices == inner.choices {
             self.repeated = true;
-            return Ok(());
+            return;
         }
         let sequence = self.last();
         match inner.choices.as_slice() {
             [again] if !again.is_empty() && sequence.ends_with(again) => {
-                let repeated = sequence.split_off(sequence.len() - again.len());
-                sequence.push(Element::Repeated(repeated));
-                Ok(())
+                sequence.truncate(sequence.len() - again.len());
+                sequence.push(Element::Together(inner));
             }
-            _ => Err("what repeats does not stand before".to_string()),
+            _ => sequence.push(Element::Optional(inner)),
         }
+    }
+
+    /// Whether a single choice begins with a literal.
+    fn begins_with_literal(&self) -> bool {
+        matches!(self.choices.as_slice(), [one] if matches!(one.first(), Some(Element::Literal(_))))
     }
 
     fn lower(&self, command: &Command) -> Argument {
@@ -250,6 +261,7 @@ impl Alternatives {
             Argument::new(name, Kind::OneOf(choices))
         };
         argument.multiple |= self.repeated;
+        argument.multiple_token |= self.repeated && self.begins_with_literal();
         argument
     }
 }
@@ -320,8 +332,8 @@ impl Element {
     fn is_introduced(&self) -> bool {
         match self {
             Element::Literal(_) | Element::Optional(_) => false,
-            Element::Value(_) | Element::Together(_) => true,
-            Element::Repeated(elements) => !matches!(elements[0], Element::Literal(_)),
+            Element::Value(_) => true,
+            Element::Together(inner) => !inner.begins_with_literal(),
         }
     }
 
@@ -333,11 +345,6 @@ impl Element {
             Element::Value(name) => Argument::new(*name, kind_of(name, command)),
             Element::Optional(inner) => Argument { optional: true, ..inner.lower(command) },
             Element::Together(inner) => inner.lower(command),
-            Element::Repeated(elements) => Argument {
-                multiple: true,
-                multiple_token: matches!(elements[0], Element::Literal(_)),
-                ..together(lower_all(elements, command))
-            },
         }
     }
 }
@@ -411,5 +418,192 @@ fn introduced_by<'a>(argument: &'a mut Argument, word: &str) -> Option<&'a mut A
     match &mut argument.kind {
         Kind::OneOf(parts) | Kind::Block(parts) => parts.iter_mut().find_map(|part| introduced_by(part, word)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::{Doc, KeyFlags, all};
+    use super::*;
+
+    /// A compact notation of the tree: `name:type`, a token in front of it, `?` for optional, `+` for multiple, `++` if
+    /// the token repeats, `#n` for the key specification.
+    fn show(argument: &Argument) -> String {
+        let mut text = argument.token.map_or_else(String::new, |token| format!("{token}="));
+        text += &argument.name;
+        text += &match &argument.kind {
+            Kind::PureToken => String::new(),
+            Kind::OneOf(parts) => format!("({})", parts.iter().map(show).collect::<Vec<_>>().join("|")),
+            Kind::Block(parts) => format!("({})", show_all(parts)),
+            leaf => format!(":{}", leaf.name()),
+        };
+        text += if argument.optional { "?" } else { "" };
+        text += match (argument.multiple, argument.multiple_token) {
+            (true, true) => "++",
+            (true, false) => "+",
+            _ => "",
+        };
+        text + &argument.key_spec.map_or_else(String::new, |number| format!("#{number}"))
+    }
+
+    fn show_all(arguments: &[Argument]) -> String {
+        arguments.iter().map(show).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The tree of a command with this syntax and these keys.
+    fn tree(syntax: &'static str, keys: &'static [KeySpec]) -> Result<String, String> {
+        let command = Command { name: "test", keys, doc: Doc { syntax, ..Command::NONE.doc }, ..Command::NONE };
+        arguments_from(1, &command).map(|arguments| show_all(&arguments))
+    }
+
+    const RO: KeyFlags = KeyFlags::RO;
+    const NONE: &[KeySpec] = &[];
+    const FIRST: &[KeySpec] = &[KeySpec::one(1, RO)];
+    const ALL: &[KeySpec] = &[KeySpec::range(1, -1, 1, RO)];
+    const TWO: &[KeySpec] = &[KeySpec::one(1, RO), KeySpec::one(2, RO)];
+    const PAIR: &[KeySpec] = &[KeySpec::range(1, 1, 1, RO)];
+    const THIRD: &[KeySpec] = &[KeySpec::one(3, RO)];
+    const SECOND_AND_ON: &[KeySpec] = &[KeySpec::one(2, RO), KeySpec::range(3, -1, 1, RO)];
+    const COUNTED: &[KeySpec] = &[KeySpec {
+        begin: Begin::Index(2),
+        find: Find::KeyNum { number: 0, first: 1, step: 1 },
+        flags: RO,
+        notes: "",
+    }];
+    const NAMED: &[KeySpec] = &[KeySpec {
+        begin: Begin::Keyword("STREAMS", 1),
+        find: Find::Range { last: -1, step: 1, limit: 2 },
+        flags: RO,
+        notes: "",
+    }];
+
+    #[test]
+    fn trees() {
+        let cases = [
+            ("", NONE, ""),
+            ("key", FIRST, "key:key#0"),
+            ("[message]", NONE, "message:string?"),
+            ("key [key ...]", ALL, "key:key+#0"),
+            ("key value [key value ...]", ALL, "key-block(key:key#0 value:string)+"),
+            ("source destination", TWO, "source:key#0 destination:key#1"),
+            ("key1 key2 [LEN]", PAIR, "key1:key#0 key2:key#0 LEN=len?"),
+            ("[NX | XX]", NONE, "nx-or-xx(NX=nx|XX=xx)?"),
+            ("<ON|OFF>", NONE, "on-or-off(ON=on|OFF=off)"),
+            ("key [EX seconds | KEEPTTL]", FIRST, "key:key#0 seconds-or-keepttl(EX=seconds:integer|KEEPTTL=keepttl)?"),
+            ("[A | B | C | D]", NONE, "a-or-other(A=a|B=b|C=c|D=d)?"),
+            ("[LIMIT offset count]", NONE, "LIMIT=limit(offset:integer count:integer)?"),
+            ("[COUNT count [ANY]]", NONE, "count-block(COUNT=count:integer ANY=any?)?"),
+            ("[MATCH pattern]", NONE, "MATCH=pattern:pattern?"),
+            ("[PREFIX prefix [PREFIX prefix ...]]", NONE, "PREFIX=prefix:string?++"),
+            (
+                "name [PREFIX prefix ...] [a b | C ...]",
+                NONE,
+                "name:string PREFIX=prefix:string?++ a-block-or-c(a-block(a:string b:string)|C=c)?+",
+            ),
+            (
+                "[FILTERBY <MODULE name | ACLCAT category>]",
+                NONE,
+                "FILTERBY=name-or-category(MODULE=name:string|ACLCAT=category:string)?",
+            ),
+            (
+                "<AND | NOT> destkey key [key ...]",
+                SECOND_AND_ON,
+                "and-or-not(AND=and|NOT=not) destkey:key#0 key:key+#1",
+            ),
+            (
+                "script numkeys [key [key ...]] [arg [arg ...]]",
+                COUNTED,
+                "script:string numkeys:integer key:key?+#0 arg:string?+",
+            ),
+            (
+                "[BLOCK milliseconds] STREAMS key [key ...] id [id ...]",
+                NAMED,
+                "BLOCK=milliseconds:integer? STREAMS=streams(key:key+#0 id:string+)",
+            ),
+            (
+                "[GET encoding | [OVERFLOW <WRAP | SAT>] SET encoding [GET encoding | [OVERFLOW <WRAP | SAT>] \
+                 SET encoding ...]]",
+                NONE,
+                "encoding-or-wrap-or-sat-block(GET=encoding:string|\
+                 wrap-or-sat-block(OVERFLOW=wrap-or-sat(WRAP=wrap|SAT=sat)? SET=encoding:string))?+",
+            ),
+            (
+                "<key | \"\"> [= | ~] <* | id>",
+                FIRST,
+                "key-or-empty-string(key:key#0|=empty-string) \
+                 =-or-~(==\u{3d}|~=~)? *-or-id(*=*|id:string)",
+            ),
+        ];
+        for (syntax, keys, expected) in cases {
+            assert_eq!(tree(syntax, keys).as_deref(), Ok(expected), "{syntax}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_syntax() {
+        for syntax in ["[key", "key]", "<a | b", "[a>", "a || b", "| a", "a ...", "a [] b", "[| a]"] {
+            assert!(tree(syntax, &[]).is_err(), "{syntax}");
+        }
+        assert!(tree("value [key]", THIRD).is_err(), "there is no third argument");
+    }
+
+    /// The fewest words that arguments can be.
+    fn fewest(arguments: &[Argument]) -> usize {
+        let each = arguments.iter().map(|argument| {
+            let inside = match &argument.kind {
+                _ if argument.optional => return 0,
+                Kind::PureToken => return 1,
+                Kind::OneOf(choices) => {
+                    choices.iter().map(|choice| fewest(std::slice::from_ref(choice))).min().unwrap_or(0)
+                }
+                Kind::Block(parts) => fewest(parts),
+                _ => 1,
+            };
+            inside + usize::from(argument.token.is_some())
+        });
+        each.sum()
+    }
+
+    #[test]
+    fn every_row_of_the_table_is_complete() {
+        let mut problems = Vec::new();
+        for registered in all().map(|id| id.registered()) {
+            let (command, doc) = (registered.command, &registered.command.doc);
+            let name = &registered.full_name;
+            let texts =
+                [("summary", doc.summary), ("since", doc.since), ("group", doc.group), ("complexity", doc.complexity)];
+            for (field, text) in texts {
+                if text.is_empty() {
+                    problems.push(format!("{name} has no {field}"));
+                }
+            }
+            if !doc.summary.ends_with('.') {
+                problems.push(format!("{name}: the summary is no sentence"));
+            }
+            if doc.since.split('.').filter(|part| part.parse::<u32>().is_ok()).count() != 3 {
+                problems.push(format!("{name}: `{}` is no version", doc.since));
+            }
+            if doc.deprecated_since.is_empty() != doc.replaced_by.is_empty() {
+                problems.push(format!("{name} is deprecated by halves"));
+            }
+            let arguments = match arguments(registered) {
+                Ok(arguments) => arguments,
+                Err(error) => {
+                    problems.push(format!("{name}: `{}`: {error}", doc.syntax));
+                    continue;
+                }
+            };
+            if registered.is_container() {
+                continue;
+            }
+            let before = 1 + usize::from(registered.parent.is_some());
+            let least = before + fewest(&arguments);
+            let exact = arguments.iter().map(width).sum::<Option<usize>>().map(|width| before + width);
+            let arity = command.arity;
+            if least != arity.unsigned_abs() as usize || (arity > 0 && exact != Some(least)) {
+                problems.push(format!("{name}: the arity is {arity}, the syntax `{}`", doc.syntax));
+            }
+        }
+        assert!(problems.is_empty(), "\n{}", problems.join("\n"));
     }
 }

@@ -26,15 +26,12 @@ pub fn books() -> Heap {
     if epoch::advance().is_err() {
         return Heap::default();
     }
-    let muzzy = format!("stats.arenas.{ALL_ARENAS}.pmuzzy\0");
+    let muzzy = format!("stats.arenas.{ALL_ARENAS}.pmuzzy");
     Heap {
         allocated: stats::allocated::read().unwrap_or(0),
         active: stats::active::read().unwrap_or(0),
         resident: stats::resident::read().unwrap_or(0),
-        // SAFETY: both are declared as `size_t`, for which every bit pattern is good.
-        muzzy: unsafe {
-            raw::read::<usize>(muzzy.as_bytes()).unwrap_or(0) * raw::read::<usize>(b"arenas.page\0").unwrap_or(0)
-        },
+        muzzy: number(&muzzy).unwrap_or(0) * number("arenas.page").unwrap_or(0),
     }
 }
 
@@ -51,6 +48,14 @@ pub fn report() -> Vec<u8> {
         log::warn!("The allocator's statistics could not be printed: {error}");
     }
     text
+}
+
+/// One of the allocator's own numbers by the name that jemalloc's manual gives it, `arenas.page` say. `None` if there is
+/// none, or it is no number of eight bytes.
+pub fn number(name: &str) -> Option<usize> {
+    let name = format!("{name}\0");
+    // SAFETY: whatever fills eight bytes can be read as a number; the allocator refuses what has another size.
+    unsafe { raw::read(name.as_bytes()) }.ok()
 }
 
 /// Gives unused pages back to the kernel at once, instead of after a while.
@@ -80,6 +85,7 @@ mod tests {
         assert!(active >= allocated && resident >= active);
         assert!(allocator().starts_with("jemalloc-5."));
         assert!(String::from_utf8_lossy(&report()).contains("jemalloc"));
+        assert_eq!((number("arenas.page"), number("background_thread"), number("no.such")), (Some(4096), None, None));
         purge();
     }
 }
