@@ -22,12 +22,16 @@ impl Field for Vec<SavePoint> {
             number.map(i64::unsigned_abs).ok_or_else(invalid)
         };
         let words = none_if_empty(words);
-        let mut points = if again && !words.is_empty() { self.clone() } else { Vec::new() };
+        let mut points = Vec::new();
         for pair in words.chunks(2) {
             let [seconds, changes] = pair else { return Err(invalid()) };
             points.push(SavePoint { seconds: number(seconds, 1)?, changes: number(changes, 0)? });
         }
-        *self = points;
+        if again && !words.is_empty() {
+            self.append(&mut points);
+        } else {
+            *self = points;
+        }
         Ok(())
     }
 
@@ -156,6 +160,9 @@ impl Field for Option<Endpoint> {
     }
 }
 
+/// Namespaces that settings may name. They are few, and looked for one by one.
+const MAX_NAMESPACES: usize = 10_000;
+
 /// Defaults of one namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamespaceLimits {
@@ -170,7 +177,7 @@ impl Field for Vec<NamespaceLimits> {
     fn assign(&mut self, _: &Kind, words: &[&str], again: bool) -> Result<(), String> {
         let invalid = || "Invalid namespace parameters, each takes a name, a default TTL and a memory limit".to_owned();
         let words = none_if_empty(words);
-        let mut namespaces = if again && !words.is_empty() { self.clone() } else { Vec::new() };
+        let mut namespaces: Vec<NamespaceLimits> = Vec::new();
         for group in words.chunks(3) {
             let [name, ttl, memory] = group else { return Err(invalid()) };
             let name_is_plain = !name.is_empty() && quote_if_needed(name) == **name;
@@ -178,10 +185,19 @@ impl Field for Vec<NamespaceLimits> {
             else {
                 return Err(invalid());
             };
-            namespaces.retain(|limits| limits.name != *name);
             namespaces.push(NamespaceLimits { name: (*name).to_owned(), default_ttl, max_memory });
         }
-        *self = namespaces;
+        if namespaces.len() + if again { self.len() } else { 0 } > MAX_NAMESPACES {
+            return Err(format!("there are more than {MAX_NAMESPACES} namespaces"));
+        }
+        let mut known = if again && !words.is_empty() { std::mem::take(self) } else { Vec::new() };
+        for limits in namespaces {
+            match known.iter_mut().find(|known| known.name == limits.name) {
+                Some(known) => *known = limits,
+                None => known.push(limits),
+            }
+        }
+        *self = known;
         Ok(())
     }
 

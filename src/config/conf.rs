@@ -324,6 +324,14 @@ mod tests {
         let (settings, problems) = read_all("\"".repeat(1_000_000));
         assert_eq!((problems.len(), settings.port), (1, 6380));
         assert!(problems[0].1.len() < 300);
+        for line in ["port 1\n", "save 1 1\n", "user u\n", "client-output-buffer-limit normal 1 1 1\n", "include /no\n"]
+        {
+            read_all(line.repeat(50_000));
+        }
+        let users: String = (0..50_000).map(|number| format!("user u{number}\nnamespace n{number} 0 0\n")).collect();
+        let (settings, problems) = read_all(users);
+        assert_eq!(problems[0].2, "there are more than 10000 namespaces");
+        assert_eq!(settings.namespaces.len(), 10_000);
     }
 
     #[test]

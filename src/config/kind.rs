@@ -309,12 +309,6 @@ impl Field for Vec<Vec<String>> {
         if !enough {
             return Err(BAD_DIRECTIVE.to_owned());
         }
-        if again && matches!(kind, Kind::Users) && self.iter().any(|user| user[0] == words[0]) {
-            return Err(format!(
-                "Error in user declaration '{}': Duplicate user found. A user can only be defined once in config files",
-                words[0]
-            ));
-        }
         if !again {
             self.clear();
         }

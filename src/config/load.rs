@@ -20,7 +20,7 @@ use super::{Kind, conf, words, yaml};
 /// Files that are tried when none is named.
 const DEFAULT_FILES: [&str; 2] = ["./cachestorm.yaml", "/etc/cachestorm/cachestorm.yaml"];
 /// Bytes of redis.conf lines that are read in all, included files and standard input with them.
-const MAX_CONF_BYTES: u64 = 64 << 20;
+const MAX_CONF_BYTES: u64 = 16 << 20;
 /// Bytes of a YAML file. Parsing takes many times this.
 const MAX_YAML_BYTES: u64 = 1 << 20;
 /// Problems that are noted; then reading stops.
@@ -149,6 +149,8 @@ pub(super) struct Collector {
     pub base: PathBuf,
     /// Names that have been given.
     given: HashSet<&'static str>,
+    /// ACL users that have been declared.
+    users: HashSet<String>,
     /// Files that are being read, the innermost last.
     pub open_files: Vec<PathBuf>,
     /// Bytes of redis.conf that have been read.
@@ -188,6 +190,10 @@ impl Collector {
                 let path = self.base.join(path).to_string_lossy().into_owned();
                 (setting.write)(&mut self.settings, &[&path], false)
             }
+            (Kind::Users, [user, ..]) if !self.users.insert((*user).to_owned()) => Err(format!(
+                "Error in user declaration '{user}': Duplicate user found. A user can only be defined once in config \
+                 files"
+            )),
             _ => (setting.write)(&mut self.settings, words, !first),
         };
         if let Err(reason) = written {
@@ -264,7 +270,7 @@ pub(super) fn shorten(text: &str) -> String {
 fn read_at_most(input: &mut dyn Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     if input.take(limit + 1).read_to_end(&mut text)? as u64 > limit {
-        return Err(io::Error::other("the settings are too long"));
+        return Err(io::Error::other(format!("the settings are longer than {limit} bytes")));
     }
     Ok(text)
 }
@@ -714,6 +720,20 @@ mod tests {
     }
 
     #[test]
+    fn the_files_to_start_from_are_valid() {
+        let conf = ConfigFile::new(Path::new("redis-compatible.conf"), Path::new(""));
+        let (settings, problems) = conf.evaluate(include_bytes!("../../conf/redis-compatible.conf"));
+        assert_eq!((problems, differences(&settings, &Settings::default())), (Problems::default(), vec![]));
+        let folder = Folder::new();
+        folder.write("data/file", "");
+        let yaml = ConfigFile::new(Path::new("cachestorm.yaml"), folder.path());
+        let (settings, problems) = yaml.evaluate(include_bytes!("../../conf/cachestorm.yaml"));
+        assert_eq!(problems, Problems::default());
+        let shown = |name: &str| settings.get(name).unwrap();
+        assert_eq!([shown("maxmemory-policy"), shown("save")], ["allkeys-lru", "300 1"]);
+    }
+
+    #[test]
     fn version_and_help_are_printed() {
         assert!(load(&["--version"], &[], "").err().unwrap().starts_with("CacheStorm server v="));
         let help = load(&["-h"], &[], "").err().unwrap();
@@ -729,10 +749,10 @@ mod tests {
     fn files_that_are_too_long_are_refused() {
         let endless = &mut std::io::repeat(b'#');
         let problems = load_with(&["-".to_owned()], &|_| None, endless, &[]).err().unwrap();
-        assert_eq!(problems.0[0].reason, "the settings are too long");
+        assert_eq!(problems.0[0].reason, "the settings are longer than 16777216 bytes");
         let folder = Folder::new();
         let yaml = folder.write("long.yaml", "#".repeat((MAX_YAML_BYTES + 1) as usize));
-        assert!(load(&[&yaml], &[], "").err().unwrap().contains("the settings are too long"));
+        assert!(load(&[&yaml], &[], "").err().unwrap().contains("the settings are longer than 1048576 bytes"));
     }
 
     #[test]

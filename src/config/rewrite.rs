@@ -42,14 +42,19 @@ impl Settings {
     }
 
     fn differing(&self, other: &Settings) -> Vec<&'static Setting> {
-        SETTINGS.iter().filter(|setting| self.value(setting) != other.value(setting)).collect()
+        rewritable().filter(|setting| self.value(setting) != other.value(setting)).collect()
     }
+}
+
+/// Settings that are written back: all but directives that only the start knows, such as `rename-command`.
+fn rewritable() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().filter(|setting| !matches!(setting.kind, Kind::Lines { .. }))
 }
 
 fn rewrite_conf(settings: &Settings, file: &ConfigFile, old: &[u8], all: bool) -> Vec<u8> {
     let mut text = ConfText::parse(old);
     let changed = settings.differing(&file.evaluate(old).0);
-    let everything = SETTINGS.iter().filter(|setting| all && text.lines_of(setting).is_empty());
+    let everything = rewritable().filter(|setting| all && text.lines_of(setting).is_empty());
     let everything: Vec<&Setting> =
         everything.filter(|row| !changed.iter().any(|other| std::ptr::eq(*other, *row))).collect();
     if changed.is_empty() && everything.is_empty() {
@@ -96,13 +101,8 @@ fn conf_lines(setting: &Setting, settings: &Settings, in_full: bool) -> Vec<Stri
             lines.collect()
         }
         Kind::Lines { .. } | Kind::Users => value.lines().map(|line| format!("{name} {line}")).collect(),
-        Kind::Endpoint if value.is_empty() => {
-            if in_full {
-                vec![format!("{name} no one")]
-            } else {
-                Vec::new()
-            }
-        }
+        Kind::Endpoint if value.is_empty() && !in_full => Vec::new(),
+        Kind::Endpoint if value.is_empty() => vec![format!("{name} no one")],
         Kind::Memory { .. } | Kind::MemoryOrPercent => vec![format!("{name} {}", size(&value))],
         Kind::Text(_) | Kind::Directory | Kind::EventClasses => vec![format!("{name} {}", words::quote(&value))],
         _ if value.is_empty() => vec![format!("{name} \"\"")],
@@ -189,7 +189,7 @@ fn rewrite_yaml(settings: &Settings, file: &ConfigFile, old: &[u8], all: bool) -
         return Err(io::Error::other(format!("{}: {} {}", problem.place, problem.shown, problem.reason)));
     }
     let mut text = String::from_utf8_lossy(old).into_owned();
-    for setting in SETTINGS.iter() {
+    for setting in rewritable() {
         let value = settings.value(setting);
         let is_said = value == said.value(setting);
         if is_said && (!all || setting.kind.is_directive() && value.is_empty()) {
@@ -400,6 +400,7 @@ mod tests {
         let file = file(&folder, "test.conf", "user alice on\nport 1\nuser bob off\n");
         let mut settings = load(&file);
         settings.user = vec![vec!["bob".into(), "off".into()], vec!["carol".into(), "on".into(), ">a b".into()]];
+        settings.rename_command = vec![vec!["flushall".into(), "".into()]];
         settings.rewrite(&file, false).unwrap();
         assert_eq!(fs::read_to_string(&file.path).unwrap(), "user bob off\nport 1\nuser carol on \">a b\"\n");
     }
