@@ -1,5 +1,518 @@
-//! CLIENT.
+//! CLIENT: what the server knows of its connections, and what can be done to them.
 
-use super::table::Command;
+use super::Ctx;
+use super::error::{Error, Outcome};
+use super::state::{Pause, Server};
+use super::table::{Acl, Command, Doc, Flags};
+use crate::keyspace::Touch;
+use crate::net::client::READ_SIZE;
+use crate::net::{Client, Closing, ReplyMode};
+use crate::resp::Args;
+use crate::types::number::parse_i64;
 
-pub const COMMANDS: &[Command] = &[];
+/// Anyone may look at itself.
+const OWN: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
+/// Looking at others, or acting on them, is administration.
+const OTHERS: Flags = OWN.union(Flags::ADMIN);
+
+/// A client that was active within this time has a share of the read arena.
+const ACTIVE_MS: u64 = 2000;
+
+const fn doc(summary: &'static str, since: &'static str, complexity: &'static str, syntax: &'static str) -> Doc {
+    Doc { summary, since, group: "connection", complexity, syntax, ..Command::NONE.doc }
+}
+
+const fn sub(name: &'static str, arity: i16, flags: Flags, doc: Doc, handler: super::table::Handler) -> Command {
+    Command { name, arity, flags, acl: Acl::CONNECTION, doc, handler, ..Command::NONE }
+}
+
+pub const COMMANDS: &[Command] = &[Command {
+    name: "client",
+    arity: -2,
+    flags: Flags::empty(),
+    doc: doc("Holds the commands about connections.", "2.4.0", "Depends on subcommand.", ""),
+    subcommands: &[
+        sub("getname", 2, OWN, doc("Answers the connection's name.", "2.6.9", "O(1)", ""), getname),
+        sub("help", 2, Flags::LOADING.union(Flags::STALE), doc("Lists what CLIENT can do.", "5.0.0", "O(1)", ""), help),
+        sub("id", 2, OWN, doc("Answers the connection's number.", "5.0.0", "O(1)", ""), id),
+        sub("info", 2, OWN, doc("Describes the connection in a line.", "6.2.0", "O(1)", ""), info),
+        sub(
+            "kill",
+            -3,
+            OTHERS,
+            doc(
+                "Ends connections.",
+                "2.4.0",
+                "O(N) with N the number of connections",
+                "<ip:port | <[ID client-id] | [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | \
+                 [ADDR ip:port] | [LADDR ip:port] | [SKIPME <YES | NO>] | [MAXAGE maxage] ...>>",
+            ),
+            kill,
+        ),
+        sub(
+            "list",
+            -2,
+            OTHERS,
+            doc(
+                "Describes connections, a line each.",
+                "2.4.0",
+                "O(N) with N the number of connections",
+                "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]",
+            ),
+            list,
+        ),
+        sub(
+            "no-evict",
+            3,
+            OTHERS,
+            doc("Keeps the connection when clients take too much memory.", "7.0.0", "O(1)", "<ON | OFF>"),
+            no_evict,
+        ),
+        sub(
+            "no-touch",
+            3,
+            OWN,
+            doc("Lets the connection read keys without counting as a use of them.", "7.2.0", "O(1)", "<ON | OFF>"),
+            no_touch,
+        ),
+        sub("pause", -3, OTHERS, doc("Holds up commands for a time.", "3.0.0", "O(1)", "timeout [WRITE | ALL]"), pause),
+        sub(
+            "reply",
+            3,
+            OWN,
+            doc("Chooses whether the connection gets replies.", "3.2.0", "O(1)", "<ON | OFF | SKIP>"),
+            reply,
+        ),
+        sub(
+            "setinfo",
+            4,
+            OWN,
+            doc(
+                "Tells which library the connection is made by.",
+                "7.2.0",
+                "O(1)",
+                "<LIB-NAME libname | LIB-VER libver>",
+            ),
+            setinfo,
+        ),
+        sub("setname", 3, OWN, doc("Names the connection.", "2.6.9", "O(1)", "connection-name"), setname),
+        sub(
+            "unblock",
+            -3,
+            OTHERS,
+            doc(
+                "Ends another connection's wait in a blocking command.",
+                "5.0.0",
+                "O(1)",
+                "client-id [TIMEOUT | ERROR]",
+            ),
+            unblock,
+        ),
+        sub(
+            "unpause",
+            2,
+            OTHERS,
+            doc("Lets commands go on that CLIENT PAUSE holds up.", "6.2.0", "O(N) with N the held-up connections", ""),
+            unpause,
+        ),
+    ],
+    ..Command::NONE
+}];
+
+/// Describes a client as a line of CLIENT LIST, without its end.
+pub fn describe(server: &Server, client: &Client) -> String {
+    let now_ms = server.clock.uptime_ms();
+    let idle_ms = now_ms.saturating_sub(client.active_ms);
+    let mut flags = String::new();
+    for (set, letter) in [
+        (client.monitor, 'O'),
+        (client.paused, 'b'),
+        (client.closing == Some(Closing::AfterReply), 'c'),
+        (client.closing == Some(Closing::Now), 'A'),
+        (client.stream.is_unix(), 'U'),
+        (client.no_evict, 'e'),
+        (client.no_touch, 'T'),
+    ] {
+        if set {
+            flags.push(letter);
+        }
+    }
+    if flags.is_empty() {
+        flags.push('N');
+    }
+    // Requests are read into an arena that all clients share. `qbuf` is what of it the client's requests take now, and
+    // what the client keeps of an incomplete one; `qbuf-free` is the room its next read has: the arena's read window
+    // for a client that is active, and whatever memory it has set aside of its own.
+    let kept = client.input.len() + client.replay.len();
+    let capacity = client.input.capacity() + client.replay.capacity() + client.parser.memory_bytes();
+    let window = if idle_ms <= ACTIVE_MS { READ_SIZE + client.query_bytes.min(READ_SIZE) } else { 0 };
+    let free = (window + capacity).saturating_sub(client.query_bytes + kept);
+    let output = &client.output;
+    let in_buffer = if output.chunks() == 0 { output.len() } else { 0 };
+    let in_list = output.len() - in_buffer;
+    let events = match (client.paused, client.blocked_on_write) {
+        (_, true) => "rw",
+        _ => "r",
+    };
+    format!(
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi=-1 watch=0 \
+         qbuf={} qbuf-free={free} argv-mem={} multi-mem=0 rbs={} rbp={} obl={in_buffer} oll={} omem={in_list} \
+         tot-mem={} events={events} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+        client.id,
+        client.addr,
+        client.laddr,
+        client.stream.fd(),
+        String::from_utf8_lossy(&client.name),
+        now_ms.saturating_sub(client.connected_ms) / 1000,
+        idle_ms / 1000,
+        client.db,
+        client.query_bytes + kept,
+        client.argv_bytes,
+        client.reply_buffer,
+        client.reply_peak,
+        output.chunks(),
+        client.memory_bytes() + window,
+        client.last_command.unwrap_or("NULL"),
+        client.proto as u8,
+        String::from_utf8_lossy(&client.lib_name),
+        String::from_utf8_lossy(&client.lib_ver),
+    )
+}
+
+/// A name without bytes that would break a line of CLIENT LIST.
+///
+/// # Errors
+/// If it has some.
+pub fn check_name(name: &[u8]) -> Result<&[u8], Error> {
+    printable(name, b"Client names")
+}
+
+fn printable<'a>(text: &'a [u8], what: &[u8]) -> Result<&'a [u8], Error> {
+    if text.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
+        return Ok(text);
+    }
+    Err(Error::new([b"ERR ", what, b" cannot contain spaces, newlines or special characters."].concat()))
+}
+
+fn on_or_off(word: &[u8]) -> Result<bool, Error> {
+    if word.eq_ignore_ascii_case(b"on") {
+        Ok(true)
+    } else if word.eq_ignore_ascii_case(b"off") {
+        Ok(false)
+    } else {
+        Err(Error::SYNTAX)
+    }
+}
+
+/// The kinds of clients that commands distinguish.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Normal,
+    Replica,
+    Pubsub,
+    Master,
+}
+
+impl Kind {
+    fn parse(word: &[u8]) -> Result<Kind, Error> {
+        let kinds: [(&[u8], Kind); 5] = [
+            (b"normal", Kind::Normal),
+            (b"slave", Kind::Replica),
+            (b"replica", Kind::Replica),
+            (b"pubsub", Kind::Pubsub),
+            (b"master", Kind::Master),
+        ];
+        let found = kinds.into_iter().find(|(name, _)| word.eq_ignore_ascii_case(name));
+        found.map(|(_, kind)| kind).ok_or_else(|| Error::new([b"ERR Unknown client type '", word, b"'"].concat()))
+    }
+
+    /// Monitors count as normal; there are no others yet.
+    fn of(_: &Client) -> Kind {
+        Kind::Normal
+    }
+}
+
+fn getname(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
+    match &cx.server.clients[cx.token].name[..] {
+        [] => cx.reply.null(),
+        name => cx.reply.bulk(name),
+    }
+    Ok(())
+}
+
+fn help(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    cx.help(
+        args,
+        &[
+            "GETNAME",
+            "    Answer the connection's name.",
+            "ID",
+            "    Answer the connection's number.",
+            "INFO",
+            "    Describe the connection in a line.",
+            "KILL <ip:port>",
+            "    End the connection made from this address.",
+            "KILL <option> <value> [<option> <value> [...]]",
+            "    End the connections that all options fit:",
+            "    * ADDR (<ip:port>|<unixsocket>:0)",
+            "      The address it was made from.",
+            "    * LADDR (<ip:port>|<unixsocket>:0)",
+            "      The address it was made to.",
+            "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+            "      What it is used for.",
+            "    * USER <username>",
+            "      The user it has authenticated as.",
+            "    * SKIPME (YES|NO)",
+            "      Whether to spare this connection (yes unless told otherwise).",
+            "    * ID <client-id>",
+            "      Its number.",
+            "    * MAXAGE <maxage>",
+            "      It is at least so many seconds old.",
+            "LIST [options ...]",
+            "    Describe connections, a line each. Options:",
+            "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+            "      Those that are used for this.",
+            "    * ID <client-id> [<client-id> [...]]",
+            "      Those with these numbers.",
+            "NO-EVICT (ON|OFF)",
+            "    Keep the connection, or not, when clients take too much memory.",
+            "NO-TOUCH (ON|OFF)",
+            "    Read keys without counting as a use of them, or with.",
+            "PAUSE <timeout> [WRITE|ALL]",
+            "    Hold up writes, or everything, for so many milliseconds.",
+            "REPLY (ON|OFF|SKIP)",
+            "    Send replies, none from now on, or none to the next command.",
+            "SETINFO <option> <value>",
+            "    Tell about the client's library. Options:",
+            "    * LIB-NAME: its name.",
+            "    * LIB-VER: its version.",
+            "SETNAME <name>",
+            "    Name the connection.",
+            "UNBLOCK <client-id> [TIMEOUT|ERROR]",
+            "    End a blocked client's wait as if its time were over, or with an error.",
+            "UNPAUSE",
+            "    Let held-up commands go on.",
+        ],
+    )
+}
+
+fn id(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
+    let id = cx.server.clients[cx.token].id;
+    cx.reply.integer(id as i64);
+    Ok(())
+}
+
+fn info(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    note_request(cx, args);
+    let line = describe(cx.server, &cx.server.clients[cx.token]) + "\n";
+    cx.reply.verbatim("txt", line.as_bytes());
+    Ok(())
+}
+
+/// A description of the client itself shows the request that asks for it.
+fn note_request(cx: &mut Ctx<'_>, args: &Args<'_>) {
+    let mut encoded = Vec::new();
+    args.encode(&mut encoded);
+    let client = &mut cx.server.clients[cx.token];
+    client.argv_bytes = args.total_bytes();
+    client.query_bytes = client.query_bytes.min(encoded.len());
+}
+
+fn kill(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    if args.len() == 3 {
+        let target = cx.server.clients.iter().find(|(_, client)| client.addr.as_bytes() == &args[2]);
+        let token = target.map(|(token, _)| token).ok_or(Error::fixed("ERR No such client"))?;
+        end(cx, token);
+        cx.reply.ok();
+        return Ok(());
+    }
+    let mut wanted: Vec<Box<dyn Fn(&Client) -> bool + '_>> = Vec::new();
+    let mut skip_me = true;
+    let now_ms = cx.server.clock.uptime_ms();
+    let mut at = 2;
+    while at < args.len() {
+        let (option, Some(value)) = (&args[at], args.get(at + 1)) else { return Err(Error::SYNTAX) };
+        match option.to_ascii_lowercase().as_slice() {
+            b"id" => {
+                let id = parse_i64(value).filter(|&id| id > 0);
+                let id = id.ok_or(Error::fixed("ERR client-id should be greater than 0"))?;
+                wanted.push(Box::new(move |client| client.id == id as u64));
+            }
+            b"maxage" => {
+                let age = parse_i64(value).ok_or(Error::fixed("ERR maxage is not an integer or out of range"))?;
+                if age <= 0 {
+                    return Err(Error::fixed("ERR maxage should be greater than 0"));
+                }
+                wanted.push(Box::new(move |client| (now_ms - client.connected_ms) / 1000 >= age as u64));
+            }
+            b"type" => {
+                let kind = Kind::parse(value)?;
+                wanted.push(Box::new(move |client| Kind::of(client) == kind));
+            }
+            b"addr" => wanted.push(Box::new(move |client| client.addr.as_bytes() == value)),
+            b"laddr" => wanted.push(Box::new(move |client| client.laddr.as_bytes() == value)),
+            b"user" => {
+                if value != b"default" {
+                    return Err(Error::new([b"ERR No such user '", value, b"'"].concat()));
+                }
+                wanted.push(Box::new(|client| client.authenticated));
+            }
+            b"skipme" => {
+                skip_me = match value {
+                    yes if yes.eq_ignore_ascii_case(b"yes") => true,
+                    no if no.eq_ignore_ascii_case(b"no") => false,
+                    _ => return Err(Error::SYNTAX),
+                }
+            }
+            _ => return Err(Error::SYNTAX),
+        }
+        at += 2;
+    }
+    let doomed: Vec<usize> = cx
+        .server
+        .clients
+        .iter()
+        .filter(|(token, client)| {
+            client.closing.is_none() && !(skip_me && *token == cx.token) && wanted.iter().all(|fits| fits(client))
+        })
+        .map(|(token, _)| token)
+        .collect();
+    cx.reply.count(doomed.len());
+    for token in doomed {
+        end(cx, token);
+    }
+    Ok(())
+}
+
+/// Ends a connection; the client's own when it has read the reply.
+fn end(cx: &mut Ctx<'_>, token: usize) {
+    cx.server.close(token, if token == cx.token { Closing::AfterReply } else { Closing::Now });
+}
+
+fn list(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    note_request(cx, args);
+    let server = &*cx.server;
+    let mut lines = String::new();
+    let mut add = |client: &Client| {
+        lines.push_str(&describe(server, client));
+        lines.push('\n');
+    };
+    // Those that are to end are no longer there for others.
+    let mut clients: Vec<&Client> = server.clients.iter().map(|(_, client)| &**client).collect();
+    clients.retain(|client| client.closing != Some(Closing::Now));
+    clients.sort_unstable_by_key(|client| client.id);
+    match args.get(2) {
+        None => clients.into_iter().for_each(add),
+        Some(word) if word.eq_ignore_ascii_case(b"type") && args.len() == 4 => {
+            let kind = Kind::parse(&args[3])?;
+            clients.into_iter().filter(|client| Kind::of(client) == kind).for_each(add);
+        }
+        Some(word) if word.eq_ignore_ascii_case(b"id") && args.len() > 3 => {
+            for id in args.iter_from(3) {
+                let id = parse_i64(id).ok_or(Error::fixed("ERR Invalid client ID"))?;
+                if let Some(client) = clients.iter().find(|client| client.id as i64 == id) {
+                    add(client);
+                }
+            }
+        }
+        _ => return Err(Error::SYNTAX),
+    }
+    cx.reply.verbatim("txt", lines.as_bytes());
+    Ok(())
+}
+
+fn no_evict(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    cx.server.clients[cx.token].no_evict = on_or_off(&args[2])?;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn no_touch(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let on = on_or_off(&args[2])?;
+    cx.server.clients[cx.token].no_touch = on;
+    cx.touch = if on { Touch::No } else { Touch::Yes };
+    cx.reply.ok();
+    Ok(())
+}
+
+fn pause(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    const MODE: Error = Error::fixed("ERR CLIENT PAUSE mode must be WRITE or ALL");
+    let all = match args.get(3) {
+        None => true,
+        Some(word) if word.eq_ignore_ascii_case(b"all") => true,
+        Some(word) if word.eq_ignore_ascii_case(b"write") => false,
+        Some(_) => return Err(MODE),
+    };
+    if args.len() > 4 {
+        return Err(Error::SYNTAX);
+    }
+    let timeout = parse_i64(&args[2]).ok_or(Error::fixed("ERR timeout is not an integer or out of range"))?;
+    let timeout = u64::try_from(timeout).map_err(|_| Error::fixed("ERR timeout is negative"))?;
+    let until_ms = cx
+        .server
+        .clock
+        .uptime_ms()
+        .checked_add(timeout)
+        .filter(|&until| until <= i64::MAX as u64)
+        .ok_or(Error::fixed("ERR timeout is out of range"))?;
+    // A pause only becomes longer and stricter.
+    let before = cx.server.pause;
+    cx.server.pause = Some(Pause {
+        until_ms: before.map_or(until_ms, |before| before.until_ms.max(until_ms)),
+        all: all || before.is_some_and(|before| before.all),
+    });
+    cx.server.keys.may_expire = false;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn reply(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let client = &mut cx.server.clients[cx.token];
+    match args[2].to_ascii_lowercase().as_slice() {
+        b"on" => {
+            client.reply_mode = ReplyMode::On;
+            cx.reply.ok();
+        }
+        b"off" => client.reply_mode = ReplyMode::Off,
+        b"skip" if client.reply_mode != ReplyMode::Off => client.reply_mode = ReplyMode::SkipNext,
+        b"skip" => {}
+        _ => return Err(Error::SYNTAX),
+    }
+    Ok(())
+}
+
+fn setinfo(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let client = &mut cx.server.clients[cx.token];
+    let field = match args[2].to_ascii_lowercase().as_slice() {
+        b"lib-name" => &mut client.lib_name,
+        b"lib-ver" => &mut client.lib_ver,
+        _ => return Err(Error::new([b"ERR Unrecognized option '", &args[2], b"'"].concat())),
+    };
+    *field = printable(&args[3], &args[2])?.to_vec();
+    cx.reply.ok();
+    Ok(())
+}
+
+fn setname(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    cx.server.clients[cx.token].name = check_name(&args[2])?.to_vec();
+    cx.reply.ok();
+    Ok(())
+}
+
+/// No command blocks yet, so no client is ever waiting in one.
+fn unblock(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    match args.get(3) {
+        None => {}
+        Some(word) if word.eq_ignore_ascii_case(b"timeout") || word.eq_ignore_ascii_case(b"error") => {}
+        Some(_) => return Err(Error::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
+    }
+    parse_i64(&args[2]).ok_or(Error::NOT_AN_INTEGER)?;
+    cx.reply.integer(0);
+    Ok(())
+}
+
+fn unpause(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
+    cx.server.end_pause();
+    cx.reply.ok();
+    Ok(())
+}

@@ -1,3 +1,285 @@
-use super::table::Command;
+//! Connections: who the client is, what it speaks, which database it works on, and how it leaves.
+//!
+//! There is one user, `default`; its password is the setting `requirepass`.
 
-pub const COMMANDS: &[Command] = &[];
+use sha2::{Digest, Sha256};
+
+use super::client::check_name;
+use super::error::{Error, Outcome};
+use super::table::{Acl, Command, Doc, Flags};
+use super::{Ctx, REDIS_VERSION, wrong_arity};
+use crate::keyspace::Touch;
+use crate::net::{Closing, ReplyMode};
+use crate::resp::{Args, Proto};
+use crate::types::number::parse_i64;
+
+/// Flags of the commands that do not ask who the client is.
+const OPEN: Flags = Flags::NOSCRIPT
+    .union(Flags::LOADING)
+    .union(Flags::STALE)
+    .union(Flags::FAST)
+    .union(Flags::NO_AUTH)
+    .union(Flags::ALLOW_BUSY);
+
+const fn doc(summary: &'static str, since: &'static str, complexity: &'static str, syntax: &'static str) -> Doc {
+    Doc { summary, since, group: "connection", complexity, syntax, ..Command::NONE.doc }
+}
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "auth",
+        arity: -2,
+        flags: OPEN,
+        acl: Acl::CONNECTION,
+        doc: doc(
+            "Gives the connection a user's rights.",
+            "1.0.0",
+            "O(N) where N is the number of the user's passwords",
+            "[username] password",
+        ),
+        handler: auth,
+        ..Command::NONE
+    },
+    Command {
+        name: "echo",
+        arity: 2,
+        flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
+        acl: Acl::CONNECTION,
+        doc: doc("Answers what it is told.", "1.0.0", "O(1)", "message"),
+        handler: echo,
+        ..Command::NONE
+    },
+    Command {
+        name: "hello",
+        arity: -1,
+        flags: OPEN,
+        acl: Acl::CONNECTION,
+        doc: doc(
+            "Introduces the server, and chooses the protocol version.",
+            "6.0.0",
+            "O(1)",
+            "[protover [AUTH username password] [SETNAME clientname]]",
+        ),
+        handler: hello,
+        ..Command::NONE
+    },
+    Command {
+        name: "ping",
+        arity: -1,
+        flags: Flags::FAST,
+        acl: Acl::CONNECTION,
+        tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+        doc: doc("Answers PONG, or what it is told.", "1.0.0", "O(1)", "[message]"),
+        handler: ping,
+        ..Command::NONE
+    },
+    Command {
+        name: "quit",
+        arity: -1,
+        flags: OPEN,
+        acl: Acl::CONNECTION,
+        doc: Doc {
+            deprecated_since: "7.2.0",
+            replaced_by: "just closing the connection",
+            ..doc("Ends the connection.", "1.0.0", "O(1)", "")
+        },
+        handler: quit,
+        ..Command::NONE
+    },
+    Command {
+        name: "reset",
+        arity: 1,
+        flags: OPEN,
+        acl: Acl::CONNECTION,
+        doc: doc("Makes the connection like a new one.", "6.2.0", "O(1)", ""),
+        handler: reset,
+        ..Command::NONE
+    },
+    Command {
+        name: "select",
+        arity: 2,
+        flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
+        acl: Acl::CONNECTION,
+        doc: doc("Chooses the database that the connection works on.", "1.0.0", "O(1)", "index"),
+        handler: select,
+        ..Command::NONE
+    },
+];
+
+fn auth(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    for at in 1..args.len() {
+        cx.redact(at);
+    }
+    match args.len() {
+        2 if cx.server.settings.requirepass.is_empty() => {
+            return Err(Error::fixed(
+                "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
+                 configuration is correct?",
+            ));
+        }
+        2 => authenticate(cx, b"default", &args[1])?,
+        3 => authenticate(cx, &args[1], &args[2])?,
+        _ => return Err(Error::SYNTAX),
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+/// Gives the client the user's rights if the password is right.
+fn authenticate(cx: &mut Ctx<'_>, user: &[u8], password: &[u8]) -> Outcome {
+    let secret = cx.server.settings.requirepass.as_bytes();
+    if user != b"default" || !(secret.is_empty() || same_secret(secret, password)) {
+        cx.server.stats.auth_denied += 1;
+        return Err(Error::fixed("WRONGPASS invalid username-password pair or user is disabled."));
+    }
+    cx.server.clients[cx.token].authenticated = true;
+    Ok(())
+}
+
+/// Whether two secrets are the same. Digests are compared, and all of them, so that the time it takes tells neither
+/// where they differ nor how long the stored one is.
+fn same_secret(stored: &[u8], told: &[u8]) -> bool {
+    let (stored, told) = (Sha256::digest(stored), Sha256::digest(told));
+    stored.iter().zip(&told).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+}
+
+fn echo(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    cx.reply.bulk(&args[1]);
+    Ok(())
+}
+
+fn hello(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let proto = match args.get(1).map(parse_i64) {
+        None => None,
+        Some(Some(2)) => Some(Proto::Resp2),
+        Some(Some(3)) => Some(Proto::Resp3),
+        Some(Some(_)) => return Err(Error::fixed("NOPROTO unsupported protocol version")),
+        Some(None) => return Err(Error::fixed("ERR Protocol version is not an integer or out of range")),
+    };
+    let mut credentials = None;
+    let mut name = None;
+    let mut at = 2;
+    while at < args.len() {
+        let (option, more) = (&args[at], args.len() - at - 1);
+        if option.eq_ignore_ascii_case(b"AUTH") && more >= 2 {
+            cx.redact(at + 1);
+            cx.redact(at + 2);
+            credentials = Some((&args[at + 1], &args[at + 2]));
+            at += 3;
+        } else if option.eq_ignore_ascii_case(b"SETNAME") && more >= 1 {
+            name = Some(check_name(&args[at + 1])?);
+            at += 2;
+        } else {
+            return Err(Error::new([b"ERR Syntax error in HELLO option '", option, b"'"].concat()));
+        }
+    }
+    if let Some((user, password)) = credentials {
+        authenticate(cx, user, password)?;
+    }
+    let client = &mut cx.server.clients[cx.token];
+    if !client.authenticated {
+        return Err(Error::fixed(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
+             <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the \
+             same time",
+        ));
+    }
+    if let Some(name) = name {
+        client.name = name.to_vec();
+    }
+    let id = client.id;
+    if let Some(proto) = proto {
+        speak(cx, proto);
+    }
+    let reply = &mut cx.reply;
+    reply.map(7);
+    reply.bulk(b"server");
+    reply.bulk(b"redis");
+    reply.bulk(b"version");
+    reply.bulk(REDIS_VERSION.as_bytes());
+    reply.bulk(b"proto");
+    reply.integer(reply.proto as i64);
+    reply.bulk(b"id");
+    reply.integer(id as i64);
+    reply.bulk(b"mode");
+    reply.bulk(b"standalone");
+    reply.bulk(b"role");
+    reply.bulk(b"master");
+    reply.bulk(b"modules");
+    reply.array(0);
+    Ok(())
+}
+
+/// Chooses the protocol, from this reply on.
+fn speak(cx: &mut Ctx<'_>, proto: Proto) {
+    cx.server.clients[cx.token].proto = proto;
+    cx.reply.proto = proto;
+}
+
+fn ping(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    match args.len() {
+        1 => cx.reply.status("PONG"),
+        2 => cx.reply.bulk(&args[1]),
+        _ => return Err(wrong_arity("ping")),
+    }
+    Ok(())
+}
+
+fn quit(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
+    cx.reply.ok();
+    cx.server.close(cx.token, Closing::AfterReply);
+    Ok(())
+}
+
+/// What the client said of its library stays: it is still the same library.
+fn reset(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
+    let open = cx.server.settings.requirepass.is_empty();
+    let client = &mut cx.server.clients[cx.token];
+    client.authenticated = open;
+    client.name = Vec::new();
+    client.monitor = false;
+    client.no_evict = false;
+    client.no_touch = false;
+    client.db = 0;
+    // A reply that is being skipped is this command's, and stays so.
+    if client.reply_mode == ReplyMode::Off {
+        client.reply_mode = ReplyMode::On;
+    }
+    cx.db = 0;
+    cx.touch = Touch::Yes;
+    cx.server.monitors.retain(|&monitor| monitor != cx.token);
+    speak(cx, Proto::Resp2);
+    cx.reply.status("RESET");
+    Ok(())
+}
+
+fn select(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let index = parse_i64(&args[1]).ok_or(Error::NOT_AN_INTEGER)?;
+    let db = usize::try_from(index).ok().filter(|&db| db < cx.server.keys.databases());
+    let db = db.ok_or(Error::DB_OUT_OF_RANGE)?;
+    cx.db = db;
+    cx.server.clients[cx.token].db = db;
+    cx.reply.ok();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_compared_whole() {
+        let cases: &[(&[u8], &[u8], bool)] = &[
+            (b"secret", b"secret", true),
+            (b"secret", b"secre", false),
+            (b"secret", b"secret\0", false),
+            (b"secret", b"", false),
+            (b"a\0b", b"a\0b", true),
+            (b"a\0b", b"a\0c", false),
+            (b"", b"", true),
+        ];
+        for &(stored, told, same) in cases {
+            assert_eq!(same_secret(stored, told), same, "{stored:?} {told:?}");
+        }
+    }
+}

@@ -176,10 +176,8 @@ impl<'s> Ctx<'s> {
             }
         };
         let client = &mut self.server.clients[self.token];
-        if client.reply_mode != ReplyMode::On {
-            if client.reply_mode != ReplyMode::SkipNext || self.command.full_name != "client|reply" {
-                self.reply.out.truncate(before);
-            }
+        if matches!(client.reply_mode, ReplyMode::Off | ReplyMode::Skip) {
+            self.reply.out.truncate(before);
             if client.reply_mode == ReplyMode::Skip {
                 client.reply_mode = ReplyMode::On;
             }
