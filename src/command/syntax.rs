@@ -101,10 +101,12 @@ const INTEGERS: &[&str] = &[
     "version",
 ];
 
-/// The type of a value that is no key. An `increment` is a floating-point number in commands that say so.
+/// The type of a value that is no key. An `increment` is a floating-point number in commands that say so; the values of
+/// bitmaps are integers.
 fn kind_of(name: &str, command: &Command) -> Kind {
     match name {
         "increment" if command.name.ends_with("float") => Kind::Double,
+        "value" if command.doc.group == "bitmap" => Kind::Integer,
         name if INTEGERS.contains(&name) => Kind::Integer,
         name if name.starts_with("unix-time") => Kind::UnixTime,
         name if name == "pattern" || name.ends_with("-pattern") => Kind::Pattern,

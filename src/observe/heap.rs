@@ -51,11 +51,16 @@ pub fn report() -> Vec<u8> {
 }
 
 /// One of the allocator's own numbers by the name that jemalloc's manual gives it, `arenas.page` say. `None` if there is
-/// none, or it is no number of eight bytes.
+/// no such number.
 pub fn number(name: &str) -> Option<usize> {
     let name = format!("{name}\0");
-    // SAFETY: whatever fills eight bytes can be read as a number; the allocator refuses what has another size.
-    unsafe { raw::read(name.as_bytes()) }.ok()
+    // SAFETY: all bit patterns are good for these types, and the allocator refuses to read into one of another size.
+    unsafe {
+        let long = raw::read::<usize>(name.as_bytes());
+        let short = || raw::read::<u32>(name.as_bytes()).map(|number| number as usize);
+        let truth = |_| raw::read::<u8>(name.as_bytes()).map(usize::from);
+        long.or_else(|_| short()).or_else(truth).ok()
+    }
 }
 
 /// Gives unused pages back to the kernel at once, instead of after a while.
@@ -85,7 +90,11 @@ mod tests {
         assert!(active >= allocated && resident >= active);
         assert!(allocator().starts_with("jemalloc-5."));
         assert!(String::from_utf8_lossy(&report()).contains("jemalloc"));
-        assert_eq!((number("arenas.page"), number("background_thread"), number("no.such")), (Some(4096), None, None));
+        let cases = [("arenas.page", Some(4096)), ("opt.abort", Some(0)), ("no.such", None)];
+        for (name, expected) in cases {
+            assert_eq!(number(name), expected, "{name}");
+        }
+        assert!(number("arenas.narenas").is_some_and(|arenas| arenas > 0));
         purge();
     }
 }
