@@ -8,6 +8,7 @@
 //!           | "[" syntax "]"                        may be left out
 //!           | "<" syntax ">"                        keeps together
 //!           | "[" syntax "...]"                     comes any number of times
+//!           | "<" syntax "...>"                     comes once or more
 //! ```
 //!
 //! A literal introduces the values that follow it up to the next literal or the next thing that may be left out: in
@@ -208,11 +209,10 @@ impl Alternatives {
                     if inner.choices.iter().any(Vec::is_empty) {
                         return Err(format!("`{word}{end}` is empty"));
                     }
-                    if again {
-                        all.repeat(inner);
-                    } else {
-                        let element = if word == "[" { Element::Optional } else { Element::Together };
-                        all.last().push(element(inner));
+                    match word {
+                        "[" if again => all.repeat(inner),
+                        "[" => all.last().push(Element::Optional(inner)),
+                        _ => all.last().push(Element::Together(Alternatives { repeated: again, ..inner })),
                     }
                 }
                 word if word.contains(|c: char| c.is_ascii_lowercase()) => all.last().push(Element::Value(word)),
