@@ -163,7 +163,8 @@ impl Pair {
     fn step(&mut self) {
         match self.rng.u32(..100) {
             0..25 => self.set(),
-            25..32 => self.change(),
+            25..29 => self.change(),
+            29..32 => self.increase(),
             32..42 => self.delete(),
             42..57 => self.reschedule(),
             57..67 => self.relocate(),
@@ -192,7 +193,19 @@ impl Pair {
             1 => StringValue::Owned(value.clone()),
             _ => StringValue::Shared(Rc::new(value.clone())),
         };
-        self.keys.set_string(db, self.keys.key(&key), given, expiry, Event::SET);
+        let found = self.model.find(db, &key).is_some();
+        let must_exist = [Some(true), Some(false), None, None][self.rng.usize(..4)];
+        let at = self.keys.key(&key);
+        match must_exist {
+            None => self.keys.set_string(db, at, given, expiry, Event::SET),
+            Some(exists) => {
+                let was_set = self.keys.set_string_if(exists, db, at, Touch::Yes, given, expiry, Event::SET);
+                assert_eq!(was_set, found == exists);
+                if !was_set {
+                    return;
+                }
+            }
+        }
         let deadline = match (expiry, self.model.find(db, &key)) {
             (Expiry::At(deadline), _) => Some(deadline),
             (Expiry::Keep, Some(old)) => old.deadline,
@@ -200,6 +213,24 @@ impl Pair {
         };
         self.model.databases[db].insert(key, Held { value, deadline });
         self.model.dirty += 1;
+    }
+
+    fn increase(&mut self) {
+        let (db, key) = (self.db(), self.key());
+        let number = |bytes: &[u8]| crate::types::number::parse_i64(bytes).ok_or(());
+        let step = self.rng.i64(-1000..1000);
+        let sum = self.keys.update_integer(db, self.keys.key(&key), Event::INCRBY, |entry| {
+            entry.map_or(Ok(0), |entry| number(entry.string())).map(|held| held.wrapping_add(step))
+        });
+        let old = self.model.find(db, &key).cloned();
+        let (held, deadline) = old.map_or((Ok(0), None), |old| (number(&old.value), old.deadline));
+        assert_eq!(sum, held.map(|held| held.wrapping_add(step)));
+        if let Ok(sum) = sum {
+            let position = self.keys.find(db, self.keys.key(&key));
+            assert_eq!(self.keys.entry_at(db, position).map(EntryRef::encoding), Some(Encoding::Int));
+            self.model.databases[db].insert(key, Held { value: sum.to_string().into_bytes(), deadline });
+            self.model.dirty += 1;
+        }
     }
 
     fn change(&mut self) {
