@@ -495,9 +495,9 @@ fn tell_expiry(cx: &mut Ctx<'_>, args: &Args<'_>, tell: impl FnOnce(i64) -> i64)
     Ok(())
 }
 
-/// The nearest second. In the last half second of time the sum wraps around, as Redis' does.
+/// The nearest second. `ms` is not negative.
 fn to_seconds(ms: i64) -> i64 {
-    ms.wrapping_add(500) / 1000
+    ((ms as u64 + 500) / 1000) as i64
 }
 
 fn persist(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
@@ -699,4 +699,53 @@ fn object_refcount(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         reply.integer(if may_share && entry.encoding() == Encoding::Int && small { SHARED } else { 1 });
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_compare_deadlines() {
+        const NEVER: Option<i64> = None;
+        let conditions = |words: &str| Conditions {
+            nx: words.contains("nx"),
+            xx: words.contains("xx"),
+            gt: words.contains("gt"),
+            lt: words.contains("lt"),
+        };
+        // A new deadline of 5 against none, an earlier one, the same and a later one.
+        let cases = [
+            ("", [true, true, true, true]),
+            ("nx", [true, false, false, false]),
+            ("xx", [false, true, true, true]),
+            ("gt", [false, true, false, false]),
+            ("lt", [true, false, false, true]),
+            ("xx gt", [false, true, false, false]),
+            ("xx lt", [false, false, false, true]),
+        ];
+        for (words, expected) in cases {
+            let allowed = [NEVER, Some(4), Some(5), Some(6)].map(|current| conditions(words).allow(current, 5));
+            assert_eq!(allowed, expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_rounded_to_the_nearest() {
+        for (ms, seconds) in [(0, 0), (499, 0), (500, 1), (1499, 1), (1500, 2), (i64::MAX, i64::MAX / 1000 + 1)] {
+            assert_eq!(to_seconds(ms), seconds, "{ms} ms");
+        }
+    }
+
+    #[test]
+    fn shortcuts_of_a_pattern_do_not_change_what_it_matches() {
+        let keys = ["", "k", "key", "key:1", "key:12", "*", "k*", "other"];
+        for pattern in ["", "*", "k*", "key", "key:?", "k[e]y*", "\\*", "k\\*", "**", "?", "x*"] {
+            let shortened = Pattern::new(pattern.as_bytes());
+            for key in keys {
+                let expected = pattern == "*" || glob::matches(pattern.as_bytes(), key.as_bytes(), false);
+                assert_eq!(shortened.matches(key.as_bytes()), expected, "{pattern} and {key}");
+            }
+        }
+    }
 }

@@ -437,19 +437,6 @@ impl Keyspace {
         Ok(())
     }
 
-    /// The deadline of a live key: `None` without the key, `Some(None)` if it does not expire.
-    pub fn deadline(&mut self, db: usize, key: Key<'_>) -> Option<Option<u64>> {
-        self.peek(db, key).map(EntryRef::deadline)
-    }
-
-    /// Sets or clears the deadline of a key. Returns whether there is such a key.
-    pub fn set_deadline(&mut self, db: usize, key: Key<'_>, deadline: Option<u64>, event: Event) -> bool {
-        let Some(position) = self.find(db, key) else { return false };
-        self.database_mut(db).set_deadline(position, deadline);
-        self.effects.changed(db, key.bytes, event);
-        true
-    }
-
     /// Lets a command decide about the deadline of a live key, given the one it has. Returns whether that changed
     /// anything.
     pub fn reschedule(
