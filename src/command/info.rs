@@ -164,7 +164,7 @@ fn server(text: &mut Text, cx: &Ctx<'_>) {
     text.line("uptime_in_days", uptime / (24 * 3600));
     text.line("hz", settings.hz);
     text.line("configured_hz", settings.hz);
-    text.line("lru_clock", server.clock.unix_ms() / 1000 & ((1 << 24) - 1));
+    text.line("lru_clock", (server.clock.unix_ms() / 1000) & ((1 << 24) - 1));
     text.line("executable", &*EXECUTABLE);
     let file = server.source.file.as_ref().map(|file| file.path.display().to_string());
     text.line("config_file", file.unwrap_or_default());
