@@ -374,7 +374,7 @@ case "CLIENT UNBLOCK of a blocked client" -needs {BLPOP} {
     B: -> -UNBLOCKED client unblocked via CLIENT UNBLOCK
 }
 
-case "CLIENT TRACKING, TRACKINGINFO, GETREDIR, CACHING" {
+case "CLIENT TRACKING, TRACKINGINFO, GETREDIR, CACHING" -needs {CLIENT|TRACKING} {
     CLIENT GETREDIR             -> :-1
     CLIENT TRACKINGINFO         -> {"flags" ~["off"] "redirect" :-1 "prefixes" []}
     [3] CLIENT TRACKING ON      -> +OK

@@ -238,44 +238,54 @@ proc run::follow {c words got} {
 }
 
 proc run::transcript {text} {
-    variable protocol
-    variable speaks
     variable kept
+    variable current A
     array unset kept
-    set current A
     foreach line [split $text \n] {
         set line [string trim $line]
-        if {[regexp {^\[([23])\]\s+(.*)$} $line all only line] && $only != $protocol} {
-            continue
-        }
         if {$line eq "" || [string index $line 0] eq "#"} {
             continue
         }
-        set full $line
-        set keep ""
-        regexp {^([A-Z]): (.*)$} $line all current line
-        regexp {^([a-z]\w*) := (.*)$} $line all keep line
-        set notation ""
-        regexp {^(.*?)\s*-> (.*)$} $line all line notation
-        set c [connection $current]
-        set words {}
-        if {[regexp {^!raw (.*)$} $line all line]} {
-            resp::raw $c [join [resp::words $line run::lookup] ""]
-        } elseif {[regexp {^!send (.*)$} $line all line]} {
-            resp::send $c [resp::words $line run::lookup]
-            continue
-        } elseif {$line ne ""} {
-            resp::send $c [set words [resp::words $line run::lookup]]
-            if {$notation eq "" && $keep eq ""} {
-                error "no expectation: $full"
-            }
+        try {
+            step $line
+        } trap RESP {message details} {
+            return -options $details "$line\n        $message"
         }
-        if {$keep ne ""} {
-            set kept($keep) [lindex [resp::read $c] 1]
-        } elseif {$notation ne ""} {
-            set got [resp::read $c]
-            follow $c $words $got
-            verdict [resp::project [resp::parse $notation run::lookup] $speaks($c)] $got $notation $full
+    }
+}
+
+# Does one line of a transcript.
+proc run::step {full} {
+    variable protocol
+    variable speaks
+    variable kept
+    variable current
+    set line $full
+    if {[regexp {^\[([23])\]\s+(.*)$} $line all only line] && $only != $protocol} {
+        return
+    }
+    set keep ""
+    set notation ""
+    regexp {^([A-Z]): (.*)$} $line all current line
+    regexp {^([a-z]\w*) := (.*)$} $line all keep line
+    regexp {^(.*?)\s*-> (.*)$} $line all line notation
+    set c [connection $current]
+    set words {}
+    if {[regexp {^!raw (.*)$} $line all line]} {
+        resp::raw $c [join [resp::words $line run::lookup] ""]
+    } elseif {[regexp {^!send (.*)$} $line all line]} {
+        resp::send $c [resp::words $line run::lookup]
+    } elseif {$line ne ""} {
+        resp::send $c [set words [resp::words $line run::lookup]]
+        if {$notation eq "" && $keep eq ""} {
+            error "no expectation: $full"
         }
+    }
+    if {$keep ne ""} {
+        set kept($keep) [lindex [resp::read $c] 1]
+    } elseif {$notation ne ""} {
+        set got [resp::read $c]
+        follow $c $words $got
+        verdict [resp::project [resp::parse $notation run::lookup] $speaks($c)] $got $notation $full
     }
 }
