@@ -40,6 +40,8 @@ pub const COMMANDS: &[Command] = &[Command {
 const HELP: &[&str] = &[
     "ASSERT",
     "    Crash by a failed assertion.",
+    "CONFIG-REWRITE-FORCE-ALL",
+    "    Write all settings into the settings file, those at their defaults, too.",
     "DICT-RESIZING <0|1>",
     "    Accepted, but without effect: tables grow and shrink piece by piece.",
     "DIGEST",
@@ -90,6 +92,12 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let subcommand = args[1].to_ascii_uppercase();
     match (subcommand.as_slice(), args.len() - 2) {
         (b"ASSERT", 0) => panic!("assertion failed: DEBUG ASSERT was not called"),
+        (b"CONFIG-REWRITE-FORCE-ALL", 0) => {
+            let file = cx.server.source.file.as_ref();
+            let file = file.ok_or(Error::fixed("ERR The server is running without a config file"))?;
+            let written = cx.server.settings.rewrite(file, true);
+            written.map_err(|error| Error::new(format!("ERR CONFIG-REWRITE-FORCE-ALL failed: {error}")))?;
+        }
         (b"DICT-RESIZING", 1) => {}
         (b"DIGEST", 0) => {
             let digest = hex(digest(cx));
@@ -195,6 +203,8 @@ fn value_digest(entry: EntryRef<'_>) -> Digest {
     let expires = [entry.deadline().is_some() as u8];
     match kind {
         Type::String => signature(&[kind.name().as_bytes(), &expires, entry.string()]),
+        // Each family adds what makes its values the same whatever their encoding.
+        _ => signature(&[kind.name().as_bytes(), &expires, entry.compact()]),
     }
 }
 
@@ -231,13 +241,13 @@ fn object(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
     let entry = cx.server.keys.peek(cx.db, key).ok_or(Error::NO_SUCH_KEY)?;
     let references = match entry.object() {
         Some(Object::Blob(blob)) => Rc::strong_count(blob),
-        None => 1,
+        _ => 1,
     };
     let text = format!(
         "Value at:{:p} refcount:{references} encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
         entry.as_ptr(),
         entry.encoding().name(),
-        serialized_bytes(entry),
+        serialized_bytes(entry.string()),
         entry.access(),
         clock.idle_seconds(entry.access(), now_ms),
     );
@@ -245,16 +255,9 @@ fn object(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// How many bytes a value takes in a snapshot, before compression.
-fn serialized_bytes(entry: EntryRef<'_>) -> usize {
-    match entry.kind() {
-        Type::String => serialized_string_bytes(entry.string()),
-    }
-}
-
-/// A string in a snapshot: a small integer in one, two or four bytes, or its length in one, two or five bytes and the
-/// bytes themselves. An integer has a byte in front that says so.
-fn serialized_string_bytes(bytes: &[u8]) -> usize {
+/// How many bytes a string takes in a snapshot, before compression: a small integer in one, two or four bytes behind one
+/// that says so, or its length in one, two or five bytes and the bytes themselves.
+fn serialized_bytes(bytes: &[u8]) -> usize {
     if let Some(integer) = parse_i64(bytes) {
         let sizes = [(i8::MAX as i64, 1), (i16::MAX as i64, 2), (i32::MAX as i64, 4)];
         let fitting = sizes.into_iter().find(|(most, _)| (-most - 1..=*most).contains(&integer));
@@ -279,7 +282,7 @@ fn string_memory(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
     // A short string has no memory of its own: it lies behind the key, in the same block.
     let (room, value_bytes) = match entry.object() {
         Some(object @ Object::Blob(blob)) => (blob.capacity() - blob.len(), object.memory_bytes()),
-        None => (0, 0),
+        _ => (0, 0),
     };
     let text = format!(
         "key_sds_len:{}, key_sds_avail:0, key_zmalloc: {}, val_sds_len:{}, val_sds_avail:{room}, val_zmalloc: {value_bytes}",
@@ -362,6 +365,7 @@ fn reply_buffer(cx: &mut Ctx<'_>, args: &Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+#[expect(clippy::approx_constant, reason = "clients expect this number, which is not meant to be pi")]
 fn protocol(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
     let reply = &mut cx.reply;
     match args[2].to_ascii_lowercase().as_slice() {
@@ -451,7 +455,7 @@ mod tests {
             (&[b'x'; 16384], 16389),
         ];
         for (bytes, expected) in cases {
-            assert_eq!(serialized_string_bytes(bytes), *expected, "{:?}", String::from_utf8_lossy(bytes));
+            assert_eq!(serialized_bytes(bytes), *expected, "{:?}", String::from_utf8_lossy(bytes));
         }
     }
 

@@ -344,7 +344,7 @@ fn string_reply(reply: &mut Reply, entry: EntryRef<'_>) -> Outcome {
     }
     match entry.object() {
         Some(Object::Blob(blob)) => reply.blob(blob),
-        None => reply.bulk(entry.inline()),
+        _ => reply.bulk(entry.inline()),
     }
     Ok(())
 }

@@ -41,6 +41,12 @@ impl Effects {
         log::trace!(target: "keyspace", "db {db}: {} of a key of {} bytes", event.0, key.len());
     }
 
+    /// As [`Effects::changed`], for a command that made `changes` changes of one key, such as an element pushed each.
+    pub fn changed_by(&mut self, db: usize, key: &[u8], event: Event, changes: u64) {
+        self.dirty += changes;
+        log::trace!(target: "keyspace", "db {db}: {changes} times {} of a key of {} bytes", event.0, key.len());
+    }
+
     /// As [`Effects::changed`], for what does not count as a change of its own: a key expired, or it was moved away and
     /// counts where it went.
     #[inline]

@@ -27,8 +27,8 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use super::alloc::size_class;
-use super::table::Item;
 use super::wheel::Ticket;
+use crate::types::table::Item;
 
 /// A value longer than this many bytes lives outside the entry, where it can be sent by reference.
 pub const INLINE_MAX: usize = 16 * 1024;
@@ -63,6 +63,11 @@ const KEY_AT: [u8; 8] = {
 #[repr(u8)]
 pub enum Type {
     String = 0,
+    List = 1,
+    Set = 2,
+    Zset = 3,
+    Hash = 4,
+    Stream = 5,
 }
 
 impl Type {
@@ -70,6 +75,23 @@ impl Type {
     pub fn name(self) -> &'static str {
         match self {
             Type::String => "string",
+            Type::List => "list",
+            Type::Set => "set",
+            Type::Zset => "zset",
+            Type::Hash => "hash",
+            Type::Stream => "stream",
+        }
+    }
+
+    fn from_bits(bits: u8) -> Type {
+        match bits {
+            0 => Type::String,
+            1 => Type::List,
+            2 => Type::Set,
+            3 => Type::Zset,
+            4 => Type::Hash,
+            5 => Type::Stream,
+            _ => unreachable!("an entry holds only types that were written to it"),
         }
     }
 }
@@ -84,6 +106,18 @@ pub enum Encoding {
     Int = 1,
     /// A string of up to 44 bytes that was set as a whole.
     Embstr = 2,
+    /// A short collection in one piece of memory.
+    Listpack = 3,
+    /// A short set of integers, sorted.
+    Intset = 4,
+    /// A large set or hash.
+    Hashtable = 5,
+    /// A long list.
+    Quicklist = 6,
+    /// A large sorted set.
+    Skiplist = 7,
+    /// A stream.
+    Stream = 8,
 }
 
 impl Encoding {
@@ -93,6 +127,12 @@ impl Encoding {
             Encoding::Raw => "raw",
             Encoding::Int => "int",
             Encoding::Embstr => "embstr",
+            Encoding::Listpack => "listpack",
+            Encoding::Intset => "intset",
+            Encoding::Hashtable => "hashtable",
+            Encoding::Quicklist => "quicklist",
+            Encoding::Skiplist => "skiplist",
+            Encoding::Stream => "stream",
         }
     }
 
@@ -101,6 +141,12 @@ impl Encoding {
             0 => Encoding::Raw,
             1 => Encoding::Int,
             2 => Encoding::Embstr,
+            3 => Encoding::Listpack,
+            4 => Encoding::Intset,
+            5 => Encoding::Hashtable,
+            6 => Encoding::Quicklist,
+            7 => Encoding::Skiplist,
+            8 => Encoding::Stream,
             _ => unreachable!("an entry holds only encodings that were written to it"),
         }
     }
@@ -111,6 +157,8 @@ impl Encoding {
 pub enum Object {
     /// A long string, shared with the replies that are still sending it.
     Blob(Rc<Vec<u8>>),
+    /// A compact collection that is too long to be inline.
+    Compact(Vec<u8>),
 }
 
 impl Object {
@@ -119,8 +167,23 @@ impl Object {
         let value = match self {
             // The block that counts references, and the one with the bytes.
             Object::Blob(blob) => size_class(2 * size_of::<usize>() + size_of::<Vec<u8>>()) + size_class(blob.capacity()),
+            Object::Compact(bytes) => size_class(bytes.capacity()),
         };
         size_class(size_of::<Object>()) + value
+    }
+
+    /// How many items it has: what freeing it costs.
+    pub fn items(&self) -> usize {
+        match self {
+            Object::Blob(_) | Object::Compact(_) => 1,
+        }
+    }
+
+    /// Frees a part of a value that nobody uses any more; false when what is left is freed at once.
+    pub fn free_slice(&mut self) -> bool {
+        match self {
+            Object::Blob(_) | Object::Compact(_) => false,
+        }
     }
 }
 
@@ -349,10 +412,7 @@ impl<'a> EntryRef<'a> {
     /// The value's type.
     #[inline]
     pub fn kind(self) -> Type {
-        match self.byte(0) & 15 {
-            0 => Type::String,
-            _ => unreachable!("an entry holds only types that were written to it"),
-        }
+        Type::from_bits(self.byte(0) & 15)
     }
 
     /// The value's encoding.
@@ -401,12 +461,13 @@ impl<'a> EntryRef<'a> {
         unsafe { NonNull::slice_from_raw_parts(self.0.add(shape.key_at() + shape.key_len), shape.value_len).as_ref() }
     }
 
-    /// A string's bytes, wherever they live.
+    /// A string's bytes, wherever they live; empty for another type that is an object.
     #[inline]
     pub fn string(self) -> &'a [u8] {
         match self.object() {
             None => self.inline(),
             Some(Object::Blob(blob)) => blob,
+            Some(_) => &[],
         }
     }
 
@@ -417,6 +478,16 @@ impl<'a> EntryRef<'a> {
             Some(object) => NewValue::Boxed(Box::new(object.clone())),
         };
         Entry::new(key, self.kind(), self.encoding(), value, self.deadline(), self.access())
+    }
+
+    /// The bytes of a compact collection, wherever they live; empty if it is not compact.
+    #[inline]
+    pub fn compact(self) -> &'a [u8] {
+        match self.object() {
+            None => self.inline(),
+            Some(Object::Compact(bytes)) => bytes,
+            Some(_) => &[],
+        }
     }
 
     /// Bytes of memory the entry's block takes, without a boxed value.
@@ -514,6 +585,27 @@ impl<'a> EntryMut<'a> {
         unsafe { NonNull::slice_from_raw_parts(self.0.add(shape.key_at() + shape.key_len), shape.value_len).as_mut() }
     }
 
+    /// The value outside the entry, to be changed in place, for as long as the entry is borrowed.
+    pub fn into_object_mut(self) -> Option<&'a mut Object> {
+        // SAFETY: the pointer came from `Box::into_raw`; the view is exclusive for 'a and used up.
+        self.as_ref().boxed_ptr().map(|object| unsafe { &mut *object })
+    }
+
+    /// The bytes of a compact collection, to be changed in place; `None` if it is not compact.
+    pub fn into_compact_mut(self) -> Option<&'a mut [u8]> {
+        if self.as_ref().object().is_some() {
+            return match self.into_object_mut() {
+                Some(Object::Compact(bytes)) => Some(bytes),
+                _ => None,
+            };
+        }
+        let shape = self.as_ref().shape();
+        // SAFETY: the inline value lies behind the key within the block; the view is exclusive for 'a and used up.
+        Some(unsafe {
+            NonNull::slice_from_raw_parts(self.0.add(shape.key_at() + shape.key_len), shape.value_len).as_mut()
+        })
+    }
+
     /// A string's bytes, wherever they live, to be changed in place. A long string must not be shared.
     ///
     /// # Panics
@@ -526,6 +618,7 @@ impl<'a> EntryMut<'a> {
             match self.as_ref().boxed_ptr() {
                 Some(object) => match &mut *object {
                     Object::Blob(blob) => Rc::get_mut(blob).expect("the caller made the string its own"),
+                    _ => &mut [],
                 },
                 None => {
                     NonNull::slice_from_raw_parts(self.0.add(shape.key_at() + shape.key_len), shape.value_len).as_mut()

@@ -7,9 +7,8 @@
 pub mod access;
 pub mod alloc;
 pub mod entry;
-pub mod hash;
 pub mod namespace;
-pub mod table;
+pub mod value;
 #[cfg(test)]
 mod tests;
 pub mod wheel;
@@ -18,12 +17,13 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::effects::{Effects, Event};
+use crate::types::hash::KeyHasher;
+use crate::types::table::Position;
 use crate::types::number::is_canonical_i64;
 use access::AccessClock;
 use entry::{Encoding, Entry, EntryRef, INLINE_MAX, NewValue, Object, Type};
-use hash::KeyHasher;
 use namespace::Namespace;
-use table::Position;
+use value::{Changed, Value};
 
 /// Below this many keys, a database is freed at once: that is no slower than a slice.
 const FREE_AT_ONCE: usize = 512;
@@ -67,6 +67,10 @@ pub enum Expiry {
     /// It becomes this deadline, in Unix milliseconds.
     At(u64),
 }
+
+/// The key holds a value of another type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WrongType;
 
 /// Whether a look at a key is a use of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -126,6 +130,8 @@ pub struct Keyspace {
     pub active_expiry: bool,
     /// Whether expired keys may be removed at all; while clients are paused, nothing may change.
     pub may_expire: bool,
+    /// Large values that were removed, being freed in slices.
+    doomed_objects: VecDeque<Box<Object>>,
     /// Databases that were flushed, being freed in slices.
     doomed: VecDeque<Box<Namespace>>,
 }
@@ -143,6 +149,7 @@ impl Keyspace {
             stats: KeyspaceStats::default(),
             active_expiry: true,
             may_expire: true,
+            doomed_objects: VecDeque::new(),
             doomed: VecDeque::new(),
         }
     }
@@ -470,9 +477,115 @@ impl Keyspace {
     /// Removes a key. Returns whether it was there.
     pub fn delete(&mut self, db: usize, key: Key<'_>, event: Event) -> bool {
         let Some(position) = self.find(db, key) else { return false };
-        drop(self.database_mut(db).remove(position));
+        let entry = self.database_mut(db).remove(position);
+        self.discard(entry);
         self.effects.changed(db, key.bytes, event);
         true
+    }
+
+    /// Lends the value of a live key to `change`, and reports what it did as `event` (a value that became empty also as
+    /// `del`). `Ok(None)` without the key.
+    ///
+    /// # Errors
+    /// [`WrongType`] if the key holds a value of another type.
+    pub fn change<R>(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+        kind: Type,
+        event: Event,
+        change: impl FnOnce(&mut Value<'_>) -> Changed<R>,
+    ) -> Result<Option<R>, WrongType> {
+        match self.find(db, key) {
+            Some(position) => self.change_at(db, key, position, kind, event, change).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`Keyspace::change`]; a key that does not exist begins as a compact value of an encoding, with the bytes of an
+    /// empty one. If it stays without a change, it is not created.
+    ///
+    /// # Errors
+    /// [`WrongType`] if the key holds a value of another type.
+    pub fn change_or_create<R>(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+        (kind, fresh, nothing): (Type, Encoding, &[u8]),
+        event: Event,
+        change: impl FnOnce(&mut Value<'_>) -> Changed<R>,
+    ) -> Result<R, WrongType> {
+        if let Some(position) = self.find(db, key) {
+            return self.change_at(db, key, position, kind, event, change);
+        }
+        let access = self.access.new_entry(self.now_ms);
+        let entry = Entry::new(key.bytes, kind, fresh, NewValue::Inline(nothing), None, access);
+        let database = self.database_mut(db);
+        let position = database.insert(key.hash, entry);
+        let Changed { result, changes, empty } = change(&mut Value::new(database, position));
+        if empty || changes == 0 {
+            drop(database.remove(position));
+        } else {
+            self.effects.changed_by(db, key.bytes, event, changes);
+        }
+        Ok(result)
+    }
+
+    fn change_at<R>(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+        position: Position,
+        kind: Type,
+        event: Event,
+        change: impl FnOnce(&mut Value<'_>) -> Changed<R>,
+    ) -> Result<R, WrongType> {
+        let database = self.database_mut(db);
+        if database.entry(position).kind() != kind {
+            return Err(WrongType);
+        }
+        let Changed { result, changes, empty } = change(&mut Value::new(database, position));
+        self.touch(db, position, Touch::Yes);
+        if changes > 0 {
+            self.effects.changed_by(db, key.bytes, event, changes);
+        }
+        if empty {
+            let entry = self.database_mut(db).remove(position);
+            self.discard(entry);
+            self.effects.changed_by(db, key.bytes, Event::DEL, 0);
+        }
+        Ok(result)
+    }
+
+    /// Creates a key, in the place of what is there: the way of commands that store a whole collection.
+    pub fn store(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+        kind: Type,
+        encoding: Encoding,
+        value: NewValue<'_>,
+        event: Event,
+    ) {
+        let access = self.access.new_entry(self.now_ms);
+        let entry = Entry::new(key.bytes, kind, encoding, value, None, access);
+        match self.find(db, key) {
+            Some(position) => {
+                let old = self.database_mut(db).replace(position, entry);
+                self.discard(old);
+            }
+            None => drop(self.database_mut(db).insert(key.hash, entry)),
+        }
+        self.effects.changed(db, key.bytes, event);
+    }
+
+    /// Frees an entry; what is large is freed in slices.
+    fn discard(&mut self, entry: Entry) {
+        if let Some(object) = entry.into_object()
+            && object.items() > FREE_AT_ONCE
+        {
+            self.doomed_objects.push_back(object);
+        }
     }
 
     /// Moves a key's entry to another key or database, in the place of what is there if `replace` allows it. Its time
@@ -543,7 +656,7 @@ impl Keyspace {
         }
     }
 
-    /// Visits the live entries of a database whose keys are `wanted`, in slices; see [`table::Table::scan`]. Wanted
+    /// Visits the live entries of a database whose keys are `wanted`, in slices; see [`crate::types::table::Table::scan`]. Wanted
     /// keys that have expired are removed.
     pub fn scan(
         &mut self,
@@ -613,6 +726,14 @@ impl Keyspace {
 
     /// Frees a few hundred entries of what was flushed. Returns whether there is more.
     pub fn free_slice(&mut self) -> bool {
+        if let Some(object) = self.doomed_objects.front_mut() {
+            let before = object.items();
+            if !object.free_slice() {
+                self.doomed_objects.pop_front();
+                self.stats.lazily_freed += before as u64;
+            }
+            return true;
+        }
         let Some(database) = self.doomed.front_mut() else { return false };
         let before = database.len();
         let more = database.free_slice();
@@ -625,7 +746,7 @@ impl Keyspace {
 
     /// Entries that wait to be freed.
     pub fn pending_free(&self) -> usize {
-        self.doomed.iter().map(|database| database.len()).sum()
+        self.doomed_objects.len() + self.doomed.iter().map(|database| database.len()).sum::<usize>()
     }
 
     /// Removes keys that are due, about `budget` of each database at most. Returns whether there are more.

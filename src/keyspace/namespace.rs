@@ -4,13 +4,14 @@
 //! unsafe access to entries that live in a table is here, behind positions and borrows.
 #![allow(unsafe_code)]
 
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
 use super::entry::{Encoding, Entry, EntryMut, EntryRef, INLINE_MAX, NewValue, Object, Type};
-use super::hash::KeyHasher;
-use super::table::{Position, Table};
 use super::wheel::{Scheduled, Ticket, Wheel};
+use crate::types::hash::KeyHasher;
+use crate::types::table::{self, Position, Table};
 
 /// An entry as the wheel knows it: the address of its block.
 #[derive(Clone, Copy)]
@@ -193,13 +194,72 @@ impl Namespace {
         self.entry_mut(position).into_string_mut()
     }
 
+    /// Puts `with` in the place of a range of a compact collection's bytes: in place if the entry keeps its size class.
+    ///
+    /// # Panics
+    /// If the value is not compact, or the range is not within it.
+    pub fn splice(&mut self, position: Position, range: Range<usize>, with: &[u8]) {
+        let old = self.entry(position).compact();
+        let (old_len, tail) = (old.len(), old.len() - range.end);
+        let len = old_len - range.len() + with.len();
+        if let Some(Object::Compact(bytes)) = self.entry_mut(position).into_object_mut() {
+            bytes.splice(range, with.iter().copied());
+            return;
+        }
+        assert!(self.entry(position).object().is_none(), "only compact values are spliced");
+        if len <= old_len {
+            let bytes = self.entry_mut(position);
+            if let Some(bytes) = bytes.into_compact_mut() {
+                bytes.copy_within(range.end.., range.start + with.len());
+                bytes[range.start..range.start + with.len()].copy_from_slice(with);
+            }
+            if !self.entry_mut(position).resize_inline(len) {
+                let bytes = self.entry(position).inline()[..len].to_vec();
+                let encoding = self.entry(position).encoding();
+                self.convert(position, encoding, NewValue::Inline(&bytes));
+            }
+        } else if self.entry_mut(position).resize_inline(len) {
+            if let Some(bytes) = self.entry_mut(position).into_compact_mut() {
+                bytes.copy_within(range.end..range.end + tail, range.start + with.len());
+                bytes[range.start..range.start + with.len()].copy_from_slice(with);
+            }
+        } else {
+            let old = self.entry(position).inline();
+            let mut bytes = Vec::with_capacity(len);
+            bytes.extend_from_slice(&old[..range.start]);
+            bytes.extend_from_slice(with);
+            bytes.extend_from_slice(&old[range.end..]);
+            let encoding = self.entry(position).encoding();
+            if len > INLINE_MAX {
+                self.convert(position, encoding, NewValue::Boxed(Box::new(Object::Compact(bytes))));
+            } else {
+                self.convert(position, encoding, NewValue::Inline(&bytes));
+            }
+        }
+    }
+
+    /// Gives a key another value of its type, keeping its deadline and access clock. Returns the old value if it was an
+    /// object.
+    pub fn convert(&mut self, position: Position, encoding: Encoding, value: NewValue<'_>) -> Option<Box<Object>> {
+        let entry = self.entry(position);
+        let (kind, deadline, access) = (entry.kind(), entry.deadline(), entry.access());
+        let ticket = deadline.map(|_| entry.ticket());
+        let fresh = Entry::new(entry.key(), kind, encoding, value, deadline, access);
+        let old = self.table.replace(position, fresh);
+        if let Some(ticket) = ticket {
+            let moved = Timed(self.table.get(position));
+            self.wheel.replace(ticket, moved);
+        }
+        old.into_object()
+    }
+
     /// Moves time to `now_ms` and takes out the entries that are due by then, in about `budget` steps at most.
     /// Returns whether there is more to do.
     pub fn take_due(&mut self, now_ms: u64, budget: usize, mut take: impl FnMut(Entry)) -> bool {
         let mut due = Vec::new();
         let more = self.wheel.advance(now_ms, budget, &mut due);
         for &Timed(address) in &due {
-            super::table::prefetch(address);
+            table::prefetch(address);
         }
         for Timed(address) in due {
             // SAFETY: the wheel named a live entry of this table, and now it is in the wheel no more.

@@ -2,6 +2,8 @@
 
 pub mod bits;
 pub mod glob;
+pub mod hash;
 pub mod lcs;
 pub mod long_double;
 pub mod number;
+pub mod table;

@@ -1,0 +1,88 @@
+//! A key's value, open for change.
+//!
+//! Collections are compact while they are small: their bytes (a listpack, an intset) lie inline in the key's entry, and a
+//! change is a splice of those bytes, in place as long as the entry keeps its size class. What grows large is a boxed
+//! object of its type. [`Keyspace::change`](super::Keyspace::change) lends a value to a handler and, when the handler is
+//! done, reports the change and removes a collection that has become empty.
+
+use std::ops::Range;
+
+use super::entry::{Encoding, EntryRef, INLINE_MAX, NewValue, Object, Type};
+use super::namespace::Namespace;
+use crate::types::table::Position;
+
+/// A value that may be changed. Borrowed from the keyspace for one command.
+pub struct Value<'k> {
+    namespace: &'k mut Namespace,
+    position: Position,
+}
+
+impl<'k> Value<'k> {
+    pub(super) fn new(namespace: &'k mut Namespace, position: Position) -> Value<'k> {
+        Value { namespace, position }
+    }
+
+    fn entry(&self) -> EntryRef<'_> {
+        self.namespace.entry(self.position)
+    }
+
+    /// Its type.
+    pub fn kind(&self) -> Type {
+        self.entry().kind()
+    }
+
+    /// Its encoding.
+    pub fn encoding(&self) -> Encoding {
+        self.entry().encoding()
+    }
+
+    /// The bytes of a compact value; empty if it is an object.
+    pub fn compact(&self) -> &[u8] {
+        self.entry().compact()
+    }
+
+    /// The bytes of a compact value, to be changed without changing their number.
+    pub fn compact_mut(&mut self) -> &mut [u8] {
+        match self.namespace.entry_mut(self.position).into_compact_mut() {
+            Some(bytes) => bytes,
+            None => &mut [],
+        }
+    }
+
+    /// Puts `with` in the place of a range of a compact value's bytes.
+    ///
+    /// # Panics
+    /// If the value is not compact, or the range is not within it.
+    pub fn splice(&mut self, range: Range<usize>, with: &[u8]) {
+        self.namespace.splice(self.position, range, with);
+    }
+
+    /// The object that a large value is.
+    pub fn object_mut(&mut self) -> Option<&mut Object> {
+        self.namespace.entry_mut(self.position).into_object_mut()
+    }
+
+    /// Another representation of the value, in the place of the present one, which is returned if it was an object.
+    pub fn convert(&mut self, encoding: Encoding, value: NewValue<'_>) -> Option<Box<Object>> {
+        self.namespace.convert(self.position, encoding, value)
+    }
+
+    /// Another compact representation of the value.
+    pub fn convert_to_compact(&mut self, encoding: Encoding, bytes: Vec<u8>) -> Option<Box<Object>> {
+        if bytes.len() > INLINE_MAX {
+            self.convert(encoding, NewValue::Boxed(Box::new(Object::Compact(bytes))))
+        } else {
+            self.convert(encoding, NewValue::Inline(&bytes))
+        }
+    }
+}
+
+/// What a handler did to a value.
+pub struct Changed<R> {
+    /// What it wants to know itself.
+    pub result: R,
+    /// How many changes it made, each of which counts as one to be saved; 0 for none, which is not reported.
+    pub changes: u64,
+    /// Whether the collection has become empty, so that the key goes.
+    pub empty: bool,
+}
