@@ -67,11 +67,10 @@ impl Kind {
     }
 }
 
-/// Names of values that are integers.
+/// Names of values that are integers. A family that has others adds them.
 const INTEGERS: &[&str] = &[
     "bit",
     "client-id",
-    "columns",
     "count",
     "cursor",
     "db",
@@ -86,19 +85,11 @@ const INTEGERS: &[&str] = &[
     "milliseconds",
     "min-match-len",
     "numkeys",
-    "numlocal",
-    "numreplicas",
     "offset",
-    "port",
     "protover",
-    "rows",
-    "samples",
     "seconds",
-    "size",
     "start",
-    "stop",
     "timeout",
-    "ttl",
     "version",
 ];
 
