@@ -23,8 +23,7 @@ run: build ## build, then start the server with conf/cachestorm.yaml (CONF=FILE 
 
 test:      ## unit tests, then the Redis compatibility tests
 	utils/need cargo:rust cc:build-essential make:make
-	$(CARGO) test --locked
-	$(MAKE) compat
+	status=0; $(CARGO) test --locked || status=1; $(MAKE) compat || status=1; exit $$status
 
 compat: build ## Redis compatibility tests against the built binary (ARGS="--resp 3 string")
 	utils/need tclsh:tcl redis-cli:redis-tools

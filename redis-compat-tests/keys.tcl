@@ -154,6 +154,7 @@ case "SELECT keeps databases apart" {
     SELECT -1                   -> -ERR DB index is out of range
     SELECT x                    -> -ERR value is not an integer or out of range
     SELECT 99999999999999999999 -> -ERR value is not an integer or out of range
+    SELECT 9223372036854775807  -> -ERR value is out of range, value must between -2147483648 and 2147483647
     SELECT                      -> -ERR wrong number of arguments for 'select' command
     SELECT 1 2                  -> -ERR wrong number of arguments for 'select' command
     GET k                       -> "zero"

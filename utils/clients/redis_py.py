@@ -74,7 +74,7 @@ def session(protocol):
     assert r.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
     assert r.config_set("maxmemory-samples", 5)
     assert r.client_setname("me") and any(client["name"] == "me" for client in r.client_list())
-    assert r.command_count() > 100 and "get" in r.command()
+    assert "get" in r.command() and len(r.command()) == r.command_count()
     assert r.memory_usage("big") > len(big)
     assert r.time()[0] > 0
 
