@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use super::entry::{Encoding, EntryRef, INLINE_MAX, NewValue, Object, Type};
 use super::namespace::Namespace;
+use crate::types::listpack::Buffer;
 use crate::types::table::Position;
 
 /// A value that may be changed. Borrowed from the keyspace for one command.
@@ -74,6 +75,20 @@ impl<'k> Value<'k> {
         } else {
             self.convert(encoding, NewValue::Inline(&bytes))
         }
+    }
+}
+
+impl Buffer for Value<'_> {
+    fn bytes(&self) -> &[u8] {
+        self.compact()
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.compact_mut()
+    }
+
+    fn splice(&mut self, range: Range<usize>, with: &[u8]) {
+        Value::splice(self, range, with);
     }
 }
 

@@ -4,6 +4,7 @@ pub mod bits;
 pub mod glob;
 pub mod hash;
 pub mod lcs;
+pub mod listpack;
 pub mod long_double;
 pub mod number;
 pub mod table;

@@ -1,0 +1,681 @@
+//! A listpack: a sequence of short texts and integers in one piece of memory.
+//!
+//! ```text
+//!   count: u16 LE, 0xFFFF when it must be counted │ element │ element │ …
+//!
+//!   element:  body │ length of the body, readable from its end
+//!
+//!   body:     0vvvvvvv                       integer 0..=127
+//!             10llllll  text                 up to 63 bytes
+//!             110vvvvv vvvvvvvv              integer of 13 bits, big-endian
+//!             1110llll llllllll  text        up to 4095 bytes
+//!             F0  u32 LE  text               any length
+//!             F1 F2 F3 F4  i16 i24 i32 i64   little-endian
+//! ```
+//!
+//! The elements are those of Redis' listpack (listpack.md by S. Sanfilippo describes it), so that a Redis listpack is its
+//! total length (u32 LE), these bytes, and 0xFF. Text that is the canonical form of an integer is stored as one. Every
+//! element is named by its offset; an edit moves those behind it. Everything but `len` of a very long listpack, `seek`
+//! and `find` takes constant time; an edit moves bytes. That is why collections leave this form when they grow.
+//!
+//! Bytes that come from outside must pass [`validate`] once; every other function panics on bytes that would not.
+
+use std::ops::Range;
+
+use super::number::{I64_LEN, format_i64, parse_i64, write_i64};
+
+/// A listpack without elements.
+pub const EMPTY: &[u8] = &[0, 0];
+
+/// Where the first element lies, if there is one.
+pub const START: usize = 2;
+
+/// The count that says: walk.
+const UNCOUNTED: u16 = u16::MAX;
+
+const BROKEN: &str = "a listpack that was validated or built here is well formed";
+
+/// An element. Its text borrows from the listpack.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Element<'a> {
+    Text(&'a [u8]),
+    Integer(i64),
+}
+
+impl<'a> Element<'a> {
+    /// The element that a text becomes.
+    #[inline]
+    pub fn of(text: &'a [u8]) -> Element<'a> {
+        match parse_i64(text) {
+            Some(value) => Element::Integer(value),
+            None => Element::Text(text),
+        }
+    }
+
+    /// Appends it as text.
+    #[inline]
+    pub fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Element::Text(text) => out.extend_from_slice(text),
+            Element::Integer(value) => write_i64(value, out),
+        }
+    }
+
+    /// Lends it as text.
+    #[inline]
+    pub fn with_bytes<R>(self, lend: impl FnOnce(&[u8]) -> R) -> R {
+        match self {
+            Element::Text(text) => lend(text),
+            Element::Integer(value) => lend(format_i64(value, &mut [0; I64_LEN])),
+        }
+    }
+
+    /// It as text of its own.
+    pub fn to_vec(self) -> Vec<u8> {
+        self.with_bytes(<[u8]>::to_vec)
+    }
+
+    /// Bytes of it as text.
+    pub fn text_len(self) -> usize {
+        self.with_bytes(<[u8]>::len)
+    }
+
+    /// Bytes of the body that encodes it.
+    fn body_len(self) -> usize {
+        match self {
+            Element::Text(text) => match text.len() {
+                0..64 => 1 + text.len(),
+                64..4096 => 2 + text.len(),
+                _ => 5 + text.len(),
+            },
+            Element::Integer(value) => match value {
+                0..=127 => 1,
+                -4096..=4095 => 2,
+                -0x8000..=0x7FFF => 3,
+                -0x80_0000..=0x7F_FFFF => 4,
+                -0x8000_0000..=0x7FFF_FFFF => 5,
+                _ => 9,
+            },
+        }
+    }
+
+    /// Bytes that it takes in a listpack.
+    pub fn encoded_len(self) -> usize {
+        let body = self.body_len();
+        body + backlen_len(body)
+    }
+
+    /// Appends its encoding.
+    ///
+    /// # Panics
+    /// If the text has 4 GiB or more: those who store long texts keep them elsewhere.
+    pub fn encode(self, out: &mut Vec<u8>) {
+        match self {
+            Element::Text(text) => {
+                match text.len() {
+                    len @ 0..64 => out.push(0x80 | len as u8),
+                    len @ 64..4096 => out.extend_from_slice(&[0xE0 | (len >> 8) as u8, len as u8]),
+                    len => {
+                        let len = u32::try_from(len).expect("a listpack's text is shorter than 4 GiB");
+                        out.push(0xF0);
+                        out.extend_from_slice(&len.to_le_bytes());
+                    }
+                }
+                out.extend_from_slice(text);
+            }
+            Element::Integer(value) => {
+                let bytes = value.to_le_bytes();
+                match self.body_len() {
+                    1 => out.push(bytes[0]),
+                    2 => out.extend_from_slice(&[0xC0 | (bytes[1] & 0x1F), bytes[0]]),
+                    3 => out.extend_from_slice(&[0xF1, bytes[0], bytes[1]]),
+                    4 => out.extend_from_slice(&[0xF2, bytes[0], bytes[1], bytes[2]]),
+                    5 => out.extend_from_slice(&[0xF3, bytes[0], bytes[1], bytes[2], bytes[3]]),
+                    _ => {
+                        out.push(0xF4);
+                        out.extend_from_slice(&bytes);
+                    }
+                }
+            }
+        }
+        let (backlen, len) = backlen_of(self.body_len());
+        out.extend_from_slice(&backlen[..len]);
+    }
+}
+
+impl PartialEq<[u8]> for Element<'_> {
+    #[inline]
+    fn eq(&self, text: &[u8]) -> bool {
+        match *self {
+            Element::Text(own) => own == text,
+            Element::Integer(value) => parse_i64(text) == Some(value),
+        }
+    }
+}
+
+/// Appends the encoding of a text; see [`Element::encode`].
+pub fn encode(text: &[u8], out: &mut Vec<u8>) {
+    Element::of(text).encode(out);
+}
+
+/// Appends the encoding of an integer.
+pub fn encode_integer(value: i64, out: &mut Vec<u8>) {
+    Element::Integer(value).encode(out);
+}
+
+/// Bytes that a text takes in a listpack.
+pub fn encoded_len(text: &[u8]) -> usize {
+    Element::of(text).encoded_len()
+}
+
+/// Bytes that the length of a body takes. The limits are one below what would fit, as in Redis.
+#[inline]
+fn backlen_len(body: usize) -> usize {
+    match body {
+        0..=127 => 1,
+        128..16_383 => 2,
+        16_383..2_097_151 => 3,
+        2_097_151..268_435_455 => 4,
+        _ => 5,
+    }
+}
+
+/// The length of a body as it is written behind it: groups of seven bits, the lowest last; a high bit says that there
+/// is more to the left.
+fn backlen_of(body: usize) -> ([u8; 5], usize) {
+    let len = backlen_len(body);
+    let mut bytes = [0; 5];
+    for (group, byte) in bytes[..len].iter_mut().rev().enumerate() {
+        *byte = (body >> (7 * group)) as u8 & 0x7F | 0x80;
+    }
+    bytes[0] &= 0x7F;
+    (bytes, len)
+}
+
+/// Bytes of the body at the start of `bytes`, by its first bytes. Whether so many are there is not checked.
+#[inline]
+fn body_len(bytes: &[u8]) -> Option<usize> {
+    Some(match *bytes.first()? {
+        0..0x80 => 1,
+        tag @ 0x80..0xC0 => 1 + usize::from(tag & 0x3F),
+        0xC0..0xE0 => 2,
+        tag @ 0xE0..0xF0 => 2 + (usize::from(tag & 0x0F) << 8 | usize::from(*bytes.get(1)?)),
+        0xF0 => 5 + u32::from_le_bytes(*bytes.get(1..)?.first_chunk()?) as usize,
+        0xF1 => 3,
+        0xF2 => 4,
+        0xF3 => 5,
+        0xF4 => 9,
+        0xF5.. => return None,
+    })
+}
+
+/// The element at the start of `bytes`, and the bytes of its body.
+#[inline]
+fn decode(bytes: &[u8]) -> Option<(Element<'_>, usize)> {
+    let len = body_len(bytes)?;
+    let body = bytes.get(..len)?;
+    let element = match body[0] {
+        tag @ 0..0x80 => Element::Integer(i64::from(tag)),
+        0x80..0xC0 => Element::Text(&body[1..]),
+        // Shifted up to the top and down again, to spread the sign.
+        tag @ 0xC0..0xE0 => Element::Integer(i64::from((i16::from_be_bytes([tag, body[1]]) << 3) >> 3)),
+        0xE0..0xF0 => Element::Text(&body[2..]),
+        0xF0 => Element::Text(&body[5..]),
+        _ => {
+            let mut value = [0; 8];
+            value[8 - (len - 1)..].copy_from_slice(&body[1..]);
+            Element::Integer(i64::from_le_bytes(value) >> (64 - 8 * (len - 1)))
+        }
+    };
+    Some((element, len))
+}
+
+/// How many elements there are. Walks through those of a listpack with 65535 or more.
+#[inline]
+pub fn len(bytes: &[u8]) -> usize {
+    match stored_count(bytes) {
+        UNCOUNTED => iter(bytes).count(),
+        count => usize::from(count),
+    }
+}
+
+/// Whether there are no elements.
+pub fn is_empty(bytes: &[u8]) -> bool {
+    bytes.len() <= START
+}
+
+fn stored_count(bytes: &[u8]) -> u16 {
+    u16::from_le_bytes([bytes[0], bytes[1]])
+}
+
+/// The first element's offset.
+#[inline]
+pub fn first(bytes: &[u8]) -> Option<usize> {
+    (bytes.len() > START).then_some(START)
+}
+
+/// The last element's offset.
+#[inline]
+pub fn last(bytes: &[u8]) -> Option<usize> {
+    previous(bytes, bytes.len())
+}
+
+/// Where the element at `at` ends: the next one's offset, or the length of the listpack.
+#[inline]
+pub fn end(bytes: &[u8], at: usize) -> usize {
+    let body = body_len(&bytes[at..]).expect(BROKEN);
+    at + body + backlen_len(body)
+}
+
+/// The offset of the element behind the one at `at`.
+#[inline]
+pub fn next(bytes: &[u8], at: usize) -> Option<usize> {
+    Some(end(bytes, at)).filter(|&next| next < bytes.len())
+}
+
+/// The offset of the element before the one at `at`, which may also be the end of the listpack.
+#[inline]
+pub fn previous(bytes: &[u8], at: usize) -> Option<usize> {
+    if at <= START {
+        return None;
+    }
+    let mut body = 0;
+    for group in 0..5 {
+        let byte = bytes[at - 1 - group];
+        body |= usize::from(byte & 0x7F) << (7 * group);
+        if byte < 0x80 {
+            return Some(at - 1 - group - body);
+        }
+    }
+    panic!("{BROKEN}");
+}
+
+/// The element at an offset.
+#[inline]
+pub fn get(bytes: &[u8], at: usize) -> Element<'_> {
+    decode(&bytes[at..]).expect(BROKEN).0
+}
+
+/// The offset of the element with an index; a negative one counts from the end, where -1 is the last.
+pub fn seek(bytes: &[u8], index: i64) -> Option<usize> {
+    let stored = stored_count(bytes);
+    let mut index = index;
+    if stored != UNCOUNTED {
+        let count = i64::from(stored);
+        if index < 0 {
+            index += count;
+        }
+        if !(0..count).contains(&index) {
+            return None;
+        }
+        // From the nearer end.
+        if index > count / 2 {
+            index -= count;
+        }
+    }
+    if index >= 0 {
+        let mut at = first(bytes)?;
+        for _ in 0..index {
+            at = next(bytes, at)?;
+        }
+        Some(at)
+    } else {
+        let mut at = last(bytes)?;
+        for _ in index..-1 {
+            at = previous(bytes, at)?;
+        }
+        Some(at)
+    }
+}
+
+/// The elements with their offsets, from either end.
+pub fn iter(bytes: &[u8]) -> Iter<'_> {
+    Iter { bytes, front: START, back: bytes.len() }
+}
+
+/// The elements from the one at `at` on; none if that is the end.
+pub fn iter_from(bytes: &[u8], at: usize) -> Iter<'_> {
+    Iter { bytes, front: at, back: bytes.len() }
+}
+
+/// The elements with their offsets; see [`iter`].
+#[derive(Clone)]
+pub struct Iter<'a> {
+    bytes: &'a [u8],
+    front: usize,
+    back: usize,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (usize, Element<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<(usize, Element<'a>)> {
+        if self.front >= self.back {
+            return None;
+        }
+        let at = self.front;
+        let (element, body) = decode(&self.bytes[at..]).expect(BROKEN);
+        self.front = at + body + backlen_len(body);
+        Some((at, element))
+    }
+}
+
+impl<'a> DoubleEndedIterator for Iter<'a> {
+    fn next_back(&mut self) -> Option<(usize, Element<'a>)> {
+        if self.front >= self.back {
+            return None;
+        }
+        self.back = previous(self.bytes, self.back)?;
+        Some((self.back, get(self.bytes, self.back)))
+    }
+}
+
+/// The offset of the first element that equals `text`, among the one at `from` and every `step`-th behind it. So the
+/// fields of a hash are found with 2, the members of a set with 1. `from` may be the end.
+pub fn find(bytes: &[u8], from: usize, text: &[u8], step: usize) -> Option<usize> {
+    let number = parse_i64(text);
+    let mut at = from;
+    while at < bytes.len() {
+        let (element, body) = decode(&bytes[at..]).expect(BROKEN);
+        let same = match element {
+            Element::Text(own) => own == text,
+            Element::Integer(value) => number == Some(value),
+        };
+        if same {
+            return Some(at);
+        }
+        at += body + backlen_len(body);
+        for _ in 1..step {
+            if at >= bytes.len() {
+                return None;
+            }
+            at = end(bytes, at);
+        }
+    }
+    None
+}
+
+/// Bytes that a listpack can be edited in.
+pub trait Buffer {
+    /// All of them.
+    fn bytes(&self) -> &[u8];
+
+    /// All of them, to be changed without changing their number.
+    fn bytes_mut(&mut self) -> &mut [u8];
+
+    /// Puts `with` in the place of a range.
+    fn splice(&mut self, range: Range<usize>, with: &[u8]);
+}
+
+impl Buffer for Vec<u8> {
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self
+    }
+
+    fn splice(&mut self, range: Range<usize>, with: &[u8]) {
+        let (start, removed, len) = (range.start, range.len(), self.len());
+        if with.len() > removed {
+            // Room is made behind the range, so that nothing is moved twice.
+            self.resize(len + with.len() - removed, 0);
+        }
+        self.copy_within(range.end..len, start + with.len());
+        self[start..start + with.len()].copy_from_slice(with);
+        self.truncate(len + with.len() - removed);
+    }
+}
+
+/// Inserts `count` encoded elements before the one at `at`, or at the end.
+pub fn insert(buffer: &mut impl Buffer, at: usize, elements: &[u8], count: usize) {
+    buffer.splice(at..at, elements);
+    let stored = stored_count(buffer.bytes());
+    if stored != UNCOUNTED {
+        store_count(buffer, usize::from(stored) + count);
+    }
+}
+
+/// Appends `count` encoded elements.
+pub fn append(buffer: &mut impl Buffer, elements: &[u8], count: usize) {
+    let at = buffer.bytes().len();
+    insert(buffer, at, elements, count);
+}
+
+/// Removes the `count` elements that lie in a range.
+pub fn remove(buffer: &mut impl Buffer, range: Range<usize>, count: usize) {
+    buffer.splice(range, &[]);
+    let left = match stored_count(buffer.bytes()) {
+        // It may have become countable; the elements have just been moved anyway.
+        UNCOUNTED => iter(buffer.bytes()).count(),
+        stored => usize::from(stored) - count,
+    };
+    store_count(buffer, left);
+}
+
+/// Puts one encoded element in the place of the one at `at`.
+pub fn replace(buffer: &mut impl Buffer, at: usize, element: &[u8]) {
+    let end = end(buffer.bytes(), at);
+    buffer.splice(at..end, element);
+}
+
+fn store_count(buffer: &mut impl Buffer, count: usize) {
+    let count = u16::try_from(count).unwrap_or(UNCOUNTED);
+    buffer.bytes_mut()[..START].copy_from_slice(&count.to_le_bytes());
+}
+
+/// Whether bytes of unknown origin are a listpack that the functions of this module can work with. It takes time
+/// proportional to the number of elements and never panics.
+pub fn validate(bytes: &[u8]) -> bool {
+    let Some(&header) = bytes.first_chunk() else { return false };
+    let (mut at, mut count) = (START, 0usize);
+    while at < bytes.len() {
+        let rest = &bytes[at..];
+        let Some(body) = body_len(rest) else { return false };
+        let (backlen, len) = backlen_of(body);
+        if body > rest.len() || !rest[body..].starts_with(&backlen[..len]) {
+            return false;
+        }
+        at += body + len;
+        count += 1;
+    }
+    let stored = u16::from_le_bytes(header);
+    stored == UNCOUNTED || usize::from(stored) == count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listpack(texts: &[&[u8]]) -> Vec<u8> {
+        let mut bytes = EMPTY.to_vec();
+        for text in texts {
+            let mut element = Vec::new();
+            encode(text, &mut element);
+            append(&mut bytes, &element, 1);
+        }
+        bytes
+    }
+
+    fn texts(bytes: &[u8]) -> Vec<Vec<u8>> {
+        iter(bytes).map(|(_, element)| element.to_vec()).collect()
+    }
+
+    #[test]
+    fn elements_are_encoded_as_in_redis() {
+        let cases: &[(&[u8], &[u8])] = &[
+            (b"0", &[0x00, 1]),
+            (b"127", &[0x7F, 1]),
+            (b"128", &[0xC0, 0x80, 2]),
+            (b"-1", &[0xDF, 0xFF, 2]),
+            (b"4095", &[0xCF, 0xFF, 2]),
+            (b"-4096", &[0xD0, 0x00, 2]),
+            (b"4096", &[0xF1, 0x00, 0x10, 3]),
+            (b"-32768", &[0xF1, 0x00, 0x80, 3]),
+            (b"32768", &[0xF2, 0x00, 0x80, 0x00, 4]),
+            (b"-8388608", &[0xF2, 0x00, 0x00, 0x80, 4]),
+            (b"8388608", &[0xF3, 0x00, 0x00, 0x80, 0x00, 5]),
+            (b"-2147483648", &[0xF3, 0x00, 0x00, 0x00, 0x80, 5]),
+            (b"2147483648", &[0xF4, 0, 0, 0, 0x80, 0, 0, 0, 0, 9]),
+            (b"-9223372036854775808", &[0xF4, 0, 0, 0, 0, 0, 0, 0, 0x80, 9]),
+            (b"", &[0x80, 1]),
+            (b"a", &[0x81, b'a', 2]),
+            (b"01", &[0x82, b'0', b'1', 3]),
+        ];
+        for &(text, encoded) in cases {
+            let mut bytes = Vec::new();
+            encode(text, &mut bytes);
+            assert_eq!(bytes, encoded, "{text:?}");
+            assert_eq!(encoded_len(text), encoded.len());
+            let bytes = listpack(&[text]);
+            assert_eq!(texts(&bytes), [text]);
+            assert!(get(&bytes, START) == *text && get(&bytes, START) != *b"other".as_slice());
+        }
+    }
+
+    #[test]
+    fn lengths_at_the_limits_of_their_encodings() {
+        for len in [63, 64, 126, 127, 4095, 4096, 16_377, 16_378, 16_379, 2_097_145, 2_097_146, 2_097_147] {
+            let text = vec![b'x'; len];
+            let bytes = listpack(&[b"before", &text, b"behind"]);
+            assert!(validate(&bytes), "{len}");
+            assert_eq!(get(&bytes, seek(&bytes, 1).unwrap()), Element::Text(&text));
+            assert_eq!(seek(&bytes, -2), seek(&bytes, 1));
+            assert_eq!(bytes.len(), 2 + 8 + 8 + encoded_len(&text));
+        }
+        // A body of 16382 bytes is the longest whose length takes two.
+        assert_eq!([backlen_len(16_382), backlen_len(16_383)], [2, 3]);
+    }
+
+    #[test]
+    fn empty() {
+        assert_eq!(
+            (len(EMPTY), first(EMPTY), last(EMPTY), seek(EMPTY, 0), seek(EMPTY, -1)),
+            (0, None, None, None, None)
+        );
+        assert!(validate(EMPTY) && is_empty(EMPTY) && find(EMPTY, START, b"x", 1).is_none());
+    }
+
+    #[test]
+    fn every_nth_element_is_searched() {
+        let bytes = listpack(&[b"1", b"b", b"b", b"1", b"c", b"3"]);
+        let at = |index| seek(&bytes, index);
+        assert_eq!(find(&bytes, START, b"b", 1), at(1));
+        assert_eq!(find(&bytes, START, b"b", 2), at(2));
+        assert_eq!(find(&bytes, START, b"1", 3), at(0));
+        assert_eq!(find(&bytes, at(1).unwrap(), b"1", 1), at(3));
+        assert_eq!(find(&bytes, START, b"3", 2), None);
+        assert_eq!(find(&bytes, START, b"3", 4), None);
+        assert_eq!(find(&bytes, bytes.len(), b"3", 1), None);
+    }
+
+    #[test]
+    fn more_than_can_be_counted() {
+        let mut bytes = EMPTY.to_vec();
+        for count in 1..=70_000 {
+            append(&mut bytes, &[1, 1], 1);
+            if count % 4096 == 0 || (65_533..65_540).contains(&count) {
+                assert_eq!(len(&bytes), count);
+            }
+        }
+        assert_eq!(stored_count(&bytes), UNCOUNTED);
+        assert_eq!(seek(&bytes, 69_999), last(&bytes));
+        assert_eq!(seek(&bytes, -70_000), first(&bytes));
+        assert_eq!((seek(&bytes, 70_000), seek(&bytes, -70_001)), (None, None));
+        remove(&mut bytes, START..START + 2 * 10_000, 10_000);
+        assert_eq!((stored_count(&bytes), len(&bytes)), (60_000, 60_000));
+        assert!(validate(&bytes));
+    }
+
+    fn random_text(rng: &mut fastrand::Rng) -> Vec<u8> {
+        match rng.u8(..8) {
+            0 => rng.i64(..).to_string().into_bytes(),
+            1 => rng.i64(-5000..5000).to_string().into_bytes(),
+            2 => rng.i64(-200..200).to_string().into_bytes(),
+            3 => vec![rng.u8(..); rng.usize(..300)],
+            4 if rng.u8(..40) == 0 => vec![rng.u8(..); rng.usize(..20_000)],
+            _ => (0..rng.usize(..12)).map(|_| rng.u8(b'0'..b'9')).collect(),
+        }
+    }
+
+    #[test]
+    fn edits_agree_with_a_plain_list() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        for _ in 0..200 {
+            let (mut bytes, mut model) = (EMPTY.to_vec(), Vec::<Vec<u8>>::new());
+            for _ in 0..100 {
+                let index = rng.usize(..=model.len());
+                let at = seek(&bytes, index as i64).unwrap_or(bytes.len());
+                match rng.u8(..6) {
+                    0 if index < model.len() => {
+                        let count = rng.usize(1..=(model.len() - index).min(4));
+                        let end = seek(&bytes, (index + count) as i64).unwrap_or(bytes.len());
+                        remove(&mut bytes, at..end, count);
+                        model.drain(index..index + count);
+                    }
+                    1 if index < model.len() => {
+                        model[index] = random_text(&mut rng);
+                        let mut element = Vec::new();
+                        encode(&model[index], &mut element);
+                        replace(&mut bytes, at, &element);
+                    }
+                    _ => {
+                        let (mut elements, count) = (Vec::new(), rng.usize(1..3));
+                        for place in index..index + count {
+                            model.insert(place, random_text(&mut rng));
+                            encode(&model[place], &mut elements);
+                        }
+                        insert(&mut bytes, at, &elements, count);
+                    }
+                }
+                assert!(validate(&bytes));
+                assert_eq!(len(&bytes), model.len());
+                let index = rng.usize(..model.len() + 2) as i64;
+                let back = index - model.len() as i64;
+                assert_eq!(seek(&bytes, index).map(|at| get(&bytes, at).to_vec()).as_ref(), model.get(index as usize));
+                assert_eq!(seek(&bytes, index), (back < 0).then(|| seek(&bytes, back)).flatten());
+                if let Some(text) = model.get(index as usize) {
+                    let place = model.iter().position(|other| other == text).unwrap();
+                    assert_eq!(find(&bytes, START, text, 1), seek(&bytes, place as i64));
+                }
+            }
+            assert_eq!(texts(&bytes), model);
+            model.reverse();
+            assert_eq!(iter(&bytes).rev().map(|(_, element)| element.to_vec()).collect::<Vec<_>>(), model);
+        }
+    }
+
+    #[test]
+    fn hostile_bytes_are_refused_and_the_rest_is_readable() {
+        let mut rng = fastrand::Rng::with_seed(8);
+        let read = |bytes: &[u8]| {
+            if validate(bytes) {
+                let forth = iter(bytes).map(|(at, _)| at).collect::<Vec<_>>();
+                let mut back = iter(bytes).rev().map(|(at, _)| at).collect::<Vec<_>>();
+                back.reverse();
+                assert_eq!(forth, back);
+                find(bytes, START, b"12", 2);
+            }
+        };
+        let whole = listpack(&[b"12", b"some text", b"-70000", &[b'x'; 100], b"99999999999"]);
+        for _ in 0..20_000 {
+            let mut bytes = whole.clone();
+            for _ in 0..rng.usize(1..4) {
+                let at = rng.usize(..bytes.len());
+                bytes[at] = rng.u8(..);
+            }
+            bytes.truncate(rng.usize(..=bytes.len() * 2));
+            read(&bytes);
+            let noise = (0..rng.usize(..24)).map(|_| rng.u8(..)).collect::<Vec<_>>();
+            read(&noise);
+        }
+        for cut in 0..whole.len() {
+            assert!(!validate(&whole[..cut]), "{cut}");
+        }
+        assert!(!validate(&[1, 0, 0xF0, 0xFF, 0xFF, 0xFF, 0xFF, 1]), "longer than the bytes");
+        assert!(!validate(&[1, 0, 0xF5, 1]) && !validate(&[1, 0, 0xFF]), "no such encodings");
+        assert!(!validate(&[2, 0, 5, 1]) && validate(&[1, 0, 5, 1]) && validate(&[0xFF, 0xFF, 5, 1]), "counts");
+    }
+}
