@@ -194,6 +194,12 @@ fn printable<'a>(text: &'a [u8], what: &[u8]) -> Result<&'a [u8], Error> {
     Err(Error::new([b"ERR ", what, b" cannot contain spaces, newlines or special characters."].concat()))
 }
 
+/// A subcommand with more arguments than any of its forms has.
+fn malformed(args: &Args<'_>) -> Error {
+    let name = &args[1];
+    Error::new([b"ERR unknown subcommand or wrong number of arguments for '", name, b"'. Try CLIENT HELP."].concat())
+}
+
 fn on_or_off(word: &[u8]) -> Result<bool, Error> {
     if word.eq_ignore_ascii_case(b"on") {
         Ok(true)
@@ -436,6 +442,9 @@ fn no_touch(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn pause(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    if args.len() > 4 {
+        return Err(malformed(args));
+    }
     const MODE: Error = Error::fixed("ERR CLIENT PAUSE mode must be WRITE or ALL");
     let all = match args.get(3) {
         None => true,
@@ -443,9 +452,6 @@ fn pause(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         Some(word) if word.eq_ignore_ascii_case(b"write") => false,
         Some(_) => return Err(MODE),
     };
-    if args.len() > 4 {
-        return Err(Error::SYNTAX);
-    }
     let timeout = parse_i64(&args[2]).ok_or(Error::fixed("ERR timeout is not an integer or out of range"))?;
     let timeout = u64::try_from(timeout).map_err(|_| Error::fixed("ERR timeout is negative"))?;
     let until_ms = cx
@@ -501,6 +507,9 @@ fn setname(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// No command blocks yet, so no client is ever waiting in one.
 fn unblock(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    if args.len() > 4 {
+        return Err(malformed(args));
+    }
     match args.get(3) {
         None => {}
         Some(word) if word.eq_ignore_ascii_case(b"timeout") || word.eq_ignore_ascii_case(b"error") => {}

@@ -113,8 +113,7 @@ fn rewrite(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
     let Some(file) = &cx.server.source.file else {
         return Err(Error::fixed("ERR The server is running without a config file"));
     };
-    let all = cx.server.debug.rewrite_all_settings;
-    match cx.server.settings.rewrite(file, all) {
+    match cx.server.settings.rewrite(file, false) {
         Ok(()) => {
             log::info!("CONFIG REWRITE executed with success.");
             cx.reply.ok();

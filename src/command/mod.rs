@@ -37,6 +37,7 @@ const FAMILIES: &[&[Command]] = &[
     database::COMMANDS,
     connection::COMMANDS,
     client::COMMANDS,
+    monitor::COMMANDS,
     server::COMMANDS,
     info::COMMANDS,
     config::COMMANDS,
@@ -221,6 +222,7 @@ impl<'s> Ctx<'s> {
     fn call(&mut self, args: &mut Args<'_>) {
         let command = self.command;
         self.server.clients[self.token].last_command = Some(&command.full_name);
+        let shown = monitor::quoted_args(self, args);
         let outcome = (command.command.handler)(self, args);
         let now = self.server.cycles.raw();
         let stats = &mut self.server.command_stats[command.id.index()];
@@ -232,10 +234,12 @@ impl<'s> Ctx<'s> {
             self.server.command_stats[command.id.index()].failed += 1;
             self.error(&error);
         }
-        if !self.server.monitors.is_empty() {
-            monitor::feed(self, args);
+        if let Some(shown) = shown {
+            monitor::feed(self, &shown);
         }
-        self.redacted.clear();
+        if !self.redacted.is_empty() {
+            self.redacted.clear();
+        }
     }
 
     /// Writes an error reply and counts it.

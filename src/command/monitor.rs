@@ -1,15 +1,53 @@
 //! MONITOR: showing every command to those who watch.
+//!
+//! A line is made of the arguments before the command runs, because a handler may take large ones away, and sent after it,
+//! because that is when it is known which database the command worked on and what must not be shown.
 
 use super::Ctx;
-use super::table::Flags;
+use super::error::Outcome;
+use super::table::{Command, Doc, Flags};
 use crate::resp::Args;
 
-/// Sends the command that just ran to all monitors.
-#[cold]
-pub fn feed(cx: &mut Ctx<'_>, args: &Args<'_>) {
-    if cx.command.command.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN) {
-        return;
+pub const COMMANDS: &[Command] = &[Command {
+    name: "monitor",
+    arity: 1,
+    flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE),
+    doc: Doc {
+        summary: "Sends every command that the server runs to this connection.",
+        since: "1.0.0",
+        group: "server",
+        complexity: "O(1); each command costs more for each monitor",
+        ..Command::NONE.doc
+    },
+    handler: monitor,
+    ..Command::NONE
+}];
+
+fn monitor(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
+    let client = &mut cx.server.clients[cx.token];
+    if !client.monitor {
+        client.monitor = true;
+        cx.server.monitors.push(cx.token);
     }
+    cx.reply.ok();
+    Ok(())
+}
+
+/// The arguments of the command about to run, each quoted, if somebody watches and the command is to be shown.
+pub fn quoted_args(cx: &Ctx<'_>, args: &Args<'_>) -> Option<Vec<Vec<u8>>> {
+    if cx.server.monitors.is_empty() || cx.command.command.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN) {
+        return None;
+    }
+    let quoted = args.iter_from(0).map(|arg| {
+        let mut quoted = Vec::with_capacity(arg.len() + 2);
+        quote(arg, &mut quoted);
+        quoted
+    });
+    Some(quoted.collect())
+}
+
+/// Sends the command that just ran to all monitors.
+pub fn feed(cx: &mut Ctx<'_>, quoted: &[Vec<u8>]) {
     let client = &cx.server.clients[cx.token];
     let now = cx.server.clock.unix_us;
     let addr = if client.stream.is_unix() {
@@ -18,9 +56,9 @@ pub fn feed(cx: &mut Ctx<'_>, args: &Args<'_>) {
         client.addr.clone()
     };
     let mut line = format!("+{}.{:06} [{} {addr}]", now / 1_000_000, now % 1_000_000, client.db).into_bytes();
-    for (at, arg) in args.iter_from(0).enumerate() {
+    for (at, arg) in quoted.iter().enumerate() {
         line.extend_from_slice(b" \"");
-        quote(if cx.redacted.contains(&at) { b"(redacted)" } else { arg }, &mut line);
+        line.extend_from_slice(if cx.redacted.contains(&at) { b"(redacted)" } else { arg });
         line.push(b'"');
     }
     line.extend_from_slice(b"\r\n");
@@ -48,5 +86,17 @@ pub fn quote(bytes: &[u8], out: &mut Vec<u8>) {
             b' '..=b'~' => out.push(byte),
             _ => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_break_lines_or_quotes_are_escaped() {
+        let mut quoted = Vec::new();
+        quote(b"a b\"\\\n\r\t\x07\x08\x00\xff~", &mut quoted);
+        assert_eq!(quoted, b"a b\\\"\\\\\\n\\r\\t\\a\\b\\x00\\xff~");
     }
 }

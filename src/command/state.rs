@@ -78,13 +78,11 @@ pub struct DebugSwitches {
     pub reply_peak_reset: Option<Duration>,
     /// Whether reply buffers change their size.
     pub reply_buffer_resizing: bool,
-    /// CONFIG REWRITE writes every setting, whether or not it is at its default.
-    pub rewrite_all_settings: bool,
 }
 
 impl Default for DebugSwitches {
     fn default() -> DebugSwitches {
-        DebugSwitches { pause_cron: false, reply_peak_reset: Some(Duration::from_secs(5)), reply_buffer_resizing: true, rewrite_all_settings: false }
+        DebugSwitches { pause_cron: false, reply_peak_reset: Some(Duration::from_secs(5)), reply_buffer_resizing: true, }
     }
 }
 

@@ -20,7 +20,8 @@ bitflags::bitflags! {
         const IMMUTABLE = 1 << 0;
         /// A secret: never logged, shown or slow-logged.
         const SENSITIVE = 1 << 1;
-        /// CONFIG GET shows it only when asked by its full name.
+        /// CONFIG GET shows it only when asked by its full name. So are our own settings that cannot be set: tools take
+        /// for granted that what a pattern shows, besides some Redis settings that they know, can be set.
         const HIDDEN = 1 << 2;
         /// CONFIG SET needs `enable-protected-configs`.
         const PROTECTED = 1 << 3;
@@ -440,7 +441,7 @@ settings! {
         .short_variable("LOG_LEVEL").words(&[("info", "notice"), ("warn", "warning"), ("trace", "debug")]);
     /// How log lines look; json if the settings file is YAML and says nothing else.
     logformat: LogFormat = choice("logformat", "console", LogFormat::WORDS).yaml("logging.format")
-        .short_variable("LOG_FORMAT").immutable();
+        .short_variable("LOG_FORMAT").immutable().hidden();
     /// File to log to; empty for standard output.
     logfile: String = text("logfile", "").yaml("logging.output")
         .words(&[("stdout", ""), ("stderr", "/dev/stderr")]).immutable();
@@ -614,13 +615,13 @@ settings! {
     /// Whether the statistics plugin runs.
     stats_enabled: bool = yes_no("stats-enabled", "yes").yaml("plugins.stats.enabled").inert();
     /// Whether metrics are served over HTTP.
-    metrics_enabled: bool = yes_no("metrics-enabled", "no").yaml("plugins.metrics.enabled").immutable().inert();
+    metrics_enabled: bool = yes_no("metrics-enabled", "no").yaml("plugins.metrics.enabled").immutable().hidden().inert();
     /// Port of the metrics.
     metrics_port: u16 = integer("metrics-port", "9090", 1, 65535)
-        .yaml("plugins.metrics.port").short_variable("METRICS_PORT").immutable().inert();
+        .yaml("plugins.metrics.port").short_variable("METRICS_PORT").immutable().hidden().inert();
     /// Route of the metrics.
     metrics_path: String = checked("metrics-path", "/metrics", text::route)
-        .yaml("plugins.metrics.path").immutable().inert();
+        .yaml("plugins.metrics.path").immutable().hidden().inert();
     /// Classes of keyspace events that are published; empty for none.
     notify_keyspace_events: KeyspaceEvents = row("notify-keyspace-events", "", Kind::EventClasses).inert();
 
@@ -634,7 +635,7 @@ settings! {
     /// Whether anything is written to disk at all.
     persistence_enabled: bool =
         yes_no("persistence-enabled", "yes").yaml("persistence.enabled").short_variable("PERSISTENCE_ENABLED")
-        .immutable().inert();
+        .immutable().hidden().inert();
     /// Directory of the data files.
     dir: String = row("dir", ".", Kind::Directory).yaml("persistence.data_dir").short_flag("data-dir")
         .short_variable("PERSISTENCE_DATA_DIR").protected().deny_loading();
@@ -758,13 +759,13 @@ settings! {
     /// Port of the cluster bus; 0 is 10000 above the client port.
     cluster_port: u16 = port("cluster-port", "0").immutable().inert();
     /// Address that gossip listens on; empty for those of `bind`.
-    cluster_bind_addr: String = text("cluster-bind-addr", "").yaml("cluster.bind_addr").immutable().inert();
+    cluster_bind_addr: String = text("cluster-bind-addr", "").yaml("cluster.bind_addr").immutable().hidden().inert();
     /// Port that gossip listens on.
     cluster_gossip_port: u16 =
-        integer("cluster-gossip-port", "7946", 1, 65535).yaml("cluster.bind_port").immutable().inert();
+        integer("cluster-gossip-port", "7946", 1, 65535).yaml("cluster.bind_port").immutable().hidden().inert();
     /// Nodes to join, `HOST:PORT` of their gossip.
     cluster_seeds: Vec<String> = row("cluster-seeds", "", Kind::Words { max: usize::MAX, too_many: "" })
-        .yaml("cluster.seeds").short_variable("CLUSTER_SEEDS").immutable().inert();
+        .yaml("cluster.seeds").short_variable("CLUSTER_SEEDS").immutable().hidden().inert();
     /// Replicas of each shard.
     cluster_replicas: u32 = count("cluster-replicas", "1").yaml("cluster.replicas").inert();
     /// Milliseconds between rounds of gossip.

@@ -100,11 +100,12 @@ impl Reactor {
         let Server { listeners, settings, .. } = &mut server;
         listeners.bind_tcp(settings).map_err(StartError::Listen)?;
         listeners.bind_unix(settings).map_err(StartError::Listen)?;
+        let batch = Batch::new();
         server.startup_memory = alloc::used();
         Ok(Reactor {
             poll,
             server,
-            batch: Batch::new(),
+            batch,
             ready: VecDeque::new(),
             accepting: Vec::new(),
             signals,
