@@ -28,6 +28,7 @@ use std::rc::Rc;
 
 use super::alloc::size_class;
 use super::wheel::Ticket;
+use crate::types::field::FieldTable;
 use crate::types::table::Item;
 
 /// A value longer than this many bytes lives outside the entry, where it can be sent by reference.
@@ -159,6 +160,8 @@ pub enum Object {
     Blob(Rc<Vec<u8>>),
     /// A compact collection that is too long to be inline.
     Compact(Vec<u8>),
+    /// A large hash.
+    Hash(FieldTable),
 }
 
 impl Object {
@@ -168,6 +171,7 @@ impl Object {
             // The block that counts references, and the one with the bytes.
             Object::Blob(blob) => size_class(2 * size_of::<usize>() + size_of::<Vec<u8>>()) + size_class(blob.capacity()),
             Object::Compact(bytes) => size_class(bytes.capacity()),
+            Object::Hash(fields) => fields.memory_bytes(),
         };
         size_class(size_of::<Object>()) + value
     }
@@ -176,6 +180,7 @@ impl Object {
     pub fn items(&self) -> usize {
         match self {
             Object::Blob(_) | Object::Compact(_) => 1,
+            Object::Hash(fields) => fields.len(),
         }
     }
 
@@ -183,6 +188,7 @@ impl Object {
     pub fn free_slice(&mut self) -> bool {
         match self {
             Object::Blob(_) | Object::Compact(_) => false,
+            Object::Hash(fields) => fields.free_slice(),
         }
     }
 }

@@ -176,6 +176,16 @@ impl Keyspace {
         self.hasher.hash(key)
     }
 
+    /// The hash function of all tables.
+    pub fn hasher(&self) -> &KeyHasher {
+        &self.hasher
+    }
+
+    /// A source of random numbers for one command.
+    pub fn random_source(&mut self) -> fastrand::Rng {
+        self.rng.fork()
+    }
+
     /// A key with its hash.
     #[inline]
     pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {

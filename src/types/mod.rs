@@ -1,6 +1,7 @@
 //! The values: what they are made of and how their commands compute.
 
 pub mod bits;
+pub mod field;
 pub mod glob;
 pub mod hash;
 pub mod lcs;

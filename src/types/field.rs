@@ -1,0 +1,413 @@
+//! The fields of a large hash.
+//!
+//! A field and its value share one heap block, so that a small pair costs one allocation and a lookup touches one block:
+//!
+//! ```text
+//!   byte 0        flags: LONG_FIELD, SHARED
+//!   byte 1        length of the field, unless LONG_FIELD
+//!   bytes 2..4    length of the value, unless SHARED
+//!   4 bytes       LONG_FIELD  length of the field, 255 and more
+//!   field bytes
+//!   value bytes, or
+//!   8 bytes       SHARED      pointer to a long value, which replies may share (not aligned)
+//! ```
+//!
+//! The block's size is a size class of the allocator, computed from these; a value that keeps the class is changed in
+//! place.
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+use super::hash::KeyHasher;
+use super::table::{Item, Table, prefetch};
+use crate::keyspace::StringValue;
+use crate::keyspace::alloc::size_class;
+use crate::keyspace::entry::INLINE_MAX;
+
+const LONG_FIELD: u8 = 1;
+const SHARED: u8 = 2;
+
+const HEADER: usize = 4;
+const POINTER: usize = size_of::<*const Vec<u8>>();
+
+/// The sizes that decide a block's layout.
+#[derive(Clone, Copy)]
+struct Shape {
+    flags: u8,
+    field_len: usize,
+    /// Of an inline value.
+    value_len: usize,
+}
+
+impl Shape {
+    fn new(field: &[u8], value: &Stored<'_>) -> Shape {
+        assert!(field.len() <= u32::MAX as usize, "a field is shorter than 4 GiB");
+        let flags = if field.len() < 255 { 0 } else { LONG_FIELD };
+        match value {
+            Stored::Inline(bytes) => Shape { flags, field_len: field.len(), value_len: bytes.len() },
+            Stored::Shared(_) => Shape { flags: flags | SHARED, field_len: field.len(), value_len: 0 },
+        }
+    }
+
+    #[inline]
+    fn field_at(self) -> usize {
+        HEADER + if self.flags & LONG_FIELD != 0 { 4 } else { 0 }
+    }
+
+    #[inline]
+    fn value_at(self) -> usize {
+        self.field_at() + self.field_len
+    }
+
+    fn class(self) -> usize {
+        size_class(self.value_at() + if self.flags & SHARED != 0 { POINTER } else { self.value_len })
+    }
+
+    fn layout(self) -> Layout {
+        Layout::from_size_align(self.class(), 8).expect("a field's block is far below isize::MAX")
+    }
+}
+
+/// A value as a block takes it.
+enum Stored<'a> {
+    Inline(&'a [u8]),
+    Shared(Rc<Vec<u8>>),
+}
+
+impl<'a> Stored<'a> {
+    fn of(value: &'a mut StringValue<'_>) -> Stored<'a> {
+        match value {
+            StringValue::Borrowed(bytes) if bytes.len() <= INLINE_MAX => Stored::Inline(bytes),
+            StringValue::Borrowed(bytes) => Stored::Shared(Rc::new(bytes.to_vec())),
+            StringValue::Owned(bytes) => {
+                if bytes.len() <= INLINE_MAX {
+                    return Stored::Inline(bytes);
+                }
+                bytes.shrink_to_fit();
+                Stored::Shared(Rc::new(std::mem::take(bytes)))
+            }
+            StringValue::Shared(blob) => Stored::Shared(Rc::clone(blob)),
+        }
+    }
+}
+
+/// An owned field with its value. Dropping it frees both.
+struct Field(NonNull<u8>);
+
+/// A field of a [`FieldTable`], to be read. Two are equal if they are the same one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FieldRef<'a>(NonNull<u8>, PhantomData<&'a Field>);
+
+impl Field {
+    fn new(field: &[u8], value: Stored<'_>) -> Field {
+        let shape = Shape::new(field, &value);
+        // SAFETY: the layout is not empty; header, lengths, field and value lie within `shape.class()` bytes and are
+        // written before anyone reads them.
+        unsafe {
+            let Some(block) = NonNull::new(alloc(shape.layout())) else { handle_alloc_error(shape.layout()) };
+            let field_len = if shape.flags & LONG_FIELD != 0 { 255 } else { shape.field_len as u8 };
+            let [low, high] = (shape.value_len as u16).to_ne_bytes();
+            block.cast::<[u8; HEADER]>().write([shape.flags, field_len, low, high]);
+            if shape.flags & LONG_FIELD != 0 {
+                block.add(HEADER).cast::<u32>().write(shape.field_len as u32);
+            }
+            block.add(shape.field_at()).copy_from_nonoverlapping(NonNull::from(field).cast(), field.len());
+            let at = block.add(shape.value_at());
+            match value {
+                Stored::Inline(bytes) => at.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()),
+                Stored::Shared(blob) => at.cast::<*const Vec<u8>>().write_unaligned(Rc::into_raw(blob)),
+            }
+            Field(block)
+        }
+    }
+
+    fn as_ref(&self) -> FieldRef<'_> {
+        FieldRef(self.0, PhantomData)
+    }
+
+    /// The same field with another value, in the same block if its class allows it.
+    fn with_value(self, value: Stored<'_>) -> Field {
+        let old = self.as_ref().shape();
+        let new = Shape::new(self.as_ref().name(), &value);
+        match value {
+            Stored::Inline(bytes) if old.flags & SHARED == 0 && new.class() == old.class() => {
+                // SAFETY: the block is owned here and of the class that the new value needs; `bytes` are not in it.
+                unsafe {
+                    self.0.add(2).cast::<u16>().write(bytes.len() as u16);
+                    self.0.add(old.value_at()).copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len());
+                }
+                self
+            }
+            value => Field::new(self.as_ref().name(), value),
+        }
+    }
+}
+
+impl Drop for Field {
+    fn drop(&mut self) {
+        let view = self.as_ref();
+        // SAFETY: the block was allocated with this layout; its pointer came from `Rc::into_raw` and is used up here.
+        unsafe {
+            if let Some(blob) = view.shared_ptr() {
+                drop(Rc::from_raw(blob));
+            }
+            dealloc(self.0.as_ptr(), view.shape().layout());
+        }
+    }
+}
+
+// SAFETY: the pointer comes from the allocator (48 significant bits on the supported targets) and is unique to the field;
+// the name lives and stays unchanged as long as the field, whatever becomes of the value.
+unsafe impl Item for Field {
+    fn into_ptr(self) -> NonNull<u8> {
+        let block = self.0;
+        std::mem::forget(self);
+        block
+    }
+
+    unsafe fn from_ptr(block: NonNull<u8>) -> Field {
+        Field(block)
+    }
+
+    #[inline]
+    unsafe fn key<'a>(block: NonNull<u8>) -> &'a [u8] {
+        FieldRef::<'a>(block, PhantomData).name()
+    }
+}
+
+impl<'a> FieldRef<'a> {
+    #[inline]
+    fn shape(self) -> Shape {
+        // SAFETY: the header is 4 bytes, and the flag says whether the long length follows.
+        unsafe {
+            let [flags, field_len, low, high] = self.0.cast::<[u8; HEADER]>().read();
+            let field_len = match flags & LONG_FIELD {
+                0 => field_len as usize,
+                _ => self.0.add(HEADER).cast::<u32>().read() as usize,
+            };
+            Shape { flags, field_len, value_len: u16::from_ne_bytes([low, high]) as usize }
+        }
+    }
+
+    fn shared_ptr(self) -> Option<*const Vec<u8>> {
+        let shape = self.shape();
+        // SAFETY: the flag says that the pointer is there.
+        (shape.flags & SHARED != 0)
+            .then(|| unsafe { self.0.add(shape.value_at()).cast::<*const Vec<u8>>().read_unaligned() })
+    }
+
+    /// The field.
+    #[inline]
+    pub fn name(self) -> &'a [u8] {
+        let shape = self.shape();
+        // SAFETY: the name lies at this offset within the block, which lives for 'a.
+        unsafe { NonNull::slice_from_raw_parts(self.0.add(shape.field_at()), shape.field_len).as_ref() }
+    }
+
+    /// Its value.
+    #[inline]
+    pub fn value(self) -> &'a [u8] {
+        let shape = self.shape();
+        match self.shared_ptr() {
+            // SAFETY: the block holds a reference to the shared value and lives for 'a.
+            Some(blob) => unsafe { (*blob).as_slice() },
+            // SAFETY: the inline value lies at this offset within the block, which lives for 'a.
+            None => unsafe { NonNull::slice_from_raw_parts(self.0.add(shape.value_at()), shape.value_len).as_ref() },
+        }
+    }
+
+    /// A long value, to be shared.
+    pub fn blob(self) -> Option<Rc<Vec<u8>>> {
+        self.shared_ptr().map(|blob| {
+            // SAFETY: the pointer came from `Rc::into_raw` and the block's own reference stays.
+            unsafe {
+                Rc::increment_strong_count(blob);
+                Rc::from_raw(blob)
+            }
+        })
+    }
+
+    fn memory_bytes(self) -> usize {
+        let shared = self
+            .blob()
+            .map_or(0, |blob| size_class(2 * size_of::<usize>() + size_of::<Vec<u8>>()) + size_class(blob.capacity()));
+        self.shape().class() + shared
+    }
+}
+
+/// The fields of a large hash, found by name.
+pub struct FieldTable {
+    table: Table<Field>,
+    hasher: KeyHasher,
+    /// What the fields take, the table itself not counted.
+    bytes: usize,
+}
+
+impl FieldTable {
+    /// One without fields.
+    pub fn new(hasher: KeyHasher) -> FieldTable {
+        FieldTable { table: Table::new(hasher.clone()), hasher, bytes: 0 }
+    }
+
+    /// How many fields there are.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Bytes of memory taken by the table and the fields.
+    pub fn memory_bytes(&self) -> usize {
+        self.table.memory_bytes() + self.bytes
+    }
+
+    /// The field with a name.
+    #[inline]
+    pub fn get(&self, name: &[u8]) -> Option<FieldRef<'_>> {
+        let position = self.table.find(self.table.hash(name), name)?;
+        Some(FieldRef(self.table.get(position), PhantomData))
+    }
+
+    /// Gives a field a value. Returns whether it is a new one.
+    pub fn set(&mut self, name: &[u8], mut value: StringValue<'_>) -> bool {
+        let hash = self.table.hash(name);
+        let found = self.table.find(hash, name);
+        let value = Stored::of(&mut value);
+        let position = match found {
+            Some(position) => {
+                self.bytes -= self.bytes_at(self.table.get(position));
+                self.table.update(position, |field| field.with_value(value));
+                position
+            }
+            None => self.table.insert(hash, Field::new(name, value)),
+        };
+        self.bytes += self.bytes_at(self.table.get(position));
+        found.is_none()
+    }
+
+    fn bytes_at(&self, field: NonNull<u8>) -> usize {
+        FieldRef(field, PhantomData).memory_bytes()
+    }
+
+    /// Removes a field. Returns whether it was there.
+    pub fn remove(&mut self, name: &[u8]) -> bool {
+        let Some(position) = self.table.find(self.table.hash(name), name) else { return false };
+        let field = self.table.remove(position);
+        self.bytes -= field.as_ref().memory_bytes();
+        true
+    }
+
+    /// Visits every field.
+    pub fn each<'a>(&'a self, mut visit: impl FnMut(FieldRef<'a>)) {
+        /// How many fields are on their way into the cache while one is visited.
+        const AHEAD: usize = 16;
+        let mut ahead: [Option<FieldRef<'a>>; AHEAD] = [None; AHEAD];
+        let mut turn = 0;
+        self.table.scan(0, usize::MAX, |field| {
+            prefetch(field);
+            let next = FieldRef(field, PhantomData);
+            if let Some(field) = ahead[turn % AHEAD].replace(next) {
+                visit(field);
+            }
+            turn += 1;
+        });
+        (turn..turn + AHEAD).filter_map(|turn| ahead[turn % AHEAD]).for_each(visit);
+    }
+
+    /// Visits fields from a cursor on; see [`Table::scan`].
+    pub fn scan<'a>(&'a self, cursor: u64, count: usize, mut visit: impl FnMut(FieldRef<'a>)) -> u64 {
+        self.table.scan(cursor, count, |field| visit(FieldRef(field, PhantomData)))
+    }
+
+    /// A field chosen fairly; see [`Table::random`].
+    pub fn random(&self, random: impl FnMut() -> u64) -> Option<FieldRef<'_>> {
+        self.table.random(random).map(|field| FieldRef(field, PhantomData))
+    }
+
+    /// Frees a few hundred fields of a hash that nobody uses any more; false when nothing is left.
+    pub fn free_slice(&mut self) -> bool {
+        self.table.drain_segment(drop)
+    }
+}
+
+impl Clone for FieldTable {
+    /// Long values are shared with the original.
+    fn clone(&self) -> FieldTable {
+        let mut copy = FieldTable::new(self.hasher.clone());
+        self.each(|field| {
+            let value = match field.blob() {
+                Some(blob) => StringValue::Shared(blob),
+                None => StringValue::Borrowed(field.value()),
+            };
+            copy.set(field.name(), value);
+        });
+        copy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn owned(table: &FieldTable) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut all = BTreeMap::new();
+        table.each(|field| assert!(all.insert(field.name().to_vec(), field.value().to_vec()).is_none()));
+        all
+    }
+
+    #[test]
+    fn names_and_values_of_all_lengths() {
+        let mut table = FieldTable::new(KeyHasher::new(1));
+        for field_len in [0, 1, 254, 255, 256, 70_000] {
+            for value_len in [0, 1, 100, INLINE_MAX, INLINE_MAX + 1, 70_000] {
+                let name = vec![b'f'; field_len];
+                let value = vec![b'v'; value_len];
+                table.set(&name, StringValue::Borrowed(&value));
+                let field = table.get(&name).expect("just set");
+                assert_eq!((field.name(), field.value()), (&*name, &*value));
+                assert_eq!(field.blob().is_some(), value_len > INLINE_MAX);
+                assert_eq!(table.clone().get(&name).map(FieldRef::value), Some(&*value));
+                table.set(&name, StringValue::Owned(value.clone()));
+                assert_eq!(table.get(&name).map(FieldRef::value), Some(&*value));
+            }
+        }
+        assert_eq!(table.len(), 6);
+    }
+
+    #[test]
+    fn random_changes_against_a_map() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut table = FieldTable::new(KeyHasher::new(7));
+        let mut model = BTreeMap::new();
+        for round in 0..20_000 {
+            let growing = round / 4000 % 2 == 0;
+            let name = rng.u32(..3000).to_string().into_bytes();
+            if rng.u8(..10) < if growing { 8 } else { 3 } {
+                let long = rng.u8(..50) == 0;
+                let value =
+                    vec![rng.u8(..); if long { rng.usize(INLINE_MAX - 2..INLINE_MAX + 3) } else { rng.usize(..80) }];
+                let new = table.set(&name, StringValue::Borrowed(&value));
+                assert_eq!(new, model.insert(name, value).is_none());
+            } else {
+                assert_eq!(table.remove(&name), model.remove(&name).is_some());
+            }
+            assert_eq!(table.len(), model.len());
+            if round % 1000 == 0 {
+                assert_eq!(owned(&table), model);
+                let copy = table.clone();
+                assert_eq!(owned(&copy), model);
+                assert_eq!(copy.bytes, table.bytes);
+            }
+        }
+        while table.free_slice() {}
+        assert!(table.is_empty());
+    }
+}
