@@ -26,6 +26,12 @@ const fn sub(name: &'static str, arity: i16, flags: Flags, doc: Doc, handler: su
     Command { name, arity, flags, acl: Acl::CONNECTION, doc, handler, ..Command::NONE }
 }
 
+const fn tips(command: Command, tips: &'static [&'static str]) -> Command {
+    Command { tips, ..command }
+}
+
+const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
+
 pub const COMMANDS: &[Command] = &[Command {
     name: "client",
     arity: -2,
@@ -35,7 +41,10 @@ pub const COMMANDS: &[Command] = &[Command {
         sub("getname", 2, OWN, doc("Answers the connection's name.", "2.6.9", "O(1)", ""), getname),
         sub("help", 2, Flags::LOADING.union(Flags::STALE), doc("Lists what CLIENT can do.", "5.0.0", "O(1)", ""), help),
         sub("id", 2, OWN, doc("Answers the connection's number.", "5.0.0", "O(1)", ""), id),
-        sub("info", 2, OWN, doc("Describes the connection in a line.", "6.2.0", "O(1)", ""), info),
+        tips(
+            sub("info", 2, OWN, doc("Describes the connection in a line.", "6.2.0", "O(1)", ""), info),
+            &["nondeterministic_output"],
+        ),
         sub(
             "kill",
             -3,
@@ -49,17 +58,20 @@ pub const COMMANDS: &[Command] = &[Command {
             ),
             kill,
         ),
-        sub(
-            "list",
-            -2,
-            OTHERS,
-            doc(
-                "Describes connections, a line each.",
-                "2.4.0",
-                "O(N) with N the number of connections",
-                "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]",
+        tips(
+            sub(
+                "list",
+                -2,
+                OTHERS,
+                doc(
+                    "Describes connections, a line each.",
+                    "2.4.0",
+                    "O(N) with N the number of connections",
+                    "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]",
+                ),
+                list,
             ),
-            list,
+            &["nondeterministic_output"],
         ),
         sub(
             "no-evict",
@@ -83,19 +95,25 @@ pub const COMMANDS: &[Command] = &[Command {
             doc("Chooses whether the connection gets replies.", "3.2.0", "O(1)", "<ON | OFF | SKIP>"),
             reply,
         ),
-        sub(
-            "setinfo",
-            4,
-            OWN,
-            doc(
-                "Tells which library the connection is made by.",
-                "7.2.0",
-                "O(1)",
-                "<LIB-NAME libname | LIB-VER libver>",
+        tips(
+            sub(
+                "setinfo",
+                4,
+                OWN,
+                doc(
+                    "Tells which library the connection is made by.",
+                    "7.2.0",
+                    "O(1)",
+                    "<LIB-NAME libname | LIB-VER libver>",
+                ),
+                setinfo,
             ),
-            setinfo,
+            EVERYWHERE,
         ),
-        sub("setname", 3, OWN, doc("Names the connection.", "2.6.9", "O(1)", "connection-name"), setname),
+        tips(
+            sub("setname", 3, OWN, doc("Names the connection.", "2.6.9", "O(1)", "connection-name"), setname),
+            EVERYWHERE,
+        ),
         sub(
             "unblock",
             -3,

@@ -11,6 +11,9 @@ use crate::observe::process;
 use crate::resp::Args;
 use crate::types::glob;
 
+/// A proxy sends these to every node.
+const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
+
 const FLAGS: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
 
 const fn doc(summary: &'static str, since: &'static str, complexity: &'static str, syntax: &'static str) -> Doc {
@@ -48,6 +51,7 @@ pub const COMMANDS: &[Command] = &[Command {
             arity: 2,
             flags: FLAGS,
             doc: doc("Sets the server's counters back to zero.", "2.0.0", "O(1)", ""),
+            tips: EVERYWHERE,
             handler: resetstat,
             ..Command::NONE
         },
@@ -56,6 +60,7 @@ pub const COMMANDS: &[Command] = &[Command {
             arity: 2,
             flags: FLAGS,
             doc: doc("Writes the settings in force into the settings file.", "2.8.0", "O(1)", ""),
+            tips: EVERYWHERE,
             handler: rewrite,
             ..Command::NONE
         },
@@ -69,6 +74,7 @@ pub const COMMANDS: &[Command] = &[Command {
                 "O(N) with N the number of settings",
                 "parameter value [parameter value ...]",
             ),
+            tips: EVERYWHERE,
             handler: set,
             ..Command::NONE
         },

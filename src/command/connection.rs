@@ -5,6 +5,7 @@
 use sha2::{Digest, Sha256};
 
 use super::client::check_name;
+use super::database::index;
 use super::error::{Error, Outcome};
 use super::table::{Acl, Command, Doc, Flags};
 use super::{Ctx, REDIS_VERSION, wrong_arity};
@@ -254,9 +255,7 @@ fn reset(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
 }
 
 fn select(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let index = parse_i64(&args[1]).ok_or(Error::NOT_AN_INTEGER)?;
-    let db = usize::try_from(index).ok().filter(|&db| db < cx.server.keys.databases());
-    let db = db.ok_or(Error::DB_OUT_OF_RANGE)?;
+    let db = index(cx, &args[1])?;
     cx.db = db;
     cx.server.clients[cx.token].db = db;
     cx.reply.ok();

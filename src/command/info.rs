@@ -316,18 +316,9 @@ fn stats(text: &mut Text, cx: &Ctx<'_>) {
     let past = deadlines.iter().filter(|&&deadline| deadline < now_ms).count();
     let stale = 100.0 * past as f64 / deadlines.len().max(1) as f64;
     text.line("expired_stale_perc", format_args!("{stale:.2}"));
-    text.constant(
-        "0",
-        &[
-            "expired_time_cap_reached_count",
-            "expire_cycle_cpu_milliseconds",
-            "evicted_keys",
-            "evicted_clients",
-            "evicted_scripts",
-            "total_eviction_exceeded_time",
-            "current_eviction_exceeded_time",
-        ],
-    );
+    text.constant("0", &["expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds", "evicted_keys"]);
+    text.line("evicted_clients", server.stats.evicted_clients);
+    text.constant("0", &["evicted_scripts", "total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
     text.line("keyspace_hits", keys.stats.hits);
     text.line("keyspace_misses", keys.stats.misses);
     text.constant(

@@ -511,7 +511,7 @@ fn persist(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 /// A glob pattern with what can be told about a key before it is matched.
-struct Pattern<'a> {
+pub(super) struct Pattern<'a> {
     pattern: &'a [u8],
     /// What all matching keys start with.
     prefix: &'a [u8],
@@ -520,12 +520,12 @@ struct Pattern<'a> {
 }
 
 impl<'a> Pattern<'a> {
-    fn new(pattern: &'a [u8]) -> Pattern<'a> {
+    pub(super) fn new(pattern: &'a [u8]) -> Pattern<'a> {
         Pattern { pattern, prefix: glob::prefix(pattern), matches_all: pattern == b"*" }
     }
 
     #[inline]
-    fn matches(&self, key: &[u8]) -> bool {
+    pub(super) fn matches(&self, key: &[u8]) -> bool {
         self.matches_all || key.starts_with(self.prefix) && glob::matches(self.pattern, key, false)
     }
 }

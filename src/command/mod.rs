@@ -5,7 +5,7 @@ pub mod state;
 pub mod table;
 
 mod bitmap;
-mod client;
+pub mod client;
 mod config;
 mod connection;
 mod database;

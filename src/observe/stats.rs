@@ -14,13 +14,14 @@ pub struct Stats {
     pub unexpected_error_replies: u64,
     pub query_buffer_limit_disconnections: u64,
     pub output_buffer_limit_disconnections: u64,
+    /// Clients ended because all together took too much memory.
+    pub evicted_clients: u64,
     pub reply_buffer_shrinks: u64,
     pub reply_buffer_expands: u64,
     pub auth_denied: u64,
-    /// Turns of the loop, their time without waiting, and that of the commands in them, in microseconds.
+    /// Turns of the loop, and their time without waiting in microseconds.
     pub turns: u64,
     pub turns_us: u64,
-    pub commands_us: u64,
     /// The longest turn of the loop without waiting, in microseconds.
     pub longest_turn_us: u64,
     /// The most commands in one turn.

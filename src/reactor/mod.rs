@@ -17,6 +17,7 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::SockRef;
 
+use crate::command::client::describe;
 use crate::command::state::{Server, Shutdown};
 use crate::config::{Settings, Source};
 use crate::helper::{Inbox, Outbox, mailbox};
@@ -359,7 +360,7 @@ impl Reactor {
         let client = &mut server.clients[token];
         match came {
             Ok(0) => {
-                log::debug!("Client closed connection {}", client.addr);
+                log::debug!("Client closed connection {}", describe(server, &server.clients[token]));
                 server.close(token, Closing::Now);
                 return false;
             }
@@ -446,21 +447,11 @@ impl Reactor {
                 client.input.shrink_to_fit();
             }
             if server.debug.reply_buffer_resizing {
-                let (size, peak) = (client.reply_buffer, client.reply_peak);
-                if size / 2 >= REPLY_BUFFER_MIN && peak < size / 2 {
-                    client.reply_buffer = (peak + 1).max(REPLY_BUFFER_MIN);
-                    server.stats.reply_buffer_shrinks += 1;
-                } else if size * 2 < REPLY_BUFFER_MAX * 2 && peak == size {
-                    client.reply_buffer = (size * 2).min(REPLY_BUFFER_MAX);
-                    server.stats.reply_buffer_expands += 1;
-                }
-                let forget = server.debug.reply_peak_reset;
-                if forget.is_some_and(|after| now_ms - client.reply_peak_ms > after.as_millis() as u64) {
-                    client.reply_peak = 0;
-                    client.reply_peak_ms = now_ms;
-                }
+                resize_reply_buffer(server, token);
             }
+            check_output(server, token);
         }
+        evict_clients(server);
     }
 
     fn before_sleep(&mut self) {
@@ -581,20 +572,58 @@ fn watch(poll: &Poll, client: &mut Client, token: usize, interest: Interest) {
 
 /// Tells a client that it does not speak RESP, and that this is the end.
 fn protocol_error(server: &mut Server, token: usize, error: &ProtocolError, bytes: &[u8]) {
-    let client = &mut server.clients[token];
     log::debug!(
         "Protocol error ({error}) from client: {}. Query buffer of {} bytes during protocol error.",
-        client.addr,
+        describe(server, &server.clients[token]),
         bytes.len()
     );
-    let tail = client.output.tail();
+    let tail = server.clients[token].output.tail();
     tail.extend_from_slice(b"-ERR ");
-    tail.extend(error.to_string().bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+    tail.extend(error.text().into_iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
     tail.extend_from_slice(b"\r\n");
     server.stats.error_replies += 1;
     *server.error_stats.entry("ERR".to_string()).or_default() += 1;
     server.will_send(token);
     server.close(token, Closing::AfterReply);
+}
+
+/// Lets a client's reply buffer follow the size of its replies.
+fn resize_reply_buffer(server: &mut Server, token: usize) {
+    let now_ms = server.clock.uptime_ms();
+    let client = &mut server.clients[token];
+    let (size, peak) = (client.reply_buffer, client.reply_peak);
+    if size / 2 >= REPLY_BUFFER_MIN && peak < size / 2 {
+        client.reply_buffer = (peak + 1).max(REPLY_BUFFER_MIN);
+        server.stats.reply_buffer_shrinks += 1;
+    } else if size < REPLY_BUFFER_MAX && peak == size {
+        client.reply_buffer = (size * 2).min(REPLY_BUFFER_MAX);
+        server.stats.reply_buffer_expands += 1;
+    }
+    let forget = server.debug.reply_peak_reset;
+    if forget.is_some_and(|after| now_ms - client.reply_peak_ms > after.as_millis() as u64) {
+        client.reply_peak = 0;
+        client.reply_peak_ms = now_ms;
+    }
+}
+
+/// While clients together take more than maxmemory-clients, ends the connection of the one that takes most.
+fn evict_clients(server: &mut Server) {
+    let limit = server.settings.maxmemory_clients.bytes(server.settings.maxmemory);
+    if limit == 0 {
+        return;
+    }
+    let evictable = server.clients.iter().filter(|(_, client)| !client.no_evict && client.closing.is_none());
+    let mut sizes: Vec<(usize, usize)> = evictable.map(|(token, client)| (client.memory_bytes(), token)).collect();
+    let mut total: usize = sizes.iter().map(|(bytes, _)| bytes).sum();
+    sizes.sort_unstable();
+    while total as u64 > limit
+        && let Some((bytes, token)) = sizes.pop()
+    {
+        total -= bytes;
+        log::info!("Evicting client: {}", describe(server, &server.clients[token]));
+        server.stats.evicted_clients += 1;
+        server.close(token, Closing::Now);
+    }
 }
 
 /// Ends a connection whose unfinished request has become too long.
@@ -604,7 +633,7 @@ fn check_input(server: &mut Server, token: usize) {
     server.stats.recent_max_input = server.stats.recent_max_input.max(held);
     let limit = server.settings.client_query_buffer_limit as usize;
     if held > limit || (!client.authenticated && held > UNAUTHENTICATED_INPUT) {
-        log::warn!("Closing client that reached max query buffer length: {}", client.addr);
+        log::warn!("Closing client that reached max query buffer length: {}", describe(server, client));
         server.stats.query_buffer_limit_disconnections += 1;
         server.close(token, Closing::Now);
     }
@@ -622,7 +651,10 @@ fn check_output(server: &mut Server, token: usize) {
     client.over_soft_limit_since = since;
     let too_long = since.is_some_and(|since| now_ms - since > limit.soft_seconds as u64 * 1000);
     if (limit.hard_bytes > 0 && held > limit.hard_bytes) || too_long {
-        log::warn!("Client {} scheduled to be closed ASAP for overcoming of output buffer limits.", client.addr);
+        log::warn!(
+            "Client {} scheduled to be closed ASAP for overcoming of output buffer limits.",
+            describe(server, &server.clients[token])
+        );
         server.stats.output_buffer_limit_disconnections += 1;
         server.close(token, Closing::Now);
     }

@@ -44,6 +44,17 @@ pub enum ProtocolError {
     UnbalancedQuotes,
 }
 
+impl ProtocolError {
+    /// The error as the client gets it. A byte of its own is repeated as it is.
+    pub fn text(&self) -> Vec<u8> {
+        match self {
+            ProtocolError::ExpectedBulk(got) => [b"Protocol error: expected '$', got '", &[*got][..], b"'"].concat(),
+            other => other.to_string().into_bytes(),
+        }
+    }
+}
+
+/// For logs.
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Protocol error: ")?;
@@ -51,9 +62,7 @@ impl fmt::Display for ProtocolError {
             ProtocolError::MultibulkLine => f.write_str("too big mbulk count string"),
             ProtocolError::MultibulkLength => f.write_str("invalid multibulk length"),
             ProtocolError::UnauthenticatedMultibulkLength => f.write_str("unauthenticated multibulk length"),
-            // The byte is the client's own; a control character must not break the reply's line.
-            ProtocolError::ExpectedBulk(got) if got.is_ascii_control() => f.write_str("expected '$', got ' '"),
-            ProtocolError::ExpectedBulk(got) => write!(f, "expected '$', got '{}'", char::from(*got)),
+            ProtocolError::ExpectedBulk(got) => write!(f, "expected '$', got '{}'", got.escape_ascii()),
             ProtocolError::BulkLine => f.write_str("too big bulk count string"),
             ProtocolError::BulkLength => f.write_str("invalid bulk length"),
             ProtocolError::UnauthenticatedBulkLength => f.write_str("unauthenticated bulk length"),
@@ -333,10 +342,8 @@ fn short_length(buf: &[u8], at: usize) -> Option<(usize, usize)> {
 /// ended.
 #[cold]
 fn bulk_line(buf: &[u8], at: usize, limits: Limits) -> Result<Option<(usize, usize)>, ProtocolError> {
-    let Some((text, next)) = line(buf, at + 1).map_err(|()| ProtocolError::BulkLine)? else { return Ok(None) };
-    if buf[at] != b'$' {
-        return Err(ProtocolError::ExpectedBulk(buf[at]));
-    }
+    let Some((text, next)) = line(buf, at).map_err(|()| ProtocolError::BulkLine)? else { return Ok(None) };
+    let Some(text) = text.strip_prefix(b"$") else { return Err(ProtocolError::ExpectedBulk(buf[at])) };
     let len = parse_i64(text).filter(|&n| n >= 0 && n as u64 <= limits.max_bulk).ok_or(ProtocolError::BulkLength)?;
     if len > UNAUTHENTICATED_BULK && !limits.authenticated {
         return Err(ProtocolError::UnauthenticatedBulkLength);
@@ -561,6 +568,7 @@ mod tests {
             ("*2147483648\r\n", ProtocolError::MultibulkLength),
             ("*01\r\n", ProtocolError::MultibulkLength),
             ("*1\r\n!3\r\nabc\r\n", ProtocolError::ExpectedBulk(b'!')),
+            ("*1\r\n\r\n", ProtocolError::ExpectedBulk(b'\r')),
             ("*1\r\n$-1\r\n", ProtocolError::BulkLength),
             ("*1\r\n$x\r\n", ProtocolError::BulkLength),
             ("*1\r\n$536870913\r\n", ProtocolError::BulkLength),
