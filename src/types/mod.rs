@@ -8,4 +8,5 @@ pub mod lcs;
 pub mod listpack;
 pub mod long_double;
 pub mod number;
+pub mod ordered;
 pub mod table;
