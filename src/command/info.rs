@@ -59,8 +59,7 @@ const SECTIONS: &[Section] = &[
     ("Modules", Told::ByDefault, nothing),
     ("Commandstats", Told::OnAll, command_stats),
     ("Errorstats", Told::ByDefault, error_stats),
-    // No distribution of latencies is kept.
-    ("Latencystats", Told::OnAll, nothing),
+    ("Latencystats", Told::OnAll, latency_stats),
     ("Cluster", Told::ByDefault, cluster),
     ("Keyspace", Told::ByDefault, keyspace),
     ("Debug", Told::OnRequest, debug),
@@ -405,6 +404,17 @@ fn command_stats(text: &mut Text, cx: &Ctx<'_>) {
                 stats.calls, stats.rejected, stats.failed
             ),
         );
+    }
+}
+
+fn latency_stats(text: &mut Text, cx: &Ctx<'_>) {
+    let percents = &cx.server.settings.latency_tracking_info_percentiles;
+    for (id, stats) in all().zip(&cx.server.command_stats) {
+        let Some(latency) = &stats.latency else { continue };
+        let micros = |percent| time_of(cx, latency.percentile(percent)).as_nanos() as f64 / 1000.0;
+        let told: Vec<String> =
+            percents.iter().map(|&percent| format!("p{percent}={:.3}", micros(percent))).collect();
+        text.line(format_args!("latency_percentiles_usec_{}", id.registered().full_name), told.join(","));
     }
 }
 

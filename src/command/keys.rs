@@ -564,7 +564,9 @@ fn randomkey(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
 }
 
 fn scan(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let cursor = parse_u64(&args[1]).ok_or(Error::fixed("ERR invalid cursor"))?;
+    // As for strtoul, a NUL ends the number.
+    let cursor = args[1].split(|&byte| byte == 0).next().unwrap_or_default();
+    let cursor = parse_u64(cursor).ok_or(Error::fixed("ERR invalid cursor"))?;
     let mut count = 10;
     let mut pattern = Pattern::new(b"*");
     let mut kind: Option<&[u8]> = None;

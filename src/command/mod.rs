@@ -10,12 +10,14 @@ mod config;
 mod connection;
 mod database;
 mod debug;
+mod hash;
 mod info;
 mod introspect;
 pub mod key_positions;
 mod keys;
 mod memory;
 mod monitor;
+mod scan_options;
 mod server;
 mod string;
 mod syntax;
@@ -33,6 +35,7 @@ use table::{Command, Flags, Registered};
 const FAMILIES: &[&[Command]] = &[
     string::COMMANDS,
     bitmap::COMMANDS,
+    hash::COMMANDS,
     keys::COMMANDS,
     database::COMMANDS,
     connection::COMMANDS,
@@ -227,7 +230,11 @@ impl<'s> Ctx<'s> {
         let now = self.server.cycles.raw();
         let stats = &mut self.server.command_stats[command.id.index()];
         stats.calls += 1;
-        stats.ticks += now - self.ticks;
+        let ticks = now - self.ticks;
+        stats.ticks += ticks;
+        if self.server.settings.latency_tracking {
+            stats.latency.get_or_insert_default().record(ticks);
+        }
         self.ticks = now;
         self.server.stats.commands_processed += 1;
         if let Err(error) = outcome {
@@ -272,7 +279,7 @@ impl<'s> Ctx<'s> {
             self.server.close(self.token, Closing::Now);
         }
         let mut text = b"ERR unknown command '".to_vec();
-        text.extend_from_slice(&name[..name.len().min(UNKNOWN_SHOWN)]);
+        text.extend_from_slice(shown(name, UNKNOWN_SHOWN));
         text.extend_from_slice(b"', with args beginning with: ");
         let start = text.len();
         for arg in args.iter_from(1) {
@@ -281,7 +288,7 @@ impl<'s> Ctx<'s> {
                 break;
             }
             text.push(b'\'');
-            text.extend_from_slice(&arg[..arg.len().min(room)]);
+            text.extend_from_slice(shown(arg, room));
             text.extend_from_slice(b"' ");
         }
         Error::new(text)
@@ -301,6 +308,12 @@ impl<'s> Ctx<'s> {
     }
 }
 
+/// As much of a client's bytes as an error repeats: up to a number, or to the first NUL.
+fn shown(bytes: &[u8], most: usize) -> &[u8] {
+    let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());
+    &bytes[..end.min(most)]
+}
+
 /// "wrong number of arguments"
 pub fn wrong_arity(full_name: &str) -> Error {
     Error::new(format!("ERR wrong number of arguments for '{full_name}' command"))
@@ -309,7 +322,7 @@ pub fn wrong_arity(full_name: &str) -> Error {
 #[cold]
 fn unknown_subcommand(container: &Registered, name: &[u8]) -> Error {
     let mut text = b"ERR unknown subcommand '".to_vec();
-    text.extend_from_slice(&name[..name.len().min(UNKNOWN_SHOWN)]);
+    text.extend_from_slice(shown(name, UNKNOWN_SHOWN));
     let mut rest = String::new();
     let written = write!(rest, "'. Try {} HELP.", container.full_name.to_uppercase());
     debug_assert!(written.is_ok());

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod heap;
+pub mod histogram;
 pub mod log;
 pub mod process;
 pub mod stats;

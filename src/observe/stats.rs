@@ -1,5 +1,7 @@
 //! Counters that INFO tells.
 
+use super::histogram::Histogram;
+
 /// Counters of the whole server. They start at 0 and CONFIG RESETSTAT sets them back.
 #[derive(Clone, Default, Debug)]
 pub struct Stats {
@@ -36,7 +38,7 @@ pub struct Stats {
 }
 
 /// How often a command ran.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default)]
 pub struct CommandStats {
     pub calls: u64,
     /// Time spent in it, in ticks of the cycle clock.
@@ -45,6 +47,8 @@ pub struct CommandStats {
     pub rejected: u64,
     /// How often it answered with an error.
     pub failed: u64,
+    /// How long it took, in ticks, if latency-tracking is on.
+    pub latency: Option<Histogram>,
 }
 
 /// Samples that a rate is averaged over.
