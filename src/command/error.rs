@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::keyspace::WrongType;
+
 /// An error reply without its dash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(Cow<'static, [u8]>);
@@ -33,6 +35,12 @@ impl Error {
     /// The whole text.
     pub fn text(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl From<WrongType> for Error {
+    fn from(_: WrongType) -> Error {
+        Error::WRONG_TYPE
     }
 }
 

@@ -48,7 +48,8 @@ pub enum StringValue<'a> {
 }
 
 impl StringValue<'_> {
-    fn bytes(&self) -> &[u8] {
+    /// The string itself.
+    pub fn bytes(&self) -> &[u8] {
         match self {
             StringValue::Borrowed(bytes) => bytes,
             StringValue::Owned(bytes) => bytes,

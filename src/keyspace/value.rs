@@ -58,6 +58,11 @@ impl<'k> Value<'k> {
         self.namespace.splice(self.position, range, with);
     }
 
+    /// The object that a large value is, to be read.
+    pub fn object(&self) -> Option<&Object> {
+        self.entry().object()
+    }
+
     /// The object that a large value is.
     pub fn object_mut(&mut self) -> Option<&mut Object> {
         self.namespace.entry_mut(self.position).into_object_mut()

@@ -4,6 +4,7 @@ pub mod bits;
 pub mod field;
 pub mod glob;
 pub mod hash;
+pub mod hashmap;
 pub mod lcs;
 pub mod listpack;
 pub mod long_double;
