@@ -19,6 +19,7 @@ mod memory;
 mod monitor;
 mod scan_options;
 mod server;
+mod set;
 mod string;
 mod syntax;
 
@@ -36,6 +37,7 @@ const FAMILIES: &[&[Command]] = &[
     string::COMMANDS,
     bitmap::COMMANDS,
     hash::COMMANDS,
+    set::COMMANDS,
     keys::COMMANDS,
     database::COMMANDS,
     connection::COMMANDS,
@@ -159,34 +161,58 @@ impl<'s> Ctx<'s> {
     }
 
     /// Runs one command, or refuses it. `key_hash` is the hash of its first key, if it is known.
-    pub fn run(&mut self, command: Option<&'static Registered>, args: &mut Args<'_>, key_hash: Option<u64>) -> Verdict {
-        if matches!(self.server.clients[self.token].reply_mode, ReplyMode::SkipNext) {
-            self.server.clients[self.token].reply_mode = ReplyMode::Skip;
+    #[inline]
+    pub fn run(
+        &mut self,
+        command: Option<&'static Registered>,
+        args: &mut Args<'_>,
+        key_hash: Option<u64>,
+    ) -> Verdict {
+        self.key_hash = key_hash;
+        if self.server.clients[self.token].reply_mode == ReplyMode::On {
+            let before = self.reply.out.len();
+            let verdict = self.answer(command, args);
+            if self.server.clients[self.token].reply_mode == ReplyMode::Off {
+                // The command that turns replies off has none itself.
+                self.reply.out.truncate(before);
+            }
+            return verdict;
+        }
+        self.run_muted(command, args)
+    }
+
+    /// As [`Ctx::run`] for a client that may not want the reply.
+    #[cold]
+    fn run_muted(&mut self, command: Option<&'static Registered>, args: &mut Args<'_>) -> Verdict {
+        let client = &mut self.server.clients[self.token];
+        if client.reply_mode == ReplyMode::SkipNext {
+            client.reply_mode = ReplyMode::Skip;
         }
         let before = self.reply.out.len();
-        self.key_hash = key_hash;
-        let verdict = match self.admit(command, args) {
-            Ok(true) => {
-                self.call(args);
-                Verdict::Done
-            }
+        let verdict = self.answer(command, args);
+        let client = &mut self.server.clients[self.token];
+        if matches!(client.reply_mode, ReplyMode::Off | ReplyMode::Skip) {
+            self.reply.out.truncate(before);
+        }
+        if verdict == Verdict::Done && client.reply_mode == ReplyMode::Skip {
+            client.reply_mode = ReplyMode::On;
+        }
+        verdict
+    }
+
+    #[inline]
+    fn answer(&mut self, command: Option<&'static Registered>, args: &mut Args<'_>) -> Verdict {
+        match self.admit(command, args) {
+            Ok(true) => self.call(args),
             Ok(false) => return Verdict::Postponed,
             Err(error) => {
                 if command.is_some() {
                     self.server.command_stats[self.command.id.index()].rejected += 1;
                 }
                 self.error(&error);
-                Verdict::Done
-            }
-        };
-        let client = &mut self.server.clients[self.token];
-        if matches!(client.reply_mode, ReplyMode::Off | ReplyMode::Skip) {
-            self.reply.out.truncate(before);
-            if client.reply_mode == ReplyMode::Skip {
-                client.reply_mode = ReplyMode::On;
             }
         }
-        verdict
+        Verdict::Done
     }
 
     /// Checks whether a command may run now; `Ok(false)` if not yet. Sets `self.command`.

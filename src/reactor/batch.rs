@@ -191,7 +191,7 @@ impl Batch {
                         prefetch(&self.pending, at + WINDOW, |db, hash| keys.prefetch_bucket(db, hash));
                         prefetch(&self.pending, at, |db, hash| keys.prefetch_entry(db, hash));
                     }
-                    if cx.server.clients[token].closing.is_some() {
+                    if !cx.server.dying.is_empty() && cx.server.clients[token].closing.is_some() {
                         source.error = None;
                         break;
                     }
