@@ -7,6 +7,9 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BINARY := $(TARGET)/release/cachestorm
 CONF   ?= conf/cachestorm.yaml
 
+# Where utils/need puts Rust.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
 .DEFAULT_GOAL := build
 .PHONY: run build test compat bench lint fuzz clients memcheck clean help
 
