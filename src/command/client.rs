@@ -342,6 +342,9 @@ fn note_request(cx: &mut Ctx<'_>, args: &Args<'_>) {
     client.query_bytes = client.query_bytes.min(encoded.len());
 }
 
+/// What a client must fulfil.
+type Filter<'a> = Box<dyn Fn(&Client) -> bool + 'a>;
+
 fn kill(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     if args.len() == 3 {
         let target = cx.server.clients.iter().find(|(_, client)| client.addr.as_bytes() == &args[2]);
@@ -350,7 +353,7 @@ fn kill(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         cx.reply.ok();
         return Ok(());
     }
-    let mut wanted: Vec<Box<dyn Fn(&Client) -> bool + '_>> = Vec::new();
+    let mut wanted: Vec<Filter<'_>> = Vec::new();
     let mut skip_me = true;
     let now_ms = cx.server.clock.uptime_ms();
     let mut at = 2;

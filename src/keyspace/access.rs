@@ -27,21 +27,21 @@ impl Default for AccessClock {
 }
 
 fn minutes(now_ms: u64) -> u32 {
-    (now_ms / 60_000 & 0xffff) as u32
+    ((now_ms / 60_000) & 0xffff) as u32
 }
 
 impl AccessClock {
     /// The clock of a new entry.
     #[inline]
     pub fn new_entry(&self, now_ms: u64) -> u32 {
-        if self.lfu { minutes(now_ms) << 8 | LFU_START } else { (now_ms / 1000 & CLOCK) as u32 }
+        if self.lfu { minutes(now_ms) << 8 | LFU_START } else { ((now_ms / 1000) & CLOCK) as u32 }
     }
 
     /// The clock of an entry that is used now.
     #[inline]
     pub fn used(&self, access: u32, now_ms: u64, rng: &mut fastrand::Rng) -> u32 {
         if !self.lfu {
-            return (now_ms / 1000 & CLOCK) as u32;
+            return ((now_ms / 1000) & CLOCK) as u32;
         }
         let counter = self.frequency(access, now_ms);
         let above_start = counter.saturating_sub(LFU_START) as f64;

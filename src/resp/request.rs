@@ -233,13 +233,13 @@ impl RequestParser {
         if whole != Ok(Parsed::Command) {
             self.spans.extend_from_slice(&spans[first..]);
             spans.truncate(first);
-            if let (Ok(_), Some(len)) = (&whole, self.bulk) {
-                if len >= BIG_ARG {
-                    self.bulk = None;
-                    let mut bytes = Vec::with_capacity(len + 2);
-                    bytes.extend_from_slice(&buf[*at..]);
-                    self.big = Some(Box::new(BigArg { bytes, len }));
-                }
+            if let (Ok(_), Some(len)) = (&whole, self.bulk)
+                && len >= BIG_ARG
+            {
+                self.bulk = None;
+                let mut bytes = Vec::with_capacity(len + 2);
+                bytes.extend_from_slice(&buf[*at..]);
+                self.big = Some(Box::new(BigArg { bytes, len }));
             }
         }
         whole

@@ -255,7 +255,7 @@ impl Bucket {
     /// rarely one that has not.
     #[inline]
     fn candidates(&self, fingerprint: u8) -> u64 {
-        let differing = self.word() ^ LOW_BITS * fingerprint as u64;
+        let differing = self.word() ^ (LOW_BITS * fingerprint as u64);
         differing.wrapping_sub(LOW_BITS) & !differing & FINGERPRINTS
     }
 
@@ -263,7 +263,7 @@ impl Bucket {
     #[inline]
     fn occupied(&self) -> u64 {
         let word = self.word();
-        ((word & !HIGH_BITS) + !HIGH_BITS | word) & FINGERPRINTS
+        (((word & !HIGH_BITS) + !HIGH_BITS) | word) & FINGERPRINTS
     }
 
     fn empty(&self) -> Option<usize> {
