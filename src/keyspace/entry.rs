@@ -29,6 +29,8 @@ use std::rc::Rc;
 use super::alloc::size_class;
 use super::wheel::Ticket;
 use crate::types::field::FieldTable;
+use crate::types::member::Members;
+use crate::types::set::SetRef;
 use crate::types::table::Item;
 
 /// A value longer than this many bytes lives outside the entry, where it can be sent by reference.
@@ -160,6 +162,8 @@ pub enum Object {
     Blob(Rc<Vec<u8>>),
     /// A compact collection that is too long to be inline.
     Compact(Vec<u8>),
+    /// A large set.
+    Set(Members),
     /// A large hash.
     Hash(FieldTable),
 }
@@ -171,6 +175,7 @@ impl Object {
             // The block that counts references, and the one with the bytes.
             Object::Blob(blob) => size_class(2 * size_of::<usize>() + size_of::<Vec<u8>>()) + size_class(blob.capacity()),
             Object::Compact(bytes) => size_class(bytes.capacity()),
+            Object::Set(members) => members.memory_bytes(),
             Object::Hash(fields) => fields.memory_bytes(),
         };
         size_class(size_of::<Object>()) + value
@@ -180,6 +185,7 @@ impl Object {
     pub fn items(&self) -> usize {
         match self {
             Object::Blob(_) | Object::Compact(_) => 1,
+            Object::Set(members) => members.len(),
             Object::Hash(fields) => fields.len(),
         }
     }
@@ -188,6 +194,7 @@ impl Object {
     pub fn free_slice(&mut self) -> bool {
         match self {
             Object::Blob(_) | Object::Compact(_) => false,
+            Object::Set(members) => members.free_slice(),
             Object::Hash(fields) => fields.free_slice(),
         }
     }
@@ -493,6 +500,16 @@ impl<'a> EntryRef<'a> {
             None => self.inline(),
             Some(Object::Compact(bytes)) => bytes,
             Some(_) => &[],
+        }
+    }
+
+    /// The set that the value is.
+    pub fn set(self) -> Option<SetRef<'a>> {
+        match (self.kind(), self.encoding(), self.object()) {
+            (Type::Set, _, Some(Object::Set(members))) => Some(SetRef::Table(members)),
+            (Type::Set, Encoding::Intset, _) => Some(SetRef::Ints(self.compact())),
+            (Type::Set, _, _) => Some(SetRef::List(self.compact())),
+            _ => None,
         }
     }
 

@@ -9,7 +9,9 @@ use std::ops::Range;
 
 use super::entry::{Encoding, EntryRef, INLINE_MAX, NewValue, Object, Type};
 use super::namespace::Namespace;
-use crate::types::listpack::Buffer;
+use crate::types::listpack::{self, Buffer};
+use crate::types::member::Members;
+use crate::types::set::{Set, SetMut, SetRef};
 use crate::types::table::Position;
 
 /// A value that may be changed. Borrowed from the keyspace for one command.
@@ -94,6 +96,30 @@ impl Buffer for Value<'_> {
 
     fn splice(&mut self, range: Range<usize>, with: &[u8]) {
         Value::splice(self, range, with);
+    }
+}
+
+/// A value that is a set.
+impl SetMut for Value<'_> {
+    fn set(&self) -> SetRef<'_> {
+        self.entry().set().unwrap_or(SetRef::List(listpack::EMPTY))
+    }
+
+    fn members_mut(&mut self) -> Option<&mut Members> {
+        match self.object_mut() {
+            Some(Object::Set(members)) => Some(members),
+            _ => None,
+        }
+    }
+
+    fn transform(&mut self, form: Set) {
+        match form {
+            Set::Ints(bytes) => drop(self.convert_to_compact(Encoding::Intset, bytes)),
+            Set::List(bytes) => drop(self.convert_to_compact(Encoding::Listpack, bytes)),
+            Set::Table(members) => {
+                self.convert(Encoding::Hashtable, NewValue::Boxed(Box::new(Object::Set(members))));
+            }
+        }
     }
 }
 

@@ -223,9 +223,18 @@ impl Reply {
 
     /// Ends an array started by [`Reply::deferred_array`].
     pub fn finish_array(&mut self, array: Deferred, len: usize) {
+        self.finish(b'*', array, len);
+    }
+
+    /// Ends what was started by [`Reply::deferred_array`] as a set.
+    pub fn finish_set(&mut self, set: Deferred, len: usize) {
+        self.finish(if self.is_resp3() { b'~' } else { b'*' }, set, len);
+    }
+
+    fn finish(&mut self, kind: u8, array: Deferred, len: usize) {
         assert_eq!(array.chunks, self.out.chunks(), "a deferred array holds no shared values");
         let body_end = self.out.tail().len();
-        self.header(b'*', len);
+        self.header(kind, len);
         let header = self.out.tail().len() - body_end;
         self.out.tail()[array.at..].rotate_right(header);
     }
