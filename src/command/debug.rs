@@ -12,6 +12,7 @@ use super::error::{Error, Outcome};
 use super::state::DebugSwitches;
 use super::table::{Command, Doc, Flags};
 use super::{Ctx, UNKNOWN_SHOWN};
+use crate::config::parse_size;
 use crate::effects::Event;
 use crate::keyspace::entry::{Encoding, EntryRef, Object, Type};
 use crate::keyspace::{Expiry, StringValue, Touch};
@@ -20,6 +21,7 @@ use crate::observe::heap;
 use crate::resp::{Args, Proto};
 use crate::types::glob;
 use crate::types::number::{parse_f64, parse_i64};
+use crate::types::quicklist::List;
 
 pub const COMMANDS: &[Command] = &[Command {
     name: "debug",
@@ -36,6 +38,9 @@ pub const COMMANDS: &[Command] = &[Command {
     handler: debug,
     ..Command::NONE
 }];
+
+/// The largest threshold that QUICKLIST-PACKED-THRESHOLD takes, in bytes: a little below 4 GiB.
+const PLAIN_FROM_MAX: u64 = (1 << 32) - (1 << 20);
 
 const HELP: &[&str] = &[
     "ASSERT",
@@ -70,6 +75,8 @@ const HELP: &[&str] = &[
     "PROTOCOL <type>",
     "    Answer a reply of this type: string, integer, double, bignum, null, array, set,",
     "    map, attrib, push, verbatim, true or false.",
+    "QUICKLIST-PACKED-THRESHOLD <size>",
+    "    From this size on, elements of new long lists become nodes by themselves; 0 lets the settings decide.",
     "REPLYBUFFER PEAK-RESET-TIME <never|reset|milliseconds>",
     "    Set after which time the peak of a reply buffer is forgotten; `reset` is the default.",
     "REPLYBUFFER RESIZING <0|1>",
@@ -129,6 +136,13 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         (b"PAUSE-CRON", 1) => cx.server.debug.pause_cron = is_on(&args[2]),
         (b"POPULATE", 1..=3) => populate(cx, args)?,
         (b"PROTOCOL", 1) => return protocol(cx, args),
+        (b"QUICKLIST-PACKED-THRESHOLD", 1) => {
+            let bytes = std::str::from_utf8(&args[2]).ok().and_then(parse_size);
+            let bytes = bytes.filter(|&bytes| bytes <= PLAIN_FROM_MAX).ok_or(Error::fixed(
+                "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
+            ));
+            cx.server.debug.plain_list_nodes_from = bytes? as usize;
+        }
         (b"REPLYBUFFER", 2) => reply_buffer(cx, args)?,
         (b"SDSLEN", 1) => return string_memory(cx, args),
         (b"SEGFAULT", 0) => segfault(),
@@ -203,9 +217,25 @@ fn value_digest(entry: EntryRef<'_>) -> Digest {
     let expires = [entry.deadline().is_some() as u8];
     match kind {
         Type::String => signature(&[kind.name().as_bytes(), &expires, entry.string()]),
+        Type::List => list_digest(entry, &expires),
         // Each family adds what makes its values the same whatever their encoding.
         _ => signature(&[kind.name().as_bytes(), &expires, entry.compact()]),
     }
+}
+
+/// The signature of a list: that of its elements in their order, each with its length.
+fn list_digest(entry: EntryRef<'_>, expires: &[u8]) -> Digest {
+    let mut all = Vec::new();
+    if let Some(list) = entry.list() {
+        list.visit(0, false, |item| {
+            item.with_bytes(|text| {
+                all.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                all.extend_from_slice(text);
+            });
+            true
+        });
+    }
+    signature(&[entry.kind().name().as_bytes(), expires, &all])
 }
 
 /// The signature of all data: all zeros for none.
@@ -243,14 +273,32 @@ fn object(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
         Some(Object::Blob(blob)) => Rc::strong_count(blob),
         _ => 1,
     };
-    let text = format!(
+    let serialized = match entry.list() {
+        // As a listpack with Redis' header, or as such listpacks with a byte before each that tells what it is.
+        Some(List::Compact(bytes)) => text_bytes(bytes.len() + 5),
+        Some(List::Nodes(list)) => list.node_sizes().map(|size| 1 + text_bytes(size)).sum(),
+        None => serialized_bytes(entry.string()),
+    };
+    let mut text = format!(
         "Value at:{:p} refcount:{references} encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
         entry.as_ptr(),
         entry.encoding().name(),
-        serialized_bytes(entry.string()),
+        serialized,
         entry.access(),
         clock.idle_seconds(entry.access(), now_ms),
     );
+    if let Some(List::Nodes(list)) = entry.list() {
+        let written = write!(
+            text,
+            " ql_nodes:{} ql_avg_node:{:.2} ql_listpack_max:{} ql_compressed:{} ql_uncompressed_size:{}",
+            list.nodes(),
+            list.len() as f64 / list.nodes() as f64,
+            list.rules().fill,
+            u8::from(list.rules().depth > 0),
+            list.node_sizes().sum::<usize>(),
+        );
+        debug_assert!(written.is_ok());
+    }
     cx.reply.status(&text);
     Ok(())
 }
@@ -265,12 +313,17 @@ fn serialized_bytes(bytes: &[u8]) -> usize {
             return 1 + size;
         }
     }
-    let prefix = match bytes.len() {
+    text_bytes(bytes.len())
+}
+
+/// How many bytes text takes in a snapshot, with its length.
+fn text_bytes(len: usize) -> usize {
+    let prefix = match len {
         0..64 => 1,
         64..16384 => 2,
         _ => 5,
     };
-    prefix + bytes.len()
+    prefix + len
 }
 
 fn string_memory(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {

@@ -15,6 +15,7 @@ mod info;
 mod introspect;
 pub mod key_positions;
 mod keys;
+mod list;
 mod memory;
 mod monitor;
 mod scan_options;
@@ -36,6 +37,7 @@ use table::{Command, Flags, Registered};
 const FAMILIES: &[&[Command]] = &[
     string::COMMANDS,
     bitmap::COMMANDS,
+    list::COMMANDS,
     hash::COMMANDS,
     set::COMMANDS,
     keys::COMMANDS,

@@ -78,11 +78,18 @@ pub struct DebugSwitches {
     pub reply_peak_reset: Option<Duration>,
     /// Whether reply buffers change their size.
     pub reply_buffer_resizing: bool,
+    /// Bytes from which on an element is a list node by itself; 0 lets the settings decide.
+    pub plain_list_nodes_from: usize,
 }
 
 impl Default for DebugSwitches {
     fn default() -> DebugSwitches {
-        DebugSwitches { pause_cron: false, reply_peak_reset: Some(Duration::from_secs(5)), reply_buffer_resizing: true, }
+        DebugSwitches {
+            pause_cron: false,
+            reply_peak_reset: Some(Duration::from_secs(5)),
+            reply_buffer_resizing: true,
+            plain_list_nodes_from: 0,
+        }
     }
 }
 

@@ -27,6 +27,7 @@ mod yaml;
 
 use std::fmt;
 
+pub use amount::parse_size;
 pub use choices::*;
 pub use compound::{Endpoint, NamespaceLimits, OutputBufferLimit, OutputBufferLimits, SavePoint};
 pub use kind::{Kind, MemoryLimit};

@@ -30,6 +30,7 @@ use super::alloc::size_class;
 use super::wheel::Ticket;
 use crate::types::field::FieldTable;
 use crate::types::member::Members;
+use crate::types::quicklist::{List, Quicklist};
 use crate::types::set::SetRef;
 use crate::types::table::Item;
 
@@ -166,6 +167,8 @@ pub enum Object {
     Set(Members),
     /// A large hash.
     Hash(FieldTable),
+    /// A long list.
+    List(Quicklist),
 }
 
 impl Object {
@@ -180,6 +183,7 @@ impl Object {
         };
         size_class(size_of::<Object>()) + value
     }
+            Object::List(list) => list.memory_bytes(),
 
     /// How many items it has: what freeing it costs.
     pub fn items(&self) -> usize {
@@ -191,6 +195,7 @@ impl Object {
     }
 
     /// Frees a part of a value that nobody uses any more; false when what is left is freed at once.
+            Object::List(list) => list.nodes(),
     pub fn free_slice(&mut self) -> bool {
         match self {
             Object::Blob(_) | Object::Compact(_) => false,
@@ -201,6 +206,7 @@ impl Object {
 }
 
 /// A value on its way into an entry.
+            Object::List(list) => list.free_slice(),
 pub enum NewValue<'a> {
     /// Bytes to copy into the entry; at most [`INLINE_MAX`].
     Inline(&'a [u8]),
@@ -510,6 +516,15 @@ impl<'a> EntryRef<'a> {
             (Type::Set, Encoding::Intset, _) => Some(SetRef::Ints(self.compact())),
             (Type::Set, _, _) => Some(SetRef::List(self.compact())),
             _ => None,
+    /// The list that the value is.
+    pub fn list(self) -> Option<List<'a>> {
+        match (self.kind(), self.object()) {
+            (Type::List, Some(Object::List(list))) => Some(List::Nodes(list)),
+            (Type::List, _) => Some(List::Compact(self.compact())),
+            _ => None,
+        }
+    }
+
         }
     }
 

@@ -338,6 +338,11 @@ pub fn iter_from(bytes: &[u8], at: usize) -> Iter<'_> {
     Iter { bytes, front: at, back: bytes.len() }
 }
 
+/// The elements up to an offset, which is that of an element or the end.
+pub fn iter_before(bytes: &[u8], end: usize) -> Iter<'_> {
+    Iter { bytes, front: START, back: end }
+}
+
 /// The elements with their offsets; see [`iter`].
 #[derive(Clone)]
 pub struct Iter<'a> {
@@ -442,6 +447,15 @@ pub fn insert(buffer: &mut impl Buffer, at: usize, elements: &[u8], count: usize
 pub fn append(buffer: &mut impl Buffer, elements: &[u8], count: usize) {
     let at = buffer.bytes().len();
     insert(buffer, at, elements, count);
+}
+
+/// Appends a text to bytes of one's own, without a detour.
+pub fn push(bytes: &mut Vec<u8>, text: &[u8]) {
+    encode(text, bytes);
+    let stored = stored_count(bytes);
+    if stored != UNCOUNTED {
+        store_count(bytes, usize::from(stored) + 1);
+    }
 }
 
 /// Removes the `count` elements that lie in a range.

@@ -1,0 +1,797 @@
+//! A quicklist: a long list, as a row of nodes that each hold some of its elements.
+//!
+//! ```text
+//!   ┌──────────┬──────────┬───────┬────────────┬──────────┐
+//!   │ listpack │ listpack │ plain │ compressed │ listpack │
+//!   └──────────┴──────────┴───────┴────────────┴──────────┘
+//!     open     … depth nodes …       inner nodes    … open
+//! ```
+//!
+//! A node is a [listpack](super::listpack) up to a size, or one large element by itself. Both ends are cheap to change, an
+//! index is found by adding up the nodes' counts, and an insertion in the middle moves one node's bytes. Nodes farther
+//! from both ends than a depth are kept compressed, if that is wished and pays.
+//!
+//! When nodes are filled, split and joined is decided as in Redis, because it shows: a list whose one node has become
+//! small is a plain listpack again. [`List`] is the view of a list in either form.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::listpack::{self, Buffer, Element};
+use super::lzf;
+
+/// Bytes that Redis counts for a listpack beyond ours: half of its header, and its end.
+const FRAME: usize = 5;
+/// What an element is taken to cost beyond its text when it is decided whether it fits a node, in bytes.
+const ELEMENT_OVERHEAD: usize = 8;
+/// A node limited by its count of elements is limited to so many bytes as well.
+const COUNTED_BYTES_MAX: usize = 8192;
+/// Nodes of fewer bytes are not worth compressing.
+const COMPRESSED_MIN: usize = 48;
+/// Compression must save more than so many bytes.
+const SAVED_MIN: usize = 8;
+/// Nodes freed in one slice.
+const FREED_AT_ONCE: usize = 512;
+
+/// An end of a list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    Left,
+    Right,
+}
+
+/// What decides about nodes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// Elements of a node; -1 to -5 are 4, 8, 16, 32 and 64 KiB instead. As `list-max-listpack-size`.
+    pub fill: i32,
+    /// Nodes at each end that are never compressed; 0 compresses none. As `list-compress-depth`.
+    pub depth: usize,
+    /// Bytes from which on an element is a node by itself; 0 lets `fill` decide.
+    pub plain_from: usize,
+}
+
+impl Rules {
+    /// The size of a node in bytes and in elements.
+    fn limits(&self) -> (usize, usize) {
+        match self.fill {
+            0.. => (usize::MAX, self.fill.max(1) as usize),
+            negative => (4096 << (-1 - negative.max(-5)), usize::MAX),
+        }
+    }
+
+    /// Whether so many bytes, counted as Redis does, and elements are too many for a node.
+    fn exceeded_by(&self, bytes: usize, elements: usize) -> bool {
+        let (most_bytes, most_elements) = self.limits();
+        if self.fill < 0 { bytes > most_bytes } else { bytes > COUNTED_BYTES_MAX || elements > most_elements }
+    }
+
+    /// Whether a listpack must become a quicklist before texts of `text_bytes` in all are added to it.
+    pub fn outgrown_by(&self, listpack: &[u8], text_bytes: usize, elements: usize) -> bool {
+        self.exceeded_by(listpack.len() + FRAME + text_bytes, listpack::len(listpack) + elements)
+    }
+
+    /// Whether an element is a node by itself.
+    fn is_large(&self, text_bytes: usize) -> bool {
+        match (self.plain_from, self.fill) {
+            (0, 0..) => text_bytes > COUNTED_BYTES_MAX,
+            (0, _) => text_bytes > self.limits().0,
+            (from, _) => text_bytes >= from,
+        }
+    }
+}
+
+/// An element of a list, where it lies.
+#[derive(Clone, Copy)]
+pub enum Item<'a> {
+    Packed(Element<'a>),
+    /// A node by itself.
+    Plain(&'a Rc<Vec<u8>>),
+}
+
+impl Item<'_> {
+    /// Lends its text.
+    pub fn with_bytes<R>(self, lend: impl FnOnce(&[u8]) -> R) -> R {
+        match self {
+            Item::Packed(element) => element.with_bytes(lend),
+            Item::Plain(blob) => lend(blob),
+        }
+    }
+
+    /// Its text.
+    pub fn to_vec(self) -> Vec<u8> {
+        self.with_bytes(<[u8]>::to_vec)
+    }
+}
+
+#[derive(Clone)]
+enum Node {
+    Packed { count: usize, bytes: Vec<u8> },
+    Plain(Rc<Vec<u8>>),
+    Compressed { count: usize, plain: bool, len: usize, lzf: Box<[u8]> },
+}
+
+impl Node {
+    fn packed(text: &[u8]) -> Node {
+        let mut bytes = Vec::with_capacity(listpack::START + listpack::encoded_len(text));
+        bytes.extend_from_slice(listpack::EMPTY);
+        listpack::push(&mut bytes, text);
+        Node::Packed { count: 1, bytes }
+    }
+
+    fn count(&self) -> usize {
+        match self {
+            Node::Packed { count, .. } | Node::Compressed { count, .. } => *count,
+            Node::Plain(_) => 1,
+        }
+    }
+
+    fn is_plain(&self) -> bool {
+        matches!(self, Node::Plain(_) | Node::Compressed { plain: true, .. })
+    }
+
+    /// Its uncompressed size as Redis counts it.
+    fn size(&self) -> usize {
+        match self {
+            Node::Packed { bytes, .. } => bytes.len() + FRAME,
+            Node::Plain(blob) => blob.len(),
+            Node::Compressed { plain, len, .. } => len + if *plain { 0 } else { FRAME },
+        }
+    }
+
+    /// Its uncompressed bytes.
+    fn open(&self) -> Cow<'_, [u8]> {
+        match self {
+            Node::Packed { bytes, .. } => Cow::Borrowed(bytes),
+            Node::Plain(blob) => Cow::Borrowed(blob),
+            Node::Compressed { len, lzf, .. } => {
+                Cow::Owned(lzf::decompress(lzf, *len).expect("what was compressed here can be decompressed"))
+            }
+        }
+    }
+
+    fn decompress(&mut self) {
+        if let Node::Compressed { count, plain, .. } = *self {
+            let bytes = self.open().into_owned();
+            *self = if plain { Node::Plain(Rc::new(bytes)) } else { Node::Packed { count, bytes } };
+        }
+    }
+
+    fn compress(&mut self) {
+        if matches!(self, Node::Compressed { .. }) || self.size() < COMPRESSED_MIN {
+            return;
+        }
+        let (count, plain, bytes) = (self.count(), self.is_plain(), self.open());
+        if let Some(lzf) = lzf::compress(&bytes, bytes.len() - SAVED_MIN) {
+            *self = Node::Compressed { count, plain, len: bytes.len(), lzf: lzf.into() };
+        }
+    }
+
+    /// Changes a listpack and its count of elements by a difference.
+    fn edit(&mut self, difference: isize, edit: impl FnOnce(&mut Vec<u8>)) {
+        self.decompress();
+        match self {
+            Node::Packed { count, bytes } => {
+                edit(bytes);
+                *count = count.strict_add_signed(difference);
+            }
+            _ => unreachable!("an element by itself is replaced, not edited"),
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        match self {
+            Node::Packed { bytes, .. } => bytes.capacity(),
+            Node::Plain(blob) => blob.capacity() + size_of::<Vec<u8>>() + 2 * size_of::<usize>(),
+            Node::Compressed { lzf, .. } => lzf.len(),
+        }
+    }
+}
+
+/// A long list.
+#[derive(Clone)]
+pub struct Quicklist {
+    nodes: VecDeque<Node>,
+    len: usize,
+    rules: Rules,
+}
+
+impl Quicklist {
+    /// An empty list. Its rules stay with it.
+    pub fn new(rules: Rules) -> Quicklist {
+        let rules = Rules { fill: rules.fill.clamp(-5, i32::from(i16::MAX)), ..rules };
+        Quicklist { nodes: VecDeque::new(), len: 0, rules }
+    }
+
+    /// A list whose first node is a listpack as it is.
+    pub fn from_listpack(bytes: Vec<u8>, rules: Rules) -> Quicklist {
+        let mut list = Quicklist::new(rules);
+        list.len = listpack::len(&bytes);
+        if list.len > 0 {
+            list.nodes.push_back(Node::Packed { count: list.len, bytes });
+        }
+        list
+    }
+
+    /// How many elements there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many nodes there are.
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The bytes of each node before compression, as Redis counts them.
+    pub fn node_sizes(&self) -> impl Iterator<Item = usize> {
+        self.nodes.iter().map(Node::size)
+    }
+
+    /// The rules it was made with.
+    pub fn rules(&self) -> Rules {
+        self.rules
+    }
+
+    /// Bytes of memory it takes, without the struct itself. Counts all nodes.
+    pub fn memory_bytes(&self) -> usize {
+        self.nodes.capacity() * size_of::<Node>() + self.nodes.iter().map(Node::memory_bytes).sum::<usize>()
+    }
+
+    /// Frees some nodes of a list that nobody uses any more. Returns whether there are more.
+    pub fn free_slice(&mut self) -> bool {
+        self.nodes.truncate(self.nodes.len().saturating_sub(FREED_AT_ONCE));
+        !self.nodes.is_empty()
+    }
+
+    /// Its elements as one listpack, if they are in one node and `rules` say that it is small: half of what a node may
+    /// have, so that a list that shrinks and grows by turns does not change its form each time.
+    pub fn shrunk(&mut self, rules: &Rules) -> Option<Vec<u8>> {
+        let (bytes, elements) = rules.limits();
+        match self.nodes.front_mut() {
+            Some(node @ Node::Packed { .. })
+                if self.len == node.count() && node.size() <= bytes / 2 && self.len <= elements / 2 =>
+            {
+                let Node::Packed { bytes, .. } = node else { return None };
+                Some(std::mem::take(bytes))
+            }
+            _ => None,
+        }
+    }
+
+    /// The node with an element, and the element's index in it.
+    fn locate(&self, index: usize) -> Option<(usize, usize)> {
+        if index >= self.len {
+            return None;
+        }
+        if index <= self.len / 2 {
+            let mut left = index;
+            for (at, node) in self.nodes.iter().enumerate() {
+                if left < node.count() {
+                    return Some((at, left));
+                }
+                left -= node.count();
+            }
+        } else {
+            // How many elements there are behind the one that is looked for.
+            let mut behind = self.len - 1 - index;
+            for (at, node) in self.nodes.iter().enumerate().rev() {
+                if behind < node.count() {
+                    return Some((at, node.count() - 1 - behind));
+                }
+                behind -= node.count();
+            }
+        }
+        None
+    }
+
+    /// Visits elements from an index on, or backwards from it, until `visit` returns false.
+    pub fn visit(&self, from: usize, backwards: bool, mut visit: impl FnMut(Item<'_>) -> bool) {
+        let Some((first, nth)) = self.locate(from) else { return };
+        let mut start = Some(nth);
+        let mut each = |node: &Node| {
+            let start = start.take();
+            if let Node::Plain(blob) = node {
+                return visit(Item::Plain(blob));
+            }
+            let bytes = node.open();
+            if node.is_plain() {
+                return visit(Item::Plain(&Rc::new(bytes.into_owned())));
+            }
+            visit_listpack(&bytes, start, backwards, &mut visit)
+        };
+        if backwards {
+            self.nodes.range(..=first).rev().all(&mut each);
+        } else {
+            self.nodes.range(first..).all(&mut each);
+        }
+    }
+
+    /// Whether a node takes another element of so many bytes.
+    fn fits(&self, at: usize, text_bytes: usize) -> bool {
+        self.nodes.get(at).is_some_and(|node| {
+            !node.is_plain()
+                && !self.rules.is_large(text_bytes)
+                && !self.rules.exceeded_by(node.size() + text_bytes + ELEMENT_OVERHEAD, node.count() + 1)
+        })
+    }
+
+    /// Adds an element at an end.
+    pub fn push(&mut self, text: Cow<'_, [u8]>, end: End) {
+        let at = if end == End::Left { 0 } else { self.nodes.len().saturating_sub(1) };
+        self.len += 1;
+        if self.fits(at, text.len()) {
+            self.nodes[at].edit(1, |bytes| match end {
+                End::Left => insert_text(bytes, listpack::START, &text),
+                End::Right => listpack::push(bytes, &text),
+            });
+            return;
+        }
+        // The node that was at the end so far is full: it needs no room to grow.
+        if let Some(Node::Packed { bytes, .. }) = self.nodes.get_mut(at) {
+            bytes.shrink_to_fit();
+        }
+        let node = self.node(text);
+        match end {
+            End::Left => self.nodes.push_front(node),
+            End::Right => self.nodes.push_back(node),
+        }
+        self.settle(at);
+    }
+
+    /// A node with one element.
+    fn node(&self, text: Cow<'_, [u8]>) -> Node {
+        if self.rules.is_large(text.len()) { Node::Plain(Rc::new(text.into_owned())) } else { Node::packed(&text) }
+    }
+
+    /// Adds an element before or behind the one with an index.
+    ///
+    /// # Panics
+    /// If there is no such element.
+    pub fn insert(&mut self, index: usize, text: Cow<'_, [u8]>, behind: bool) {
+        let (at, nth) = self.locate(index).expect("the caller has found the element");
+        self.insert_beside(at, nth, text, behind);
+        self.settle(at);
+    }
+
+    fn insert_beside(&mut self, at: usize, nth: usize, text: Cow<'_, [u8]>, behind: bool) {
+        self.len += 1;
+        let side = usize::from(behind);
+        let at_edge = if behind { nth + 1 == self.nodes[at].count() } else { nth == 0 };
+        if self.fits(at, text.len()) {
+            self.nodes[at].edit(1, |bytes| insert_text(bytes, offset(bytes, nth + side), &text));
+        } else if at_edge && behind && self.fits(at + 1, text.len()) {
+            self.nodes[at + 1].edit(1, |bytes| insert_text(bytes, listpack::START, &text));
+        } else if at_edge && !behind && at > 0 && self.fits(at - 1, text.len()) {
+            self.nodes[at - 1].edit(1, |bytes| listpack::push(bytes, &text));
+        } else if at_edge {
+            let node = self.node(text);
+            self.nodes.insert(at + side, node);
+        } else if self.rules.is_large(text.len()) {
+            self.split(at, nth + side);
+            let node = self.node(text);
+            self.nodes.insert(at + 1, node);
+        } else {
+            // The new element goes to the part of the node that the old one does not stay in.
+            self.split(at, nth + side);
+            if behind {
+                self.nodes[at + 1].edit(1, |bytes| insert_text(bytes, listpack::START, &text));
+                self.join_around(at);
+            } else {
+                self.nodes[at].edit(1, |bytes| listpack::push(bytes, &text));
+                self.join_around(at + 1);
+            }
+        }
+    }
+
+    /// Splits a listpack before its `nth` element, which must be neither the first nor beyond the end.
+    fn split(&mut self, at: usize, nth: usize) {
+        let mut tail = listpack::EMPTY.to_vec();
+        let moved = self.nodes[at].count() - nth;
+        self.nodes[at].edit(-(moved as isize), |bytes| {
+            let from = offset(bytes, nth);
+            listpack::append(&mut tail, &bytes[from..], moved);
+            let end = bytes.len();
+            listpack::remove(bytes, from..end, moved);
+            bytes.shrink_to_fit();
+        });
+        self.nodes.insert(at + 1, Node::Packed { count: moved, bytes: tail });
+    }
+
+    /// Joins small nodes around one: first two to its left, two to its right, then the one itself with its neighbours.
+    fn join_around(&mut self, mut at: usize) {
+        if at >= 2 && self.join(at - 2) {
+            at -= 1;
+        }
+        self.join(at + 1);
+        if at >= 1 && self.join(at - 1) {
+            at -= 1;
+        }
+        self.join(at);
+    }
+
+    /// Joins a node with the next one, if both are there and fit one node.
+    fn join(&mut self, at: usize) -> bool {
+        let (Some(left), Some(right)) = (self.nodes.get(at), self.nodes.get(at + 1)) else { return false };
+        // Redis takes off one header and one end.
+        let size = (left.size() + right.size()).saturating_sub(7);
+        if left.is_plain() || right.is_plain() || self.rules.exceeded_by(size, left.count() + right.count()) {
+            return false;
+        }
+        if let Some(right) = self.nodes.remove(at + 1) {
+            let count = right.count();
+            self.nodes[at].edit(count as isize, |bytes| {
+                listpack::append(bytes, &right.open()[listpack::START..], count);
+            });
+        }
+        true
+    }
+
+    /// Puts a text in the place of the element with an index. Returns whether there is one.
+    pub fn set(&mut self, index: usize, text: Cow<'_, [u8]>) -> bool {
+        let Some((at, nth)) = self.locate(index) else { return false };
+        let large = self.rules.is_large(text.len());
+        let node = &mut self.nodes[at];
+        if node.is_plain() {
+            if large {
+                *node = Node::Plain(Rc::new(text.into_owned()));
+            } else {
+                self.insert_beside(at, 0, text, true);
+                self.nodes.remove(at);
+                self.len -= 1;
+            }
+        } else if !large {
+            node.edit(0, |bytes| {
+                let mut element = Vec::new();
+                listpack::encode(&text, &mut element);
+                listpack::replace(bytes, offset(bytes, nth), &element);
+            });
+        } else {
+            let count = node.count();
+            if nth + 1 < count {
+                self.split(at, nth + 1);
+            }
+            let new = self.node(text);
+            self.nodes.insert(at + 1, new);
+            if nth == 0 {
+                self.nodes.remove(at);
+            } else {
+                self.nodes[at].edit(-1, |bytes| {
+                    let range = offset(bytes, nth)..bytes.len();
+                    listpack::remove(bytes, range, 1);
+                });
+                self.join_around(at + 1);
+            }
+        }
+        self.settle(at);
+        true
+    }
+
+    /// Removes elements from an index on: `count` of them, or as many as there are.
+    pub fn remove(&mut self, from: usize, count: usize) {
+        let mut left = count.min(self.len.saturating_sub(from));
+        let Some((mut at, mut nth)) = self.locate(from).filter(|_| left > 0) else { return };
+        self.len -= left;
+        let first = at;
+        let mut whole = 0..0;
+        while left > 0 {
+            let there = self.nodes[at].count();
+            let here = left.min(there - nth);
+            if here == there {
+                whole = if whole.is_empty() { at..at + 1 } else { whole.start..at + 1 };
+            } else {
+                self.nodes[at].edit(-(here as isize), |bytes| {
+                    let start = offset(bytes, nth);
+                    let end = (nth..nth + here).fold(start, |place, _| listpack::end(bytes, place));
+                    listpack::remove(bytes, start..end, here);
+                });
+            }
+            left -= here;
+            (at, nth) = (at + 1, 0);
+        }
+        if !whole.is_empty() {
+            self.nodes.drain(whole);
+        }
+        self.settle(first);
+    }
+
+    /// Removes elements that equal `text`, the first ones from either end: `limit` of them at most. Returns how many.
+    pub fn remove_equal(&mut self, text: &[u8], limit: usize, backwards: bool) -> usize {
+        let mut removed = 0;
+        let mut turn = 0;
+        while turn < self.nodes.len() && removed < limit {
+            let at = if backwards { self.nodes.len() - 1 - turn } else { turn };
+            let node = &mut self.nodes[at];
+            let here = if node.is_plain() {
+                usize::from(*node.open() == *text)
+            } else {
+                let closed = matches!(node, Node::Compressed { .. });
+                let mut bytes = node.open().into_owned();
+                let here = remove_equal(&mut bytes, text, limit - removed, backwards);
+                if here > 0 {
+                    *node = Node::Packed { count: node.count() - here, bytes };
+                    if closed {
+                        node.compress();
+                    }
+                }
+                here
+            };
+            removed += here;
+            if here > 0 && (node.is_plain() || node.count() == 0) {
+                self.nodes.remove(at);
+            } else {
+                turn += 1;
+            }
+        }
+        self.len -= removed;
+        if removed > 0 {
+            self.settle(0);
+        }
+        removed
+    }
+
+    /// Opens the nodes near the ends and compresses those that have come to lie farther inside, as well as those around
+    /// the one that was changed.
+    fn settle(&mut self, changed: usize) {
+        let (depth, nodes) = (self.rules.depth, self.nodes.len());
+        if depth == 0 {
+            return;
+        }
+        for at in 0..depth.min(nodes) {
+            self.nodes[at].decompress();
+            self.nodes[nodes - 1 - at].decompress();
+        }
+        if nodes > 2 * depth {
+            let inner = depth..nodes - depth;
+            let around = changed.saturating_sub(2)..changed + 3;
+            for at in around.chain([inner.start, inner.end - 1]) {
+                if inner.contains(&at) {
+                    self.nodes[at].compress();
+                }
+            }
+        }
+    }
+}
+
+/// The offset of the `nth` element, or the end.
+fn offset(bytes: &[u8], nth: usize) -> usize {
+    listpack::seek(bytes, nth as i64).unwrap_or(bytes.len())
+}
+
+fn insert_text(bytes: &mut Vec<u8>, at: usize, text: &[u8]) {
+    let mut element = Vec::with_capacity(listpack::encoded_len(text));
+    listpack::encode(text, &mut element);
+    listpack::insert(bytes, at, &element, 1);
+}
+
+/// Visits a listpack's elements from the `nth` on (without one, from the end where that begins) until `visit` returns
+/// false; then returns false, too.
+fn visit_listpack(bytes: &[u8], nth: Option<usize>, backwards: bool, visit: &mut impl FnMut(Item<'_>) -> bool) -> bool {
+    if backwards {
+        let end = nth.map_or(bytes.len(), |nth| offset(bytes, nth + 1));
+        listpack::iter_before(bytes, end).rev().all(|(_, element)| visit(Item::Packed(element)))
+    } else {
+        let start = nth.map_or(listpack::START, |nth| offset(bytes, nth));
+        listpack::iter_from(bytes, start).all(|(_, element)| visit(Item::Packed(element)))
+    }
+}
+
+/// Removes elements of a listpack that equal `text`, the first ones from either end: `limit` of them at most. Returns how
+/// many.
+pub fn remove_equal(buffer: &mut impl Buffer, text: &[u8], limit: usize, backwards: bool) -> usize {
+    let bytes = buffer.bytes();
+    let mut found = Vec::new();
+    let mut from = listpack::START;
+    while let Some(at) = listpack::find(bytes, from, text, 1) {
+        from = listpack::end(bytes, at);
+        found.push(at..from);
+        if !backwards && found.len() == limit {
+            break;
+        }
+    }
+    let found = &found[if backwards { found.len().saturating_sub(limit) } else { 0 }..];
+    if found.is_empty() {
+        return 0;
+    }
+    let (start, end) = (found[0].start, found[found.len() - 1].end);
+    // What stays between the removed ones moves up in one piece.
+    let kept: Vec<u8> = found.windows(2).flat_map(|pair| &bytes[pair[0].end..pair[1].start]).copied().collect();
+    let (removed, kept_len) = (found.len(), kept.len());
+    buffer.splice(start..start + kept_len, &kept);
+    listpack::remove(buffer, start + kept_len..end, removed);
+    removed
+}
+
+/// A list in either form, to be read.
+#[derive(Clone, Copy)]
+pub enum List<'a> {
+    Compact(&'a [u8]),
+    Nodes(&'a Quicklist),
+}
+
+impl List<'_> {
+    /// How many elements there are.
+    pub fn len(self) -> usize {
+        match self {
+            List::Compact(bytes) => listpack::len(bytes),
+            List::Nodes(list) => list.len(),
+        }
+    }
+
+    /// Whether there are none. A list of the keyspace has some.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// Visits elements from an index on, or backwards from it, until `visit` returns false.
+    pub fn visit(self, from: usize, backwards: bool, mut visit: impl FnMut(Item<'_>) -> bool) {
+        match self {
+            List::Compact(bytes) => {
+                visit_listpack(bytes, Some(from), backwards, &mut visit);
+            }
+            List::Nodes(list) => list.visit(from, backwards, visit),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: Rules = Rules { fill: -2, depth: 0, plain_from: 0 };
+
+    fn texts(list: &Quicklist) -> Vec<Vec<u8>> {
+        let mut texts = Vec::new();
+        list.visit(0, false, |item| {
+            texts.push(item.to_vec());
+            true
+        });
+        texts
+    }
+
+    fn check(list: &Quicklist, model: &[Vec<u8>]) {
+        assert_eq!(list.len(), model.len());
+        let depth = list.rules.depth;
+        for (at, node) in list.nodes.iter().enumerate() {
+            let bytes = node.open();
+            assert!(node.is_plain() || listpack::validate(&bytes) && listpack::len(&bytes) == node.count());
+            assert!(node.count() > 0);
+            let inner = depth > 0 && at >= depth && at + depth < list.nodes.len();
+            assert!(inner || !matches!(node, Node::Compressed { .. }), "an end is open");
+        }
+        assert_eq!(texts(list), model);
+    }
+
+    #[test]
+    fn every_edit_agrees_with_a_plain_list() {
+        let mut rng = fastrand::Rng::with_seed(11);
+        let mut compressed = 0;
+        for round in 0..120 {
+            let rules = Rules {
+                fill: [-1, -2, -5, 1, 2, 5, 100, 0][round % 8],
+                depth: [0, 0, 1, 2, 3][round % 5],
+                plain_from: [0, 0, 0, 30][round % 4],
+            };
+            let (mut list, mut model) = (Quicklist::new(rules), Vec::<Vec<u8>>::new());
+            for _ in 0..300 {
+                let text = match rng.u8(..10) {
+                    0 => rng.i64(..).to_string().into_bytes(),
+                    1 if rng.u8(..4) == 0 => vec![rng.u8(..); rng.usize(4000..9000)],
+                    2 => vec![rng.u8(..); rng.usize(..3000)],
+                    3 => vec![b'x'; 40],
+                    _ => rng.u8(..4).to_string().into_bytes(),
+                };
+                let index = rng.usize(..=model.len());
+                match rng.u8(..14) {
+                    0..4 => {
+                        list.push(Cow::Borrowed(&text), End::Right);
+                        model.push(text);
+                    }
+                    4..6 => {
+                        list.push(Cow::Owned(text.clone()), End::Left);
+                        model.insert(0, text);
+                    }
+                    6..9 if index < model.len() => {
+                        let behind = rng.bool();
+                        list.insert(index, Cow::Borrowed(&text), behind);
+                        model.insert(index + usize::from(behind), text);
+                    }
+                    9..11 => {
+                        assert_eq!(list.set(index, Cow::Borrowed(&text)), index < model.len());
+                        if let Some(place) = model.get_mut(index) {
+                            *place = text;
+                        }
+                    }
+                    11 => {
+                        let count = rng.usize(..20);
+                        list.remove(index, count);
+                        model.drain(index..model.len().min(index + count));
+                    }
+                    12 => {
+                        let (limit, backwards) = (rng.usize(1..6), rng.bool());
+                        let mut places: Vec<_> = (0..model.len()).filter(|&at| model[at] == text).collect();
+                        if backwards {
+                            places.reverse();
+                        }
+                        places.truncate(limit);
+                        places.sort();
+                        assert_eq!(list.remove_equal(&text, limit, backwards), places.len());
+                        places.iter().rev().for_each(|&at| drop(model.remove(at)));
+                    }
+                    _ => {
+                        let backwards = rng.bool();
+                        let (mut seen, most) = (Vec::new(), rng.usize(1..50));
+                        list.visit(index, backwards, |item| {
+                            seen.push(item.to_vec());
+                            seen.len() < most
+                        });
+                        let expected: Vec<_> = if index >= model.len() {
+                            Vec::new()
+                        } else if backwards {
+                            model[..=index].iter().rev().take(most).cloned().collect()
+                        } else {
+                            model[index..].iter().take(most).cloned().collect()
+                        };
+                        assert_eq!(seen, expected);
+                    }
+                }
+                check(&list, &model);
+            }
+            compressed += list.nodes.iter().filter(|node| matches!(node, Node::Compressed { .. })).count();
+            check(&list.clone(), &model);
+            let nodes = list.nodes();
+            assert!(!list.free_slice() || nodes > FREED_AT_ONCE);
+        }
+        assert!(compressed > 100);
+    }
+
+    #[test]
+    fn limits_of_nodes() {
+        let cases: &[(i32, usize, usize, bool)] = &[
+            (-1, 4096, 9999, false),
+            (-1, 4097, 1, true),
+            (-5, 65536, 1, false),
+            (-9, 65537, 1, true),
+            (3, 8192, 3, false),
+            (3, 8193, 3, true),
+            (3, 10, 4, true),
+            (0, 10, 1, false),
+            (0, 10, 2, true),
+        ];
+        for &(fill, bytes, elements, exceeded) in cases {
+            assert_eq!(Rules { fill, ..RULES }.exceeded_by(bytes, elements), exceeded, "{fill} {bytes} {elements}");
+        }
+        let large = |fill, plain_from, len| Rules { fill, plain_from, ..RULES }.is_large(len);
+        assert_eq!(
+            [large(-1, 0, 4096), large(-1, 0, 4097), large(5, 0, 8192), large(5, 0, 8193)],
+            [false, true, false, true]
+        );
+        assert_eq!([large(-1, 5, 4), large(-1, 5, 5)], [false, true]);
+    }
+
+    #[test]
+    fn a_full_node_is_split_and_its_parts_joined() {
+        let mut list = Quicklist::new(Rules { fill: 4, ..RULES });
+        for text in ["1", "2", "3", "4", "5"] {
+            list.push(Cow::Borrowed(text.as_bytes()), End::Right);
+        }
+        let counts = |list: &Quicklist| list.nodes.iter().map(Node::count).collect::<Vec<_>>();
+        assert_eq!(counts(&list), [4, 1]);
+        list.insert(1, Cow::Borrowed(b"x"), false);
+        assert_eq!(counts(&list), [2, 4], "the right part went to the next node");
+        list.remove(2, 3);
+        assert_eq!(counts(&list), [2, 1]);
+        assert!(list.shrunk(&Rules { fill: 100, ..RULES }).is_none(), "two nodes");
+        list.remove(1, 2);
+        assert!(list.shrunk(&Rules { fill: 1, ..RULES }).is_none(), "half of one is none");
+        let mut expected = listpack::EMPTY.to_vec();
+        listpack::push(&mut expected, b"1");
+        assert_eq!(list.shrunk(&Rules { fill: 2, ..RULES }), Some(expected));
+    }
+}
