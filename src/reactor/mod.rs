@@ -47,6 +47,9 @@ const UNAUTHENTICATED_INPUT: usize = 1 << 20;
 /// A buffer for a big argument is cut to what has come when the client has been idle for this long.
 const IDLE_BUFFER_MS: u64 = 2000;
 
+/// A client that is to be closed and does not read its last replies is closed without them after this time.
+const CLOSING_MS: u64 = 60_000;
+
 /// Why the server could not start.
 #[derive(Debug)]
 pub enum StartError {
@@ -176,13 +179,14 @@ impl Reactor {
         } else if token.0 >= FIRST_LISTENER {
             self.accepting.push(token);
         } else if let Some(client) = self.server.clients.get_mut(token.0) {
+            // Nobody reads from a client that is paused or about to be closed, so nobody would see that it has gone.
+            let gone = event.is_error() || event.is_write_closed() || (client.paused && event.is_read_closed());
+            if gone && (client.paused || client.closing.is_some()) {
+                return self.server.close(token.0, Closing::Now);
+            }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
                 client.readable = true;
-                if client.paused && (event.is_read_closed() || event.is_error()) {
-                    self.server.close(token.0, Closing::Now);
-                } else {
-                    self.enqueue(token.0);
-                }
+                self.enqueue(token.0);
             }
             if event.is_writable() && !self.server.clients[token.0].output.is_empty() {
                 self.server.will_send(token.0);
@@ -448,6 +452,10 @@ impl Reactor {
             }
             if server.debug.reply_buffer_resizing {
                 resize_reply_buffer(server, token);
+            }
+            if server.clients[token].closing.is_some() && idle_ms > CLOSING_MS {
+                // It has been told why, and does not care to read it.
+                server.close(token, Closing::Now);
             }
             check_output(server, token);
         }
