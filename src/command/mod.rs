@@ -23,6 +23,7 @@ mod server;
 mod set;
 mod string;
 mod syntax;
+mod zset;
 
 use std::fmt::Write as _;
 
@@ -39,6 +40,7 @@ const FAMILIES: &[&[Command]] = &[
     bitmap::COMMANDS,
     list::COMMANDS,
     hash::COMMANDS,
+    zset::COMMANDS,
     set::COMMANDS,
     keys::COMMANDS,
     database::COMMANDS,

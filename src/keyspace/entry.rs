@@ -30,9 +30,11 @@ use super::alloc::size_class;
 use super::wheel::Ticket;
 use crate::types::field::FieldTable;
 use crate::types::member::Members;
+use crate::types::ordered::Ordered;
 use crate::types::quicklist::{List, Quicklist};
 use crate::types::set::SetRef;
 use crate::types::table::Item;
+use crate::types::zset::ZsetRef;
 
 /// A value longer than this many bytes lives outside the entry, where it can be sent by reference.
 pub const INLINE_MAX: usize = 16 * 1024;
@@ -165,10 +167,12 @@ pub enum Object {
     Compact(Vec<u8>),
     /// A large set.
     Set(Members),
-    /// A large hash.
-    Hash(FieldTable),
     /// A long list.
     List(Quicklist),
+    /// A large hash.
+    Hash(FieldTable),
+    /// A large sorted set.
+    Zset(Ordered),
 }
 
 impl Object {
@@ -179,34 +183,37 @@ impl Object {
             Object::Blob(blob) => size_class(2 * size_of::<usize>() + size_of::<Vec<u8>>()) + size_class(blob.capacity()),
             Object::Compact(bytes) => size_class(bytes.capacity()),
             Object::Set(members) => members.memory_bytes(),
+            Object::List(list) => list.memory_bytes(),
             Object::Hash(fields) => fields.memory_bytes(),
+            Object::Zset(tree) => tree.memory_bytes(),
         };
         size_class(size_of::<Object>()) + value
     }
-            Object::List(list) => list.memory_bytes(),
 
     /// How many items it has: what freeing it costs.
     pub fn items(&self) -> usize {
         match self {
             Object::Blob(_) | Object::Compact(_) => 1,
             Object::Set(members) => members.len(),
+            Object::List(list) => list.nodes(),
             Object::Hash(fields) => fields.len(),
+            Object::Zset(tree) => tree.len(),
         }
     }
 
     /// Frees a part of a value that nobody uses any more; false when what is left is freed at once.
-            Object::List(list) => list.nodes(),
     pub fn free_slice(&mut self) -> bool {
         match self {
             Object::Blob(_) | Object::Compact(_) => false,
             Object::Set(members) => members.free_slice(),
+            Object::List(list) => list.free_slice(),
             Object::Hash(fields) => fields.free_slice(),
+            Object::Zset(tree) => tree.free_slice(),
         }
     }
 }
 
 /// A value on its way into an entry.
-            Object::List(list) => list.free_slice(),
 pub enum NewValue<'a> {
     /// Bytes to copy into the entry; at most [`INLINE_MAX`].
     Inline(&'a [u8]),
@@ -509,13 +516,6 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    /// The set that the value is.
-    pub fn set(self) -> Option<SetRef<'a>> {
-        match (self.kind(), self.encoding(), self.object()) {
-            (Type::Set, _, Some(Object::Set(members))) => Some(SetRef::Table(members)),
-            (Type::Set, Encoding::Intset, _) => Some(SetRef::Ints(self.compact())),
-            (Type::Set, _, _) => Some(SetRef::List(self.compact())),
-            _ => None,
     /// The list that the value is.
     pub fn list(self) -> Option<List<'a>> {
         match (self.kind(), self.object()) {
@@ -525,6 +525,22 @@ impl<'a> EntryRef<'a> {
         }
     }
 
+    /// The set that the value is.
+    pub fn set(self) -> Option<SetRef<'a>> {
+        match (self.kind(), self.encoding(), self.object()) {
+            (Type::Set, _, Some(Object::Set(members))) => Some(SetRef::Table(members)),
+            (Type::Set, Encoding::Intset, _) => Some(SetRef::Ints(self.compact())),
+            (Type::Set, _, _) => Some(SetRef::List(self.compact())),
+            _ => None,
+        }
+    }
+
+    /// The sorted set that the value is.
+    pub fn zset(self) -> Option<ZsetRef<'a>> {
+        match (self.kind(), self.object()) {
+            (Type::Zset, Some(Object::Zset(tree))) => Some(ZsetRef::Tree(tree)),
+            (Type::Zset, _) => Some(ZsetRef::List(self.compact())),
+            _ => None,
         }
     }
 

@@ -11,8 +11,10 @@ use super::entry::{Encoding, EntryRef, INLINE_MAX, NewValue, Object, Type};
 use super::namespace::Namespace;
 use crate::types::listpack::{self, Buffer};
 use crate::types::member::Members;
+use crate::types::ordered::Ordered;
 use crate::types::set::{Set, SetMut, SetRef};
 use crate::types::table::Position;
+use crate::types::zset::{ZsetMut, ZsetRef};
 
 /// A value that may be changed. Borrowed from the keyspace for one command.
 pub struct Value<'k> {
@@ -120,6 +122,24 @@ impl SetMut for Value<'_> {
                 self.convert(Encoding::Hashtable, NewValue::Boxed(Box::new(Object::Set(members))));
             }
         }
+    }
+}
+
+/// A value that is a sorted set.
+impl ZsetMut for Value<'_> {
+    fn zset(&self) -> ZsetRef<'_> {
+        self.entry().zset().unwrap_or(ZsetRef::List(listpack::EMPTY))
+    }
+
+    fn tree_mut(&mut self) -> Option<&mut Ordered> {
+        match self.object_mut() {
+            Some(Object::Zset(tree)) => Some(tree),
+            _ => None,
+        }
+    }
+
+    fn become_tree(&mut self, tree: Ordered) {
+        self.convert(Encoding::Skiplist, NewValue::Boxed(Box::new(Object::Zset(tree))));
     }
 }
 

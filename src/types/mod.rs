@@ -16,3 +16,4 @@ pub mod ordered;
 pub mod quicklist;
 pub mod set;
 pub mod table;
+pub mod zset;

@@ -433,20 +433,30 @@ impl Ordered {
 
     /// Gives a member a score, which is not NaN. Returns the score that it had.
     pub fn set(&mut self, member: &[u8], score: f64) -> Option<f64> {
-        debug_assert!(!score.is_nan());
-        let Some((position, old)) = self.find(member) else {
-            self.member_bytes += layout(member.len()).size();
-            let position = self.members.insert(self.members.hash(member), Member::new(member, score));
-            let entry = Entry { score, member: self.members.get(position) };
-            self.insert(entry);
+        self.update(member, |_| Some(score))
+    }
+
+    /// Gives a member the score, which is not NaN, that `decide` makes of the one that it has; `None` changes nothing.
+    /// Returns the score that it had.
+    pub fn update(&mut self, member: &[u8], decide: impl FnOnce(Option<f64>) -> Option<f64>) -> Option<f64> {
+        let hash = self.members.hash(member);
+        let Some(position) = self.members.find(hash, member) else {
+            if let Some(score) = decide(None) {
+                self.member_bytes += layout(member.len()).size();
+                let position = self.members.insert(hash, Member::new(member, score));
+                let entry = Entry { score, member: self.members.get(position) };
+                self.insert(entry);
+            }
             return None;
         };
-        if score == old {
-            return Some(old);
-        }
+        let block = self.members.get(position);
+        // SAFETY: the table's items are members.
+        let old = unsafe { score(block) };
+        let Some(score) = decide(Some(old)).filter(|&score| score != old) else { return Some(old) };
+        debug_assert!(!score.is_nan());
         let rank = self.rank_of(old, member);
         // SAFETY: the block starts with the score; nobody looks at it meanwhile, for the set is borrowed exclusively.
-        unsafe { self.members.get(position).cast::<f64>().write(score) };
+        unsafe { block.cast::<f64>().write(score) };
         let (leaf, at) = self.leaf_mut(rank);
         // Most scores change by little: between two neighbours of the same leaf, nothing moves.
         if let Some([before, entry, after]) = at.checked_sub(1).and_then(|start| leaf.get_mut(start..start + 3))
@@ -559,6 +569,7 @@ impl Clone for Ordered {
 }
 
 /// Entries in their order.
+#[derive(Clone)]
 pub struct Iter<'a> {
     set: &'a Ordered,
     /// What is still to come.
@@ -584,6 +595,7 @@ impl<'a> Iterator for Iter<'a> {
 }
 
 /// Entries from the last to the first.
+#[derive(Clone)]
 pub struct IterBack<'a> {
     set: &'a Ordered,
     ranks: Range<usize>,
