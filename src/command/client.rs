@@ -1,9 +1,9 @@
 //! CLIENT: what the server knows of its connections, and what can be done to them.
 
-use super::Ctx;
 use super::error::{Error, Outcome};
 use super::state::{Pause, Server};
 use super::table::{Acl, Command, Doc, Flags};
+use super::{Ctx, UNKNOWN_SHOWN, shown};
 use crate::keyspace::Touch;
 use crate::net::client::READ_SIZE;
 use crate::net::{Client, Closing, ReplyMode};
@@ -159,22 +159,21 @@ pub fn describe(server: &Server, client: &Client) -> String {
         flags.push('N');
     }
     // Requests are read into an arena that all clients share. `qbuf` is what of it the client's requests take now, and
-    // what the client keeps of an incomplete one; `qbuf-free` is the room its next read has: the arena's read window
-    // for a client that is active, and whatever memory it has set aside of its own.
-    let kept = client.input.len() + client.replay.len();
+    // what the client keeps of requests that have not arrived in full or are held up; `qbuf-free` is the room its next
+    // read has: the arena's read window for a client that is active, and whatever memory it has set aside of its own.
+    let kept = client.input.len() + client.replay.len() + client.parser.held_bytes();
     let capacity = client.input.capacity() + client.replay.capacity() + client.parser.memory_bytes();
-    let window = if idle_ms <= ACTIVE_MS { READ_SIZE + client.query_bytes.min(READ_SIZE) } else { 0 };
-    let free = (window + capacity).saturating_sub(client.query_bytes + kept);
+    let window = if idle_ms <= ACTIVE_MS { READ_SIZE } else { 0 };
+    let free = window + capacity.saturating_sub(kept);
+    // Output is told as if it filled a reply buffer first, and only what does not fit were queued.
     let output = &client.output;
-    let in_buffer = if output.chunks() == 0 { output.len() } else { 0 };
-    let in_list = output.len() - in_buffer;
-    let events = match (client.paused, client.blocked_on_write) {
-        (_, true) => "rw",
-        _ => "r",
-    };
+    let in_buffer = output.len().min(client.reply_buffer);
+    let queued = output.len() - in_buffer;
+    let pieces = if queued == 0 { 0 } else { output.chunks() + 1 };
+    let events = if client.blocked_on_write { "rw" } else { "r" };
     format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi=-1 watch=0 \
-         qbuf={} qbuf-free={free} argv-mem={} multi-mem=0 rbs={} rbp={} obl={in_buffer} oll={} omem={in_list} \
+         qbuf={} qbuf-free={free} argv-mem={} multi-mem=0 rbs={} rbp={} obl={in_buffer} oll={pieces} omem={queued} \
          tot-mem={} events={events} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
         client.addr,
@@ -188,7 +187,6 @@ pub fn describe(server: &Server, client: &Client) -> String {
         client.argv_bytes,
         client.reply_buffer,
         client.reply_peak,
-        output.chunks(),
         client.memory_bytes() + window,
         client.last_command.unwrap_or("NULL"),
         client.proto as u8,
@@ -214,7 +212,7 @@ fn printable<'a>(text: &'a [u8], what: &[u8]) -> Result<&'a [u8], Error> {
 
 /// A subcommand with more arguments than any of its forms has.
 fn malformed(args: &Args<'_>) -> Error {
-    let name = &args[1];
+    let name = shown(&args[1], UNKNOWN_SHOWN);
     Error::new([b"ERR unknown subcommand or wrong number of arguments for '", name, b"'. Try CLIENT HELP."].concat())
 }
 
@@ -327,36 +325,38 @@ fn id(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
 }
 
 fn info(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    note_request(cx, args);
-    let line = describe(cx.server, &cx.server.clients[cx.token]) + "\n";
+    let token = cx.token;
+    let line = look(cx, args, |server| describe(server, &server.clients[token])) + "\n";
     cx.reply.verbatim("txt", line.as_bytes());
     Ok(())
 }
 
-/// A description of the client itself shows the request that asks for it.
-fn note_request(cx: &mut Ctx<'_>, args: &Args<'_>) {
-    let mut encoded = Vec::new();
-    args.encode(&mut encoded);
+/// Looks at the clients, among which the one that asks shows its request and the replies that it has coming.
+fn look<T>(cx: &mut Ctx<'_>, args: &Args<'_>, see: impl FnOnce(&Server) -> T) -> T {
     let client = &mut cx.server.clients[cx.token];
     client.argv_bytes = args.total_bytes();
-    client.query_bytes = client.query_bytes.min(encoded.len());
+    std::mem::swap(&mut client.output, &mut cx.reply.out);
+    let seen = see(cx.server);
+    let client = &mut cx.server.clients[cx.token];
+    client.argv_bytes = 0;
+    std::mem::swap(&mut client.output, &mut cx.reply.out);
+    seen
 }
 
 /// What a client must fulfil.
 type Filter<'a> = Box<dyn Fn(&Client) -> bool + 'a>;
 
 fn kill(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    if args.len() == 3 {
-        let target = cx.server.clients.iter().find(|(_, client)| client.addr.as_bytes() == &args[2]);
-        let token = target.map(|(token, _)| token).ok_or(Error::fixed("ERR No such client"))?;
-        end(cx, token);
-        cx.reply.ok();
-        return Ok(());
-    }
     let mut wanted: Vec<Filter<'_>> = Vec::new();
     let mut skip_me = true;
     let now_ms = cx.server.clock.uptime_ms();
     let mut at = 2;
+    let by_address_only = args.len() == 3;
+    if by_address_only {
+        wanted.push(Box::new(|client| client.addr.as_bytes() == &args[2]));
+        skip_me = false;
+        at = 3;
+    }
     while at < args.len() {
         let (option, Some(value)) = (&args[at], args.get(at + 1)) else { return Err(Error::SYNTAX) };
         match option.to_ascii_lowercase().as_slice() {
@@ -379,10 +379,10 @@ fn kill(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             b"addr" => wanted.push(Box::new(move |client| client.addr.as_bytes() == value)),
             b"laddr" => wanted.push(Box::new(move |client| client.laddr.as_bytes() == value)),
             b"user" => {
+                // All clients are this user's, also those that have not said its password yet.
                 if value != b"default" {
                     return Err(Error::new([b"ERR No such user '", value, b"'"].concat()));
                 }
-                wanted.push(Box::new(|client| client.authenticated));
             }
             b"skipme" => {
                 skip_me = match value {
@@ -400,25 +400,31 @@ fn kill(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         .clients
         .iter()
         .filter(|(token, client)| {
-            client.closing.is_none() && !(skip_me && *token == cx.token) && wanted.iter().all(|fits| fits(client))
+            client.closing != Some(Closing::Now)
+                && !(skip_me && *token == cx.token)
+                && wanted.iter().all(|fits| fits(client))
         })
         .map(|(token, _)| token)
         .collect();
-    cx.reply.count(doomed.len());
+    match doomed.len() {
+        0 if by_address_only => return Err(Error::fixed("ERR No such client")),
+        _ if by_address_only => cx.reply.ok(),
+        count => cx.reply.count(count),
+    }
     for token in doomed {
-        end(cx, token);
+        cx.server.close(token, if token == cx.token { Closing::AfterReply } else { Closing::Now });
     }
     Ok(())
 }
 
-/// Ends a connection; the client's own when it has read the reply.
-fn end(cx: &mut Ctx<'_>, token: usize) {
-    cx.server.close(token, if token == cx.token { Closing::AfterReply } else { Closing::Now });
+fn list(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let lines = look(cx, args, |server| listed(server, args))?;
+    cx.reply.verbatim("txt", lines.as_bytes());
+    Ok(())
 }
 
-fn list(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    note_request(cx, args);
-    let server = &*cx.server;
+/// The lines of the clients that CLIENT LIST asks for.
+fn listed(server: &Server, args: &Args<'_>) -> Result<String, Error> {
     let mut lines = String::new();
     let mut add = |client: &Client| {
         lines.push_str(&describe(server, client));
@@ -444,8 +450,7 @@ fn list(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         }
         _ => return Err(Error::SYNTAX),
     }
-    cx.reply.verbatim("txt", lines.as_bytes());
-    Ok(())
+    Ok(lines)
 }
 
 fn no_evict(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
@@ -482,13 +487,15 @@ fn pause(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         .checked_add(timeout)
         .filter(|&until| until <= i64::MAX as u64)
         .ok_or(Error::fixed("ERR timeout is out of range"))?;
-    // A pause only becomes longer and stricter.
     let before = cx.server.pause;
-    cx.server.pause = Some(Pause {
-        until_ms: before.map_or(until_ms, |before| before.until_ms.max(until_ms)),
-        all: all || before.is_some_and(|before| before.all),
-    });
-    cx.server.keys.may_expire = false;
+    if timeout > 0 || before.is_some() {
+        // A pause only becomes longer and stricter.
+        cx.server.pause = Some(Pause {
+            until_ms: before.map_or(until_ms, |before| before.until_ms.max(until_ms)),
+            all: all || before.is_some_and(|before| before.all),
+        });
+        cx.server.keys.may_expire = false;
+    }
     cx.reply.ok();
     Ok(())
 }

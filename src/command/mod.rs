@@ -209,12 +209,7 @@ impl<'s> Ctx<'s> {
         match self.admit(command, args) {
             Ok(true) => self.call(args),
             Ok(false) => return Verdict::Postponed,
-            Err(error) => {
-                if command.is_some() {
-                    self.server.command_stats[self.command.id.index()].rejected += 1;
-                }
-                self.error(&error);
-            }
+            Err(error) => self.error(&error),
         }
         Verdict::Done
     }
@@ -224,9 +219,24 @@ impl<'s> Ctx<'s> {
     fn admit(&mut self, command: Option<&'static Registered>, args: &Args<'_>) -> Result<bool, Error> {
         let Some(mut command) = command else { return Err(self.unknown(args)) };
         if command.is_container() && args.len() > 1 {
-            command = command.subcommand(&args[1]).ok_or_else(|| unknown_subcommand(command, &args[1]))?;
+            let Some(subcommand) = command.subcommand(&args[1]) else {
+                self.server.clients[self.token].last_command = None;
+                return Err(unknown_subcommand(command, &args[1]));
+            };
+            command = subcommand;
         }
         self.command = command;
+        self.server.clients[self.token].last_command = Some(&command.full_name);
+        let admitted = self.may_run(command, args);
+        if admitted.is_err() {
+            self.server.command_stats[command.id.index()].rejected += 1;
+        }
+        admitted
+    }
+
+    /// Checks whether a known command may run now; `Ok(false)` if not yet.
+    #[inline]
+    fn may_run(&self, command: &Registered, args: &Args<'_>) -> Result<bool, Error> {
         let declared = command.command;
         if !declared.takes(args.len()) || (command.is_container() && declared.arity == -2) {
             return Err(wrong_arity(&command.full_name));
@@ -240,12 +250,21 @@ impl<'s> Ctx<'s> {
                  restart the server.",
             ));
         }
-        if !client.authenticated && !flags.contains(Flags::NO_AUTH) {
+        // Without a password nobody has to say one, not even who came when there was one.
+        if !client.authenticated && !flags.contains(Flags::NO_AUTH) && !self.server.settings.requirepass.is_empty() {
             return Err(Error::NO_AUTH);
         }
         let maxmemory = self.server.settings.maxmemory;
         if flags.contains(Flags::DENYOOM) && maxmemory > 0 && alloc::used() as u64 > maxmemory {
             return Err(Error::OUT_OF_MEMORY);
+        }
+        if client.monitor {
+            // Who watches is not held up by a pause, and for that may not touch keys; the text is Redis', to which
+            // monitors are a kind of replica.
+            if flags.intersects(Flags::WRITE | Flags::READONLY) {
+                return Err(Error::fixed("ERR Replica can't interact with the keyspace"));
+            }
+            return Ok(true);
         }
         Ok(!self.server.pause.is_some_and(|pause| pause.all || flags.contains(Flags::WRITE)))
     }
@@ -254,7 +273,6 @@ impl<'s> Ctx<'s> {
     #[inline]
     fn call(&mut self, args: &mut Args<'_>) {
         let command = self.command;
-        self.server.clients[self.token].last_command = Some(&command.full_name);
         let shown = monitor::quoted_args(self, args);
         let outcome = (command.command.handler)(self, args);
         let now = self.server.cycles.raw();
@@ -297,6 +315,7 @@ impl<'s> Ctx<'s> {
 
     #[cold]
     fn unknown(&mut self, args: &Args<'_>) -> Error {
+        self.server.clients[self.token].last_command = None;
         let name = &args[0];
         // Somebody's browser is made to talk to us: it gets no answer.
         if name.eq_ignore_ascii_case(b"host:") || name.eq_ignore_ascii_case(b"post") {

@@ -6,6 +6,7 @@
 use super::Ctx;
 use super::error::Outcome;
 use super::table::{Command, Doc, Flags};
+use crate::net::ReplyMode;
 use crate::resp::Args;
 
 pub const COMMANDS: &[Command] = &[Command {
@@ -25,11 +26,12 @@ pub const COMMANDS: &[Command] = &[Command {
 
 fn monitor(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
     let client = &mut cx.server.clients[cx.token];
+    // To a client that watches already, Redis answers nothing at all.
     if !client.monitor {
         client.monitor = true;
         cx.server.monitors.push(cx.token);
+        cx.reply.ok();
     }
-    cx.reply.ok();
     Ok(())
 }
 
@@ -64,9 +66,14 @@ pub fn feed(cx: &mut Ctx<'_>, quoted: &[Vec<u8>]) {
     line.extend_from_slice(b"\r\n");
     for at in 0..cx.server.monitors.len() {
         let token = cx.server.monitors[at];
+        if cx.server.clients[token].closing.is_some() {
+            // The reply that it leaves with is the last it gets.
+            continue;
+        }
         if token == cx.token {
+            // Left out with the reply if the client wants none.
             cx.reply.raw(&line);
-        } else {
+        } else if cx.server.clients[token].reply_mode == ReplyMode::On {
             cx.server.clients[token].output.tail().extend_from_slice(&line);
             cx.server.will_send(token);
         }

@@ -171,6 +171,7 @@ impl Client {
             + self.lib_name.capacity()
             + self.lib_ver.capacity()
             + self.input.capacity()
+            + self.replay.capacity()
             + self.parser.memory_bytes()
             + self.output.memory_bytes()
     }

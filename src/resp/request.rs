@@ -178,6 +178,11 @@ impl RequestParser {
             + self.big.as_ref().map_or(0, |big| big.bytes.capacity())
     }
 
+    /// Bytes that have arrived of the arguments held here.
+    pub fn held_bytes(&self) -> usize {
+        self.owned.iter().map(Vec::len).sum::<usize>() + self.big.as_ref().map_or(0, |big| big.bytes.len())
+    }
+
     /// The owned arguments of the command that was just parsed.
     pub fn take_owned(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.owned)
