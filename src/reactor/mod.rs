@@ -186,6 +186,7 @@ impl Reactor {
             }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
                 client.readable = true;
+                client.hung_up |= event.is_read_closed();
                 self.enqueue(token.0);
             }
             if event.is_writable() && !self.server.clients[token.0].output.is_empty() {
@@ -369,8 +370,9 @@ impl Reactor {
                 return false;
             }
             Ok(read) => {
-                // Less than asked for: the socket is empty, and the poll tells when it is not.
-                client.readable = read == most;
+                // Less than asked for: the socket is empty, and the poll tells when it is not. The end of the stream has
+                // been told already, and is still to be read.
+                client.readable = read == most || client.hung_up;
                 client.received += read as u64;
                 client.active_ms = server.clock.uptime_ms();
                 server.stats.net_input_bytes += read as u64;
