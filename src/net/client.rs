@@ -61,6 +61,8 @@ pub struct Client {
     pub replay: Vec<u8>,
     /// The socket may hold more than has been read.
     pub readable: bool,
+    /// The peer has said its last word: behind what has not been read comes the end.
+    pub hung_up: bool,
     /// It stands in the queue of clients to serve.
     pub queued: bool,
     /// It stands in the queue of clients to send to.
@@ -129,6 +131,7 @@ impl Client {
             parsed: 0,
             replay: Vec::new(),
             readable: false,
+            hung_up: false,
             queued: false,
             unsent: false,
             blocked_on_write: false,
