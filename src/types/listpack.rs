@@ -263,8 +263,14 @@ pub fn last(bytes: &[u8]) -> Option<usize> {
 /// Where the element at `at` ends: the next one's offset, or the length of the listpack.
 #[inline]
 pub fn end(bytes: &[u8], at: usize) -> usize {
-    let body = body_len(&bytes[at..]).expect(BROKEN);
-    at + body + backlen_len(body)
+    // The short ones first, without a branch between them.
+    match bytes[at] {
+        tag @ 0..0xC0 => at + 2 + usize::from(tag & 0x3F) * usize::from(tag >> 7),
+        _ => {
+            let body = body_len(&bytes[at..]).expect(BROKEN);
+            at + body + backlen_len(body)
+        }
+    }
 }
 
 /// The offset of the element behind the one at `at`.
@@ -314,11 +320,14 @@ pub fn seek(bytes: &[u8], index: i64) -> Option<usize> {
         }
     }
     if index >= 0 {
-        let mut at = first(bytes)?;
+        let mut at = START;
         for _ in 0..index {
-            at = next(bytes, at)?;
+            if at >= bytes.len() {
+                return None;
+            }
+            at = end(bytes, at);
         }
-        Some(at)
+        (at < bytes.len()).then_some(at)
     } else {
         let mut at = last(bytes)?;
         for _ in index..-1 {
@@ -610,7 +619,7 @@ mod tests {
             2 => rng.i64(-200..200).to_string().into_bytes(),
             3 => vec![rng.u8(..); rng.usize(..300)],
             4 if rng.u8(..40) == 0 => vec![rng.u8(..); rng.usize(..20_000)],
-            _ => (0..rng.usize(..12)).map(|_| rng.u8(b'0'..b'9')).collect(),
+            _ => (0..rng.usize(..12)).map(|_| rng.u8(b'0'..=b'9')).collect(),
         }
     }
 
