@@ -424,7 +424,7 @@ fn push(cx: &mut Ctx<'_>, args: &mut Args<'_>, end: End, only_existing: bool) ->
     let owned: Vec<_> = (2..args.len()).filter_map(|at| Some((at, args.take_owned(at)?))).collect();
     let rules = rules(cx);
     let key = cx.key(args, 1);
-    let event = Event(if end == End::Left { "lpush" } else { "rpush" });
+    let event = pushed(end);
     let change = |value: &mut Value<'_>| {
         grow(value, &rules, text_bytes, count);
         if owned.is_empty() {
@@ -484,27 +484,32 @@ fn take(
     rules: &Rules,
     lend: impl FnOnce(List<'_>, usize, usize),
 ) -> Result<bool, Error> {
-    let event = Event(if end == End::Left { "lpop" } else { "rpop" });
-    let taken = keys.change(db, key, Type::List, event, |value| {
+    let taken = keys.change(db, key, Type::List, popped(end), |value| {
         let list = view(value);
         let len = list.len();
         let taken = usize::try_from(count).unwrap_or(usize::MAX).min(len);
-        match end {
-            End::Left => {
-                lend(list, 0, taken);
-                remove(value, 0, taken);
-            }
-            End::Right => {
-                lend(list, len - 1, taken);
-                remove(value, len - taken, taken);
-            }
-        }
-        if taken > 0 && taken < len {
-            shrink(value, rules);
-        }
-        Changed { result: (), changes: taken as u64, empty: taken == len }
+        lend(list, if end == End::Left { 0 } else { len - 1 }, taken);
+        remove_at(value, end, taken, rules)
     })?;
     Ok(taken.is_some())
+}
+
+/// Removes elements at an end, at most as many as there are.
+fn remove_at(value: &mut Value<'_>, end: End, count: usize, rules: &Rules) -> Changed<()> {
+    let len = view(value).len();
+    remove(value, if end == End::Left { 0 } else { len - count }, count);
+    if count > 0 && count < len {
+        shrink(value, rules);
+    }
+    Changed { result: (), changes: count as u64, empty: count == len }
+}
+
+fn popped(end: End) -> Event {
+    Event(if end == End::Left { "lpop" } else { "rpop" })
+}
+
+fn pushed(end: End) -> Event {
+    Event(if end == End::Left { "lpush" } else { "rpush" })
 }
 
 fn lmpop(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
@@ -812,9 +817,8 @@ fn transfer(cx: &mut Ctx<'_>, args: &mut Args<'_>, from: End, to: End) -> Outcom
         return Err(Error::WRONG_TYPE);
     }
     cx.reply.bulk(&text);
-    let pushed = Event(if to == End::Left { "lpush" } else { "rpush" });
     if source.bytes == destination.bytes {
-        keys.change(cx.db, source, Type::List, pushed, |value| {
+        keys.change(cx.db, source, Type::List, pushed(to), |value| {
             let last = view(value).len() - 1;
             remove(value, if from == End::Left { 0 } else { last }, 1);
             grow(value, &rules, text_bytes, 1);
@@ -825,12 +829,12 @@ fn transfer(cx: &mut Ctx<'_>, args: &mut Args<'_>, from: End, to: End) -> Outcom
         return Ok(());
     }
     let fresh = (Type::List, Encoding::Listpack, listpack::EMPTY);
-    keys.change_or_create(cx.db, destination, fresh, pushed, |value| {
+    keys.change_or_create(cx.db, destination, fresh, pushed(to), |value| {
         grow(value, &rules, text_bytes, 1);
         push_all(value, std::iter::once(Cow::Owned(text)), to);
         Changed { result: (), changes: 1, empty: false }
     })?;
-    take(keys, cx.db, source, from, 1, &rules, |_, _, _| {})?;
+    keys.change_uncounted(cx.db, source, Type::List, popped(from), |value| remove_at(value, from, 1, &rules))?;
     Ok(())
 }
 

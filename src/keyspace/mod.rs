@@ -518,6 +518,24 @@ impl Keyspace {
     ///
     /// # Errors
     /// [`WrongType`] if the key holds a value of another type.
+    /// As [`Keyspace::change`], for what moves to another key and counts there as a change to be saved.
+    ///
+    /// # Errors
+    /// [`WrongType`] if the key holds a value of another type.
+    pub fn change_uncounted<R>(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+        kind: Type,
+        event: Event,
+        change: impl FnOnce(&mut Value<'_>) -> Changed<R>,
+    ) -> Result<Option<R>, WrongType> {
+        let dirty = self.effects.dirty;
+        let result = self.change(db, key, kind, event, change);
+        self.effects.dirty = dirty;
+        result
+    }
+
     pub fn change_or_create<R>(
         &mut self,
         db: usize,
