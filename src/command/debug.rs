@@ -20,8 +20,10 @@ use crate::net::Client;
 use crate::observe::heap;
 use crate::resp::{Args, Proto};
 use crate::types::glob;
+use crate::types::hashmap::HashView;
 use crate::types::number::{parse_f64, parse_i64};
 use crate::types::quicklist::List;
+use crate::types::set::SetRef;
 
 pub const COMMANDS: &[Command] = &[Command {
     name: "debug",
@@ -118,13 +120,7 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         }
         (b"HELP", 0) => return cx.help(args, HELP),
         (b"HTSTATS", 1 | 2) => return table_sizes(cx, args),
-        (b"HTSTATS-KEY", 1 | 2) => {
-            let key = cx.key(args, 2);
-            cx.server.keys.peek(cx.db, key).ok_or(Error::NO_SUCH_KEY)?;
-            return Err(Error::fixed(
-                "ERR The value stored at the specified key is not represented using an hash table",
-            ));
-        }
+        (b"HTSTATS-KEY", 1 | 2) => return key_table_sizes(cx, args),
         (b"LOG", 1) => log::warn!("DEBUG LOG: {}", String::from_utf8_lossy(&args[2])),
         (b"MALLCTL", 1) => {
             let number = std::str::from_utf8(&args[2]).ok().and_then(heap::number);
@@ -218,6 +214,8 @@ fn value_digest(entry: EntryRef<'_>) -> Digest {
     match kind {
         Type::String => signature(&[kind.name().as_bytes(), &expires, entry.string()]),
         Type::List => list_digest(entry, &expires),
+        Type::Set => set_digest(entry, &expires),
+        Type::Hash => hash_digest(entry, &expires),
         // Each family adds what makes its values the same whatever their encoding.
         _ => signature(&[kind.name().as_bytes(), &expires, entry.compact()]),
     }
@@ -236,6 +234,40 @@ fn list_digest(entry: EntryRef<'_>, expires: &[u8]) -> Digest {
         });
     }
     signature(&[entry.kind().name().as_bytes(), expires, &all])
+}
+
+/// The signature of a set, whose members come in any order.
+fn set_digest(entry: EntryRef<'_>, expires: &[u8]) -> Digest {
+    let mut all = [0; 20];
+    for member in entry.set().into_iter().flat_map(SetRef::iter) {
+        let one = member.with_bytes(|member| signature(&[member]));
+        all.iter_mut().zip(one).for_each(|(all, one)| *all ^= one);
+    }
+    signature(&[entry.kind().name().as_bytes(), expires, &all])
+}
+
+/// The signature of a hash, whose fields come in any order.
+fn hash_digest(entry: EntryRef<'_>, expires: &[u8]) -> Digest {
+    let mut all = [0; 20];
+    if let Some(hash) = HashView::of(entry) {
+        hash.each(|name, value| {
+            let one = name.with_bytes(|name| value.with_bytes(|value| signature(&[name, value])));
+            all.iter_mut().zip(one).for_each(|(all, one)| *all ^= one);
+        });
+    }
+    signature(&[entry.kind().name().as_bytes(), expires, &all])
+}
+
+/// How many bytes a hash takes in a snapshot: as a listpack with Redis' header, or field by field behind their number.
+fn hash_serialized_bytes(hash: HashView<'_>) -> usize {
+    match hash {
+        HashView::Compact(bytes) => text_bytes(bytes.len() + 5),
+        HashView::Large(fields) => {
+            let mut bytes = count_bytes(fields.len());
+            fields.each(|field| bytes += serialized_bytes(field.name()) + serialized_bytes(field.value()));
+            bytes
+        }
+    }
 }
 
 /// The signature of all data: all zeros for none.
@@ -273,11 +305,19 @@ fn object(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
         Some(Object::Blob(blob)) => Rc::strong_count(blob),
         _ => 1,
     };
-    let serialized = match entry.list() {
+    let serialized = match (entry.list(), entry.set()) {
         // As a listpack with Redis' header, or as such listpacks with a byte before each that tells what it is.
-        Some(List::Compact(bytes)) => text_bytes(bytes.len() + 5),
-        Some(List::Nodes(list)) => list.node_sizes().map(|size| 1 + text_bytes(size)).sum(),
-        None => serialized_bytes(entry.string()),
+        (Some(List::Compact(bytes)), _) | (_, Some(SetRef::List(bytes))) => text_bytes(bytes.len() + 5),
+        (Some(List::Nodes(list)), _) => list.node_sizes().map(|size| 1 + text_bytes(size)).sum(),
+        // Redis' header is seven bytes longer than ours.
+        (_, Some(SetRef::Ints(bytes))) => text_bytes(bytes.len() + 7),
+        (_, Some(SetRef::Table(members))) => {
+            count_bytes(members.len()) + members.iter().map(serialized_bytes).sum::<usize>()
+        }
+        (None, None) => match HashView::of(entry) {
+            Some(hash) => hash_serialized_bytes(hash),
+            None => serialized_bytes(entry.string()),
+        },
     };
     let mut text = format!(
         "Value at:{:p} refcount:{references} encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
@@ -318,12 +358,16 @@ fn serialized_bytes(bytes: &[u8]) -> usize {
 
 /// How many bytes text takes in a snapshot, with its length.
 fn text_bytes(len: usize) -> usize {
-    let prefix = match len {
+    count_bytes(len) + len
+}
+
+/// How many bytes a length takes in a snapshot.
+fn count_bytes(len: usize) -> usize {
+    match len {
         0..64 => 1,
         64..16384 => 2,
         _ => 5,
-    };
-    prefix + len
+    }
 }
 
 fn string_memory(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
@@ -370,6 +414,24 @@ fn table_sizes(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
         };
         debug_assert!(written.is_ok());
     }
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+fn key_table_sizes(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
+    let key = cx.key(args, 2);
+    let entry = cx.server.keys.peek(cx.db, key).ok_or(Error::NO_SUCH_KEY)?;
+    let (capacity, len) = match entry.object() {
+        Some(Object::Set(members)) => (members.capacity(), members.len()),
+        Some(Object::Hash(fields)) => (fields.capacity(), fields.len()),
+        _ => {
+            return Err(Error::fixed(
+                "ERR The value stored at the specified key is not represented using an hash table",
+            ));
+        }
+    };
+    let text =
+        format!("Hash table 0 stats (main hash table):\n table size: {capacity}\n number of elements: {len}\n");
     cx.reply.verbatim("txt", text.as_bytes());
     Ok(())
 }

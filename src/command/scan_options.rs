@@ -20,7 +20,9 @@ pub(super) struct ScanOptions<'a> {
 /// # Errors
 /// It is no number.
 pub(super) fn cursor(args: &Args<'_>) -> Result<u64, Error> {
-    parse_u64(&args[2]).ok_or(Error::fixed("ERR invalid cursor"))
+    // What follows a zero byte does not count.
+    let text = args[2].split(|&byte| byte == 0).next().unwrap_or_default();
+    parse_u64(text).ok_or(Error::fixed("ERR invalid cursor"))
 }
 
 impl<'a> ScanOptions<'a> {

@@ -262,6 +262,11 @@ impl FieldTable {
         self.table.is_empty()
     }
 
+    /// Slots of the table, used or not.
+    pub fn capacity(&self) -> usize {
+        self.table.capacity()
+    }
+
     /// Bytes of memory taken by the table and the fields.
     pub fn memory_bytes(&self) -> usize {
         self.table.memory_bytes() + self.bytes

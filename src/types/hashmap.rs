@@ -208,3 +208,91 @@ fn enlarge(hash: &mut Value<'_>, hasher: &KeyHasher) {
     }
     hash.convert(Encoding::Hashtable, NewValue::Boxed(Box::new(Object::Hash(fields))));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::effects::Event;
+    use crate::keyspace::value::Changed;
+    use crate::keyspace::{Keyspace, Touch};
+
+    const LIMITS: Limits = Limits { entries: 12, bytes: 20 };
+
+    /// A text that is sometimes a number, and sometimes too long for a compact hash or to be inline.
+    fn text(rng: &mut fastrand::Rng, longest: usize) -> Vec<u8> {
+        match rng.u8(..20) {
+            0..8 => rng.i64(-300..300).to_string().into_bytes(),
+            8 => rng.i64(..).to_string().into_bytes(),
+            _ => vec![rng.u8(b'a'..b'd'); rng.usize(..=longest)],
+        }
+    }
+
+    #[test]
+    fn random_changes_against_a_map() {
+        for seed in 0..60 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut keys = Keyspace::new(1, seed, 1);
+            let hasher = keys.hasher().clone();
+            let mut model: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+            let mut large = false;
+            // Most stay compact, some grow beyond what is inline.
+            let (names, longest) = [(10, 20), (10, 20), (400, 20), (10, 20_000)][seed as usize % 4];
+            for _ in 0..300 {
+                let fresh = (Type::Hash, Encoding::Listpack, listpack::EMPTY);
+                let key = keys.key(b"key");
+                if rng.u8(..10) < 6 {
+                    let pairs: Vec<_> = (0..rng.usize(1..4))
+                        .map(|_| (rng.u32(..names).to_string().into_bytes(), text(&mut rng, longest)))
+                        .collect();
+                    let allowed =
+                        LIMITS.allow(pairs.len(), pairs.iter().flat_map(|(name, value)| [name.len(), value.len()]));
+                    let created = keys
+                        .change_or_create(0, key, fresh, Event("hset"), |hash| {
+                            let pairs = pairs.iter().map(|(name, value)| (&**name, StringValue::Borrowed(value)));
+                            let result = set(hash, pairs, allowed, LIMITS, &hasher);
+                            Changed { result, changes: 1, empty: false }
+                        })
+                        .expect("a hash");
+                    let before = model.len();
+                    model.extend(pairs);
+                    assert_eq!(created, model.len() - before);
+                    large |= !allowed || model.len() > LIMITS.entries;
+                } else {
+                    let name = rng.u32(..names).to_string().into_bytes();
+                    let removed = keys
+                        .change(0, key, Type::Hash, Event("hdel"), |hash| {
+                            let result = remove(hash, &name);
+                            Changed { result, changes: result as u64, empty: view(hash).is_empty() }
+                        })
+                        .expect("a hash");
+                    assert_eq!(removed.unwrap_or(false), model.remove(&name).is_some());
+                    large &= !model.is_empty();
+                }
+                let Some(entry) = keys.read(0, key, Touch::No) else {
+                    assert!(model.is_empty());
+                    continue;
+                };
+                let hash = HashView::of(entry).expect("a hash");
+                assert_eq!(matches!(hash, HashView::Large(_)), large);
+                assert_eq!(hash.len(), model.len());
+                let mut all = BTreeMap::new();
+                hash.each(|name, value| drop(all.insert(name.to_vec(), value.with_bytes(<[u8]>::to_vec))));
+                assert_eq!(all, model);
+                let name = rng.u32(..names).to_string().into_bytes();
+                assert_eq!(hash.get(&name).map(|value| value.with_bytes(<[u8]>::to_vec)).as_ref(), model.get(&name));
+            }
+        }
+    }
+
+    #[test]
+    fn limits_are_what_is_allowed_still() {
+        assert!(LIMITS.allow(12, [20, 20].into_iter()));
+        assert!(!LIMITS.allow(13, [1].into_iter()));
+        assert!(!LIMITS.allow(1, [1, 21].into_iter()));
+        let wide = Limits { entries: usize::MAX, bytes: usize::MAX };
+        assert!(wide.allow(2, [COMPACT_BYTES_MAX].into_iter()));
+        assert!(!wide.allow(2, [COMPACT_BYTES_MAX, 1].into_iter()));
+    }
+}
