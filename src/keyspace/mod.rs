@@ -244,6 +244,7 @@ impl Keyspace {
             let entry = self.database_mut(db).remove(position);
             self.stats.expired += 1;
             self.effects.changed_uncounted(db, entry.as_ref().key(), Event::EXPIRED);
+            self.discard(entry);
         }
     }
 
@@ -412,7 +413,10 @@ impl Keyspace {
         };
         let entry = Entry::new(key.bytes, Type::String, encoding, value, deadline, access);
         match found {
-            Some(position) => drop(database.replace(position, entry)),
+            Some(position) => {
+                let old = database.replace(position, entry);
+                self.discard(old);
+            }
             None => drop(database.insert(key.hash, entry)),
         }
         self.effects.changed(db, key.bytes, event);
@@ -477,7 +481,8 @@ impl Keyspace {
                 Event::PERSIST
             }
             Schedule::Past => {
-                drop(database.remove(position));
+                let entry = database.remove(position);
+                self.discard(entry);
                 Event::DEL
             }
         };
@@ -513,11 +518,6 @@ impl Keyspace {
         }
     }
 
-    /// As [`Keyspace::change`]; a key that does not exist begins as a compact value of an encoding, with the bytes of an
-    /// empty one. If it stays without a change, it is not created.
-    ///
-    /// # Errors
-    /// [`WrongType`] if the key holds a value of another type.
     /// As [`Keyspace::change`], for what moves to another key and counts there as a change to be saved.
     ///
     /// # Errors
@@ -536,6 +536,11 @@ impl Keyspace {
         result
     }
 
+    /// As [`Keyspace::change`]; a key that does not exist begins as a compact value of an encoding, with the bytes of an
+    /// empty one. If it stays without a change, it is not created.
+    ///
+    /// # Errors
+    /// [`WrongType`] if the key holds a value of another type.
     pub fn change_or_create<R>(
         &mut self,
         db: usize,
@@ -609,12 +614,9 @@ impl Keyspace {
     }
 
     /// Frees an entry; what is large is freed in slices.
+    #[inline]
     fn discard(&mut self, entry: Entry) {
-        if let Some(object) = entry.into_object()
-            && object.items() > FREE_AT_ONCE
-        {
-            self.doomed_objects.push_back(object);
-        }
+        doom(&mut self.doomed_objects, entry);
     }
 
     /// Moves a key's entry to another key or database, in the place of what is there if `replace` allows it. Its time
@@ -663,15 +665,15 @@ impl Keyspace {
     fn place(&mut self, db: usize, key: Key<'_>, entry: Entry) {
         let replaced = self.find(db, key);
         let access = self.access.new_entry(self.now_ms);
-        let database = self.database_mut(db);
         let position = match replaced {
             Some(position) => {
-                drop(database.replace(position, entry));
+                let old = self.database_mut(db).replace(position, entry);
+                self.discard(old);
                 position
             }
-            None => database.insert(key.hash, entry),
+            None => self.database_mut(db).insert(key.hash, entry),
         };
-        database.entry_mut(position).set_access(access);
+        self.database_mut(db).entry_mut(position).set_access(access);
     }
 
     /// Visits every live entry of a database. Nothing is removed.
@@ -740,13 +742,14 @@ impl Keyspace {
 
     /// Empties a database; large ones are freed in slices later. Returns how many keys there were.
     pub fn flush(&mut self, db: usize) -> usize {
-        let Some(database) = self.databases[db].take_if(|database| !database.is_empty()) else { return 0 };
+        let Some(mut database) = self.databases[db].take_if(|database| !database.is_empty()) else { return 0 };
         let keys = database.len();
         // A database once used stays listed.
         self.database_mut(db);
         if keys > FREE_AT_ONCE {
             self.doomed.push_back(database);
         } else {
+            while database.free_slice(|entry| doom(&mut self.doomed_objects, entry)) {}
             self.stats.lazily_freed += keys as u64;
         }
         self.effects.flushed(db, keys);
@@ -765,12 +768,12 @@ impl Keyspace {
         }
         let Some(database) = self.doomed.front_mut() else { return false };
         let before = database.len();
-        let more = database.free_slice();
+        let more = database.free_slice(|entry| doom(&mut self.doomed_objects, entry));
         self.stats.lazily_freed += (before - database.len()) as u64;
         if !more {
             self.doomed.pop_front();
         }
-        !self.doomed.is_empty()
+        !self.doomed.is_empty() || !self.doomed_objects.is_empty()
     }
 
     /// Entries that wait to be freed.
@@ -791,6 +794,7 @@ impl Keyspace {
             more |= database.take_due(past_ms, budget, |entry| {
                 self.stats.expired += 1;
                 self.effects.changed_uncounted(db, entry.as_ref().key(), Event::EXPIRED);
+                doom(&mut self.doomed_objects, entry);
             });
             self.databases[db] = Some(database);
         }
@@ -804,6 +808,14 @@ impl Keyspace {
         }
         let due = self.databases.iter().flatten().filter_map(|database| database.next_deadline()).min()?;
         Some(due.saturating_add(1))
+    }
+}
+
+/// Frees an entry, but for a large value, which joins those that are freed in slices.
+#[inline]
+fn doom(doomed: &mut VecDeque<Box<Object>>, entry: Entry) {
+    if entry.as_ref().object().is_some_and(|object| object.items() > FREE_AT_ONCE) {
+        doomed.extend(entry.into_object());
     }
 }
 

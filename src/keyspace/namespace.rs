@@ -293,9 +293,9 @@ impl Namespace {
         self.table.random(random).map(|address| unsafe { EntryRef::from_ptr(address) })
     }
 
-    /// Frees a few hundred entries of a namespace that nobody uses any more; false when nothing is left.
-    pub fn free_slice(&mut self) -> bool {
-        self.wheel.free_slice() || self.table.drain_segment(drop)
+    /// Hands over a few hundred entries of a namespace that nobody uses any more; false when nothing is left.
+    pub fn free_slice(&mut self, free: impl FnMut(Entry)) -> bool {
+        self.wheel.free_slice() || self.table.drain_segment(free)
     }
 }
 

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 
 use super::*;
+use crate::types::member::Members;
 
 /// The system's allocator, so that valgrind sees every block, with a count of bytes by thread.
 struct CountingAllocator;
@@ -508,6 +509,47 @@ fn a_flushed_database_is_freed_in_slices() {
     }
     assert!(slices > 1);
     assert_eq!((keys.pending_free(), keys.stats.lazily_freed), (0, 11 * FREE_AT_ONCE as u64));
+}
+
+#[test]
+fn a_large_value_is_freed_in_slices_however_it_ends() {
+    type End = fn(&mut Keyspace, Key<'_>);
+    fn expire(keys: &mut Keyspace, key: Key<'_>) {
+        keys.reschedule(0, key, Touch::No, |_| Schedule::At(START_MS + 1));
+        keys.set_now(START_MS + 2);
+    }
+    let ends: [(&str, End); 7] = [
+        ("deleted", |keys, key| assert!(keys.delete(0, key, Event::DEL))),
+        ("overwritten", |keys, key| keys.set_string(0, key, StringValue::Borrowed(b"v"), Expiry::Clear, Event::SET)),
+        ("expired by a command", |keys, key| assert!(keys.reschedule(0, key, Touch::No, |_| Schedule::Past))),
+        ("flushed", |keys, _| assert_eq!(keys.flush(0), 1)),
+        ("expired when seen", |keys, key| {
+            expire(keys, key);
+            assert!(keys.peek(0, key).is_none());
+        }),
+        ("expired in time", |keys, key| {
+            expire(keys, key);
+            while keys.expire_slice(100) {}
+        }),
+        ("in the place of another", |keys, key| {
+            let other = keys.key(b"other");
+            keys.set_string(0, other, StringValue::Borrowed(b"v"), Expiry::Clear, Event::SET);
+            keys.relocate((0, other), (0, key), true, Touch::No, (Event::RENAME_FROM, Event::RENAME_TO));
+        }),
+    ];
+    for (how, end) in ends {
+        let mut keys = Keyspace::new(1, 1, START_MS);
+        let key = keys.key(b"key");
+        let mut members = Members::new(keys.hasher().clone());
+        (0..10 * FREE_AT_ONCE).for_each(|n| assert!(members.insert(n.to_string().as_bytes())));
+        let value = NewValue::Boxed(Box::new(Object::Set(members)));
+        keys.store(0, key, Type::Set, Encoding::Hashtable, value, Event("sadd"));
+        end(&mut keys, key);
+        assert_eq!(keys.pending_free(), 1, "{how}");
+        let slices = std::iter::repeat_with(|| keys.free_slice()).take_while(|more| *more).count();
+        assert!(slices > 1, "{how}");
+        assert_eq!(keys.pending_free(), 0, "{how}");
+    }
 }
 
 #[test]
