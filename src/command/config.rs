@@ -168,7 +168,7 @@ impl Server {
     /// Re-reads the settings file, as SIGHUP asks for, and puts into effect what may change in a running server.
     pub fn reload_settings(&mut self) {
         crate::observe::log::reopen();
-        let reload = match self.settings.reload(&self.source, &|name| std::env::var(name).ok()) {
+        let mut reload = match self.settings.reload(&self.source, &|name| std::env::var(name).ok()) {
             Ok(reload) => reload,
             Err(problems) => {
                 log::warn!("The settings were not re-read: {problems}");
@@ -177,6 +177,14 @@ impl Server {
         };
         for name in &reload.need_restart {
             log::warn!("The setting {name} has changed in the file; it takes effect at the next start.");
+        }
+        for (name, value) in &mut reload.changes {
+            // As at the start, the file may ask for more clients than the kernel allows.
+            if *name == "maxclients"
+                && let Ok(wanted) = value.parse()
+            {
+                *value = make_room_for_clients(wanted).unwrap_or(wanted).max(1).to_string();
+            }
         }
         let pairs: Vec<(&[u8], &[u8])> =
             reload.changes.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
@@ -207,6 +215,14 @@ impl Server {
                     ),
                 );
             }
+        }
+        if has(&["activedefrag"]) && settings.activedefrag {
+            return failed(
+                "activedefrag",
+                "Active defragmentation cannot be enabled: it requires a Redis server compiled with a modified Jemalloc \
+                 like the one shipped by default with the Redis source distribution"
+                    .to_string(),
+            );
         }
         if has(&["oom-score-adj", "oom-score-adj-values"])
             && let Err(error) = process::set_oom_score(settings)
