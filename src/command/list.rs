@@ -125,7 +125,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "lmpop",
         arity: -4,
-        flags: Flags::WRITE,
+        flags: Flags::WRITE.union(Flags::MOVABLE_KEYS),
         keys: &[KeySpec { find: Find::KeyNum { number: 0, first: 1, step: 1 }, ..TAKES }],
         doc: Doc {
             summary: "Takes elements off an end of the first of several lists that exists.",
