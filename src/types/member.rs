@@ -191,9 +191,9 @@ impl Members {
 
 impl Clone for Members {
     fn clone(&self) -> Members {
-        let mut copy = Members::new(self.hasher.clone());
+        let mut copy = Members { block_bytes: self.block_bytes, ..Members::new(self.hasher.clone()) };
         for member in self.iter() {
-            copy.insert(member);
+            copy.table.insert(self.table.hash(member), Member::new(member));
         }
         copy
     }
