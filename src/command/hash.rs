@@ -309,7 +309,7 @@ fn hmset(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 /// Lets a command decide on the new value of the field in the second argument, seeing the old one; `None` leaves all as it
-/// is. `told` is what the command wants to know itself.
+/// is. Returns what the command wants to know itself.
 fn update_field<'p, R>(
     cx: &mut Ctx<'_>,
     args: &'p Args<'_>,
@@ -504,7 +504,11 @@ fn hrandfield(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             value_reply(reply, &value);
         }
     };
-    if count < 0 { draw(hash, found, &mut rng, write) } else { choose(hash, found, &mut rng, write) }
+    if count < 0 {
+        draw(hash, found, &mut rng, write)
+    } else {
+        choose(hash, found, &mut rng, write)
+    }
     Ok(())
 }
 
@@ -604,4 +608,56 @@ fn hscan(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     cx.reply.array(replies);
     cx.reply.raw(list.out.tail());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::types::field::FieldTable;
+    use crate::types::hash::KeyHasher;
+
+    #[test]
+    fn every_field_is_as_likely_to_be_chosen() {
+        const FIELDS: usize = 40;
+        let mut compact = listpack::EMPTY.to_vec();
+        let mut large = FieldTable::new(KeyHasher::new(3));
+        for field in 0..FIELDS as i64 {
+            let mut pair = Vec::new();
+            listpack::encode_integer(field, &mut pair);
+            listpack::encode_integer(field, &mut pair);
+            listpack::append(&mut compact, &pair, 2);
+            let text = field.to_string();
+            large.set(text.as_bytes(), StringValue::Borrowed(text.as_bytes()));
+        }
+        let mut rng = fastrand::Rng::with_seed(3);
+        for hash in [HashView::Compact(&compact), HashView::Large(&large)] {
+            // Few, so that they are drawn, and many, so that all are gone through.
+            for (count, repeated) in [(4, true), (4, false), (20, false), (FIELDS, false)] {
+                let rounds = 40_000 / count;
+                let mut seen: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+                for _ in 0..rounds {
+                    let mut chosen = Vec::new();
+                    let visit = |name: Element<'_>, value: FieldValue<'_>| {
+                        value.with_bytes(|value| assert!(name == *value));
+                        chosen.push(name.to_vec());
+                    };
+                    if repeated {
+                        draw(hash, count, &mut rng, visit)
+                    } else {
+                        choose(hash, count, &mut rng, visit)
+                    }
+                    assert_eq!(chosen.len(), count);
+                    chosen.iter().for_each(|name| *seen.entry(name.clone()).or_default() += 1);
+                    chosen.sort();
+                    chosen.dedup();
+                    assert!(repeated || chosen.len() == count);
+                }
+                // A thousand times each, give or take five standard deviations.
+                assert_eq!(seen.len(), FIELDS);
+                assert!(seen.values().all(|times| (840..1160).contains(times)), "{seen:?}");
+            }
+        }
+    }
 }
