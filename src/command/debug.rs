@@ -24,6 +24,7 @@ use crate::types::hashmap::HashView;
 use crate::types::number::{parse_f64, parse_i64};
 use crate::types::quicklist::List;
 use crate::types::set::SetRef;
+use crate::types::zset::ZsetRef;
 
 pub const COMMANDS: &[Command] = &[Command {
     name: "debug",
@@ -216,6 +217,7 @@ fn value_digest(entry: EntryRef<'_>) -> Digest {
         Type::List => list_digest(entry, &expires),
         Type::Set => set_digest(entry, &expires),
         Type::Hash => hash_digest(entry, &expires),
+        Type::Zset => zset_digest(entry, &expires),
         // Each family adds what makes its values the same whatever their encoding.
         _ => signature(&[kind.name().as_bytes(), &expires, entry.compact()]),
     }
@@ -247,6 +249,21 @@ fn set_digest(entry: EntryRef<'_>, expires: &[u8]) -> Digest {
 }
 
 /// The signature of a hash, whose fields come in any order.
+fn zset_digest(entry: EntryRef<'_>, expires: &[u8]) -> Digest {
+    let mut all = Vec::new();
+    if let Some(zset) = entry.zset() {
+        for (member, score) in zset.iter(0..zset.len()) {
+            member.with_bytes(|text| {
+                all.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                all.extend_from_slice(text);
+            });
+            // Adding a zero takes the sign from another, which only one of the encodings keeps.
+            all.extend_from_slice(&(score + 0.0).to_le_bytes());
+        }
+    }
+    signature(&[entry.kind().name().as_bytes(), expires, &all])
+}
+
 fn hash_digest(entry: EntryRef<'_>, expires: &[u8]) -> Digest {
     let mut all = [0; 20];
     if let Some(hash) = HashView::of(entry) {
@@ -316,7 +333,15 @@ fn object(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
         }
         (None, None) => match HashView::of(entry) {
             Some(hash) => hash_serialized_bytes(hash),
-            None => serialized_bytes(entry.string()),
+            None => match entry.zset() {
+                Some(ZsetRef::List(bytes)) => text_bytes(bytes.len() + 5),
+                // Scores take eight bytes each.
+                Some(ZsetRef::Tree(tree)) => {
+                    let members = tree.iter(0..tree.len()).map(|entry| serialized_bytes(entry.member()) + 8);
+                    count_bytes(tree.len()) + members.sum::<usize>()
+                }
+                None => serialized_bytes(entry.string()),
+            },
         },
     };
     let mut text = format!(
@@ -424,6 +449,7 @@ fn key_table_sizes(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
     let (capacity, len) = match entry.object() {
         Some(Object::Set(members)) => (members.capacity(), members.len()),
         Some(Object::Hash(fields)) => (fields.capacity(), fields.len()),
+        Some(Object::Zset(tree)) => (tree.capacity(), tree.len()),
         _ => {
             return Err(Error::fixed(
                 "ERR The value stored at the specified key is not represented using an hash table",

@@ -1014,8 +1014,10 @@ fn zrangestore(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let found = match zset_of!(cx, args, 2) {
         Some(zset) => {
             let (len, entries) = query.entries(zset);
+            // How many there are is taken for known beforehand where it follows from the ranks alone.
+            let expected = if matches!(query.span, Span::Ranks(..)) { len } else { 0 };
             let entries: Vec<(Cow<'_, [u8]>, f64)> = entries.map(|(member, score)| (text(member), score)).collect();
-            Zset::of(len, entries.iter().map(|(member, score)| (&**member, *score)), rules)
+            Zset::of(expected, entries.iter().map(|(member, score)| (&**member, *score)), rules)
         }
         None => Zset::of(0, std::iter::empty(), rules),
     };
@@ -1521,7 +1523,9 @@ fn combine(cx: &mut Ctx<'_>, args: &Args<'_>, operation: Operation, stored: bool
     }
     let (limits, hasher) = growth(cx);
     let rules = Rules { limits, hasher: &hasher };
-    let zset = Zset::of(found.len(), found.iter().map(|(member, score)| (&**member, *score)), rules);
+    let is_short = found.iter().all(|(member, _)| member.len() <= limits.value);
+    let expected = if is_short { found.len() } else { usize::MAX };
+    let zset = Zset::of(expected, found.iter().map(|(member, score)| (&**member, *score)), rules);
     drop(found);
     let event = Event(match operation {
         Operation::Union => "zunionstore",

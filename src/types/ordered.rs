@@ -522,6 +522,11 @@ impl Ordered {
         self.members.scan(cursor, count, |block| unsafe { visit(bytes(block), score(block)) })
     }
 
+    /// How many slots the table of members has, used or not.
+    pub fn capacity(&self) -> usize {
+        self.members.capacity()
+    }
+
     /// Bytes of memory that the set takes besides itself, as they were asked from the allocator.
     pub fn memory_bytes(&self) -> usize {
         fn below(node: &Node) -> usize {

@@ -163,8 +163,19 @@ impl<'a> ZsetRef<'a> {
         }
     }
 
-    /// The ranks of the entries in a range.
+    /// The ranks of the entries in a range. Of members among different scores, which are not in order, there are none
+    /// if the first or the last of all lies on the wrong side of the range.
     pub fn ranks(self, bounds: Bounds<'_>) -> Range<usize> {
+        let len = self.len();
+        let inside = |at: usize, inside: fn(Bounds<'_>, f64, Element<'_>) -> bool| {
+            self.iter(at..at + 1).all(|(member, score)| inside(bounds, score, member))
+        };
+        let is_empty = len == 0
+            || !inside(0, |bounds, score, member| bounds.reaches(score, |text| compare(member, text)))
+            || !inside(len - 1, |bounds, score, member| !bounds.starts_behind(score, |text| compare(member, text)));
+        if is_empty {
+            return 0..0;
+        }
         let (start, end) = match self {
             ZsetRef::List(_) => {
                 let mut entries = self.iter(0..self.len()).map(|(member, score)| {
@@ -270,10 +281,11 @@ pub enum Zset {
 }
 
 impl Zset {
-    /// A sorted set of `len` entries, whose members are all different, in whatever order.
-    pub fn of<'e>(len: usize, entries: impl Iterator<Item = (&'e [u8], f64)>, rules: Rules<'_>) -> Zset {
+    /// A sorted set of entries whose members are all different, in whatever order. `expected` is how many there are, as
+    /// far as it matters: what is a tree from the beginning keeps the signs of all its zeros.
+    pub fn of<'e>(expected: usize, entries: impl Iterator<Item = (&'e [u8], f64)>, rules: Rules<'_>) -> Zset {
         let mut zset = Zset::List(listpack::EMPTY.to_vec());
-        expect(&mut zset, len, rules);
+        expect(&mut zset, expected, rules);
         for (member, score) in entries {
             update(&mut zset, member, rules, |_| Some(score));
         }
@@ -523,7 +535,7 @@ mod tests {
         let members: [&[u8]; 6] = [b"", b"10", b"9", b"a", b"aa", b"b"];
         let cases = [
             (Lowest, Highest, 0..6),
-            (Highest, Lowest, 6..6),
+            (Highest, Lowest, 0..0),
             (Lowest, Lowest, 0..0),
             (From(b"10"), From(b"a"), 1..4),
             (Beyond(b"10"), Beyond(b"a"), 2..3),
