@@ -138,13 +138,21 @@ pub const COMMANDS: &[Command] = &[Command {
 }];
 
 /// Describes a client as a line of CLIENT LIST, without its end.
-pub fn describe(server: &Server, client: &Client) -> String {
+pub fn describe(server: &Server, token: usize) -> String {
+    let client = &server.clients[token];
+    let watches = &server.keys.effects.watches;
+    let (kept_commands, kept_bytes) = match &client.transaction {
+        Some(transaction) => (transaction.len() as i64, transaction.bytes()),
+        None => (-1, 0),
+    };
     let now_ms = server.clock.uptime_ms();
     let idle_ms = now_ms.saturating_sub(client.active_ms);
     let mut flags = String::new();
     for (set, letter) in [
         (client.monitor, 'O'),
+        (client.transaction.is_some(), 'x'),
         (client.paused, 'b'),
+        (watches.is_dirty(token), 'd'),
         (client.closing == Some(Closing::AfterReply), 'c'),
         (client.closing == Some(Closing::Now), 'A'),
         (client.stream.is_unix(), 'U'),
@@ -172,9 +180,9 @@ pub fn describe(server: &Server, client: &Client) -> String {
     let pieces = if queued == 0 { 0 } else { output.chunks() + 1 };
     let events = if client.blocked_on_write { "rw" } else { "r" };
     format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi=-1 watch=0 \
-         qbuf={} qbuf-free={free} argv-mem={} multi-mem=0 rbs={} rbp={} obl={in_buffer} oll={pieces} omem={queued} \
-         tot-mem={} events={events} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 \
+         multi={kept_commands} watch={} qbuf={} qbuf-free={free} argv-mem={} multi-mem={kept_bytes} rbs={} rbp={} \
+         obl={in_buffer} oll={pieces} omem={queued} tot-mem={} events={events} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
         client.addr,
         client.laddr,
@@ -183,6 +191,7 @@ pub fn describe(server: &Server, client: &Client) -> String {
         now_ms.saturating_sub(client.connected_ms) / 1000,
         idle_ms / 1000,
         client.db,
+        watches.count(token),
         client.query_bytes + kept,
         client.argv_bytes,
         client.reply_buffer,
@@ -326,7 +335,7 @@ fn id(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
 
 fn info(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let token = cx.token;
-    let line = look(cx, args, |server| describe(server, &server.clients[token])) + "\n";
+    let line = look(cx, args, |server| describe(server, token)) + "\n";
     cx.reply.verbatim("txt", line.as_bytes());
     Ok(())
 }
@@ -426,25 +435,26 @@ fn list(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 /// The lines of the clients that CLIENT LIST asks for.
 fn listed(server: &Server, args: &Args<'_>) -> Result<String, Error> {
     let mut lines = String::new();
-    let mut add = |client: &Client| {
-        lines.push_str(&describe(server, client));
+    let mut add = |token: usize| {
+        lines.push_str(&describe(server, token));
         lines.push('\n');
     };
     // Those that are to end are no longer there for others.
-    let mut clients: Vec<&Client> = server.clients.iter().map(|(_, client)| &**client).collect();
-    clients.retain(|client| client.closing != Some(Closing::Now));
-    clients.sort_unstable_by_key(|client| client.id);
+    let mut clients: Vec<usize> = server.clients.iter().map(|(token, _)| token).collect();
+    let client = |token: usize| &server.clients[token];
+    clients.retain(|&token| client(token).closing != Some(Closing::Now));
+    clients.sort_unstable_by_key(|&token| client(token).id);
     match args.get(2) {
         None => clients.into_iter().for_each(add),
         Some(word) if word.eq_ignore_ascii_case(b"type") && args.len() == 4 => {
             let kind = Kind::parse(&args[3])?;
-            clients.into_iter().filter(|client| Kind::of(client) == kind).for_each(add);
+            clients.into_iter().filter(|&token| Kind::of(client(token)) == kind).for_each(add);
         }
         Some(word) if word.eq_ignore_ascii_case(b"id") && args.len() > 3 => {
             for id in args.iter_from(3) {
                 let id = parse_i64(id).ok_or(Error::fixed("ERR Invalid client ID"))?;
-                if let Some(client) = clients.iter().find(|client| client.id as i64 == id) {
-                    add(client);
+                if let Some(&token) = clients.iter().find(|&&token| client(token).id as i64 == id) {
+                    add(token);
                 }
             }
         }

@@ -8,7 +8,7 @@ use super::client::check_name;
 use super::database::index;
 use super::error::{Error, Outcome};
 use super::table::{Acl, Command, Doc, Flags};
-use super::{Ctx, REDIS_VERSION, wrong_arity};
+use super::{Ctx, REDIS_VERSION, transaction, wrong_arity};
 use crate::keyspace::Touch;
 use crate::net::{Closing, ReplyMode};
 use crate::resp::{Args, Proto};
@@ -234,6 +234,7 @@ fn quit(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
 
 /// What the client said of its library stays: it is still the same library.
 fn reset(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
+    transaction::end(cx);
     let open = cx.server.settings.requirepass.is_empty();
     let client = &mut cx.server.clients[cx.token];
     client.authenticated = open;

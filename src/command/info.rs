@@ -195,9 +195,15 @@ fn clients(text: &mut Text, cx: &Ctx<'_>) {
         &[
             "tracking_clients",
             "pubsub_clients",
-            "watching_clients",
-            "clients_in_timeout_table",
-            "total_watched_keys",
+        ],
+    );
+    let watches = &server.keys.effects.watches;
+    text.line("watching_clients", watches.clients());
+    text.constant("0", &["clients_in_timeout_table"]);
+    text.line("total_watched_keys", watches.keys());
+    text.constant(
+        "0",
+        &[
             "total_blocking_keys",
             "total_blocking_keys_on_nokey",
         ],

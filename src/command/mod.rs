@@ -3,6 +3,7 @@
 pub mod error;
 pub mod state;
 pub mod table;
+pub mod transaction;
 
 mod bitmap;
 pub mod client;
@@ -27,8 +28,8 @@ mod zset;
 
 use std::fmt::Write as _;
 
-use crate::keyspace::{Key, Touch, alloc};
-use crate::net::{Closing, ReplyMode};
+use crate::keyspace::{Key, Touch};
+use crate::net::{Client, Closing, ReplyMode};
 use crate::resp::{Args, Reply};
 use error::{Error, Outcome};
 use state::Server;
@@ -46,6 +47,7 @@ const FAMILIES: &[&[Command]] = &[
     database::COMMANDS,
     connection::COMMANDS,
     client::COMMANDS,
+    transaction::COMMANDS,
     monitor::COMMANDS,
     server::COMMANDS,
     info::COMMANDS,
@@ -78,6 +80,10 @@ pub struct Ctx<'s> {
     key_hash: Option<u64>,
     /// Arguments that MONITOR must not show.
     redacted: Vec<usize>,
+    /// EXEC is running a transaction: no command may wait.
+    pub in_exec: bool,
+    /// The reply up to here is not to be withheld any more.
+    settled: usize,
     /// Hashes of a command's keys; see [`Ctx::prefetch_keys`].
     hashes: Vec<u64>,
     /// The cycle clock when the last command ended.
@@ -91,6 +97,16 @@ pub enum Verdict {
     Done,
     /// It must be tried again when the pause ends.
     Postponed,
+}
+
+/// What is to be done with a command that was not refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Admission {
+    Run,
+    /// It joins the client's transaction.
+    Queue,
+    /// It must be tried again when the pause ends.
+    Postpone,
 }
 
 impl<'s> Ctx<'s> {
@@ -110,6 +126,8 @@ impl<'s> Ctx<'s> {
             reply,
             key_hash: None,
             redacted: Vec::new(),
+            in_exec: false,
+            settled: 0,
             hashes: Vec::new(),
             ticks,
         }
@@ -178,7 +196,7 @@ impl<'s> Ctx<'s> {
             let verdict = self.answer(command, args);
             if self.server.clients[self.token].reply_mode == ReplyMode::Off {
                 // The command that turns replies off has none itself.
-                self.reply.out.truncate(before);
+                self.reply.out.truncate(before.max(self.settled));
             }
             return verdict;
         }
@@ -196,7 +214,7 @@ impl<'s> Ctx<'s> {
         let verdict = self.answer(command, args);
         let client = &mut self.server.clients[self.token];
         if matches!(client.reply_mode, ReplyMode::Off | ReplyMode::Skip) {
-            self.reply.out.truncate(before);
+            self.reply.out.truncate(before.max(self.settled));
         }
         if verdict == Verdict::Done && client.reply_mode == ReplyMode::Skip {
             client.reply_mode = ReplyMode::On;
@@ -207,16 +225,17 @@ impl<'s> Ctx<'s> {
     #[inline]
     fn answer(&mut self, command: Option<&'static Registered>, args: &mut Args<'_>) -> Verdict {
         match self.admit(command, args) {
-            Ok(true) => self.call(args),
-            Ok(false) => return Verdict::Postponed,
-            Err(error) => self.error(&error),
+            Ok(Admission::Run) => self.call(args),
+            Ok(Admission::Queue) => transaction::queue(self, args),
+            Ok(Admission::Postpone) => return Verdict::Postponed,
+            Err(error) => transaction::refuse(self, command, args, &error),
         }
         Verdict::Done
     }
 
-    /// Checks whether a command may run now; `Ok(false)` if not yet. Sets `self.command`.
+    /// Checks whether a command may run now. Sets `self.command`.
     #[inline]
-    fn admit(&mut self, command: Option<&'static Registered>, args: &Args<'_>) -> Result<bool, Error> {
+    fn admit(&mut self, command: Option<&'static Registered>, args: &Args<'_>) -> Result<Admission, Error> {
         let Some(mut command) = command else { return Err(self.unknown(args)) };
         if command.is_container() && args.len() > 1 {
             let Some(subcommand) = command.subcommand(&args[1]) else {
@@ -234,9 +253,9 @@ impl<'s> Ctx<'s> {
         admitted
     }
 
-    /// Checks whether a known command may run now; `Ok(false)` if not yet.
+    /// Checks whether a known command may run now.
     #[inline]
-    fn may_run(&self, command: &Registered, args: &Args<'_>) -> Result<bool, Error> {
+    fn may_run(&self, command: &Registered, args: &Args<'_>) -> Result<Admission, Error> {
         let declared = command.command;
         if !declared.takes(args.len()) || (command.is_container() && declared.arity == -2) {
             return Err(wrong_arity(&command.full_name));
@@ -254,31 +273,42 @@ impl<'s> Ctx<'s> {
         if !client.authenticated && !flags.contains(Flags::NO_AUTH) && !self.server.settings.requirepass.is_empty() {
             return Err(Error::NO_AUTH);
         }
-        let maxmemory = self.server.settings.maxmemory;
-        if flags.contains(Flags::DENYOOM) && maxmemory > 0 && alloc::used() as u64 > maxmemory {
+        if client.transaction.is_some() {
+            return transaction::admit(self, client, command);
+        }
+        if flags.contains(Flags::DENYOOM) && self.server.is_short_of_memory() {
             return Err(Error::OUT_OF_MEMORY);
         }
+        self.may_go_on(client, flags)
+    }
+
+    /// Checks whether a command that is like `flags` may touch keys, and whether a pause holds it up.
+    #[inline]
+    fn may_go_on(&self, client: &Client, flags: Flags) -> Result<Admission, Error> {
         if client.monitor {
             // Who watches is not held up by a pause, and for that may not touch keys; the text is Redis', to which
             // monitors are a kind of replica.
             if flags.intersects(Flags::WRITE | Flags::READONLY) {
                 return Err(Error::fixed("ERR Replica can't interact with the keyspace"));
             }
-            return Ok(true);
+            return Ok(Admission::Run);
         }
-        Ok(!self.server.pause.is_some_and(|pause| pause.all || flags.contains(Flags::WRITE)))
+        let held_up = self.server.pause.is_some_and(|pause| pause.all || flags.contains(Flags::WRITE));
+        Ok(if held_up { Admission::Postpone } else { Admission::Run })
     }
 
     /// Runs the command and counts it.
     #[inline]
     fn call(&mut self, args: &mut Args<'_>) {
         let command = self.command;
+        // EXEC takes the time of its commands, too.
+        let started = self.ticks;
         let shown = monitor::quoted_args(self, args);
         let outcome = (command.command.handler)(self, args);
         let now = self.server.cycles.raw();
         let stats = &mut self.server.command_stats[command.id.index()];
         stats.calls += 1;
-        let ticks = now - self.ticks;
+        let ticks = now - started;
         stats.ticks += ticks;
         if self.server.settings.latency_tracking {
             stats.latency.get_or_insert_default().record(ticks);

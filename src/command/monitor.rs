@@ -4,7 +4,7 @@
 //! because that is when it is known which database the command worked on and what must not be shown.
 
 use super::Ctx;
-use super::error::Outcome;
+use super::error::{Error, Outcome};
 use super::table::{Command, Doc, Flags};
 use crate::net::ReplyMode;
 use crate::resp::Args;
@@ -25,6 +25,9 @@ pub const COMMANDS: &[Command] = &[Command {
 }];
 
 fn monitor(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
+    if cx.in_exec {
+        return Err(Error::fixed("ERR MONITOR isn't allowed for DENY BLOCKING client"));
+    }
     let client = &mut cx.server.clients[cx.token];
     // To a client that watches already, Redis answers nothing at all.
     if !client.monitor {

@@ -7,7 +7,7 @@ use slab::Slab;
 
 use super::table::{CommandId, Names, all};
 use crate::config::{Settings, Source};
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Keyspace, alloc};
 use crate::net::{Client, Closing, Listeners};
 use crate::observe::clock::Clock;
 use crate::observe::stats::{CommandStats, Stats};
@@ -146,6 +146,13 @@ impl Server {
         if self.pause.is_some_and(|pause| pause.until_ms <= self.clock.uptime_ms()) {
             self.end_pause();
         }
+    }
+
+    /// Whether more memory is used than maxmemory allows.
+    #[inline]
+    pub fn is_short_of_memory(&self) -> bool {
+        let most = self.settings.maxmemory;
+        most > 0 && alloc::used() as u64 > most
     }
 
     /// Ends CLIENT PAUSE.

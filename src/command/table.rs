@@ -11,7 +11,7 @@ use crate::resp::Args;
 
 bitflags! {
     /// What a command is like, in the order in which COMMAND INFO tells it.
-    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
     pub struct Flags: u32 {
         /// It may change the keyspace.
         const WRITE = 1;

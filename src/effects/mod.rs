@@ -3,6 +3,10 @@
 //! The keyspace reports every change of a key here, exactly once, with the event it amounts to; everything that
 //! follows from a change starts from this report. Handlers never call it.
 
+pub mod watch;
+
+use watch::Watches;
+
 /// An event of a key, by the name that keyspace notifications give it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Event(pub &'static str);
@@ -31,6 +35,8 @@ impl Event {
 pub struct Effects {
     /// Changes since the data was last made durable.
     pub dirty: u64,
+    /// Who wants to know of a change before a transaction runs.
+    pub watches: Watches,
 }
 
 impl Effects {
@@ -38,12 +44,14 @@ impl Effects {
     #[inline]
     pub fn changed(&mut self, db: usize, key: &[u8], event: Event) {
         self.dirty += 1;
+        self.reach(db, key, event);
         log::trace!(target: "keyspace", "db {db}: {} of a key of {} bytes", event.0, key.len());
     }
 
     /// As [`Effects::changed`], for a command that made `changes` changes of one key, such as an element pushed each.
     pub fn changed_by(&mut self, db: usize, key: &[u8], event: Event, changes: u64) {
         self.dirty += changes;
+        self.reach(db, key, event);
         log::trace!(target: "keyspace", "db {db}: {changes} times {} of a key of {} bytes", event.0, key.len());
     }
 
@@ -51,7 +59,16 @@ impl Effects {
     /// counts where it went.
     #[inline]
     pub fn changed_uncounted(&mut self, db: usize, key: &[u8], event: Event) {
+        self.reach(db, key, event);
         log::trace!(target: "keyspace", "db {db}: {} of a key of {} bytes", event.0, key.len());
+    }
+
+    /// Tells those who wait for a change of this key.
+    #[inline]
+    fn reach(&mut self, db: usize, key: &[u8], event: Event) {
+        if !self.watches.is_empty() {
+            self.watches.changed(db, key, event == Event::EXPIRED);
+        }
     }
 
     /// Two databases were exchanged; they may be one and the same.

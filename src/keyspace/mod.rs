@@ -9,6 +9,7 @@ pub mod alloc;
 pub mod entry;
 pub mod namespace;
 pub mod value;
+mod watching;
 #[cfg(test)]
 mod tests;
 pub mod wheel;
@@ -736,12 +737,19 @@ impl Keyspace {
 
     /// Exchanges two databases.
     pub fn swap(&mut self, a: usize, b: usize) {
+        if !self.effects.watches.is_empty() && a != b {
+            self.watched_database_goes(a, Some(b));
+            self.watched_database_goes(b, Some(a));
+        }
         self.databases.swap(a, b);
         self.effects.swapped(a, b);
     }
 
     /// Empties a database; large ones are freed in slices later. Returns how many keys there were.
     pub fn flush(&mut self, db: usize) -> usize {
+        if !self.effects.watches.is_empty() {
+            self.watched_database_goes(db, None);
+        }
         let Some(mut database) = self.databases[db].take_if(|database| !database.is_empty()) else { return 0 };
         let keys = database.len();
         // A database once used stays listed.

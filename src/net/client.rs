@@ -3,6 +3,7 @@
 //! An idle client owns no buffers. Requests are parsed in the reactor's read arena; only what is left of an incomplete
 //! one is kept in [`Client::input`]. Replies go into a buffer that is lent from a pool and taken back once sent.
 
+use crate::command::transaction::Transaction;
 use crate::resp::{Output, Proto, RequestParser};
 
 use super::Stream;
@@ -95,6 +96,8 @@ pub struct Client {
     pub no_evict: bool,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// MULTI.
+    pub transaction: Option<Box<Transaction>>,
     /// It waits for the end of CLIENT PAUSE.
     pub paused: bool,
     /// The full name of the last command.
@@ -148,6 +151,7 @@ impl Client {
             monitor: false,
             no_evict: false,
             no_touch: false,
+            transaction: None,
             paused: false,
             last_command: None,
             query_bytes: 0,
@@ -176,6 +180,7 @@ impl Client {
             + self.input.capacity()
             + self.replay.capacity()
             + self.parser.memory_bytes()
+            + self.transaction.as_ref().map_or(0, |transaction| transaction.memory_bytes())
             + self.output.memory_bytes()
     }
 }

@@ -365,7 +365,7 @@ impl Reactor {
         let client = &mut server.clients[token];
         match came {
             Ok(0) => {
-                log::debug!("Client closed connection {}", describe(server, &server.clients[token]));
+                log::debug!("Client closed connection {}", describe(server, token));
                 server.close(token, Closing::Now);
                 return false;
             }
@@ -542,6 +542,7 @@ impl Reactor {
             }
             let mut client = server.clients.remove(token);
             server.monitors.retain(|&monitor| monitor != token);
+            server.keys.effects.watches.forget(token);
             if let Err(error) = self.poll.registry().deregister(client.stream.source()) {
                 log::warn!("A connection could not be taken out of the poll: {error}");
             }
@@ -584,7 +585,7 @@ fn watch(poll: &Poll, client: &mut Client, token: usize, interest: Interest) {
 fn protocol_error(server: &mut Server, token: usize, error: &ProtocolError, bytes: &[u8]) {
     log::debug!(
         "Protocol error ({error}) from client: {}. Query buffer of {} bytes during protocol error.",
-        describe(server, &server.clients[token]),
+        describe(server, token),
         bytes.len()
     );
     let tail = server.clients[token].output.tail();
@@ -630,7 +631,7 @@ fn evict_clients(server: &mut Server) {
         && let Some((bytes, token)) = sizes.pop()
     {
         total -= bytes;
-        log::info!("Evicting client: {}", describe(server, &server.clients[token]));
+        log::info!("Evicting client: {}", describe(server, token));
         server.stats.evicted_clients += 1;
         server.close(token, Closing::Now);
     }
@@ -639,11 +640,12 @@ fn evict_clients(server: &mut Server) {
 /// Ends a connection whose unfinished request has become too long.
 fn check_input(server: &mut Server, token: usize) {
     let client = &server.clients[token];
-    let held = client.input.len() + client.replay.len() + client.parser.memory_bytes();
+    let kept = client.transaction.as_ref().map_or(0, |transaction| transaction.bytes());
+    let held = client.input.len() + client.replay.len() + client.parser.memory_bytes() + kept;
     server.stats.recent_max_input = server.stats.recent_max_input.max(held);
     let limit = server.settings.client_query_buffer_limit as usize;
     if held > limit || (!client.authenticated && held > UNAUTHENTICATED_INPUT) {
-        log::warn!("Closing client that reached max query buffer length: {}", describe(server, client));
+        log::warn!("Closing client that reached max query buffer length: {}", describe(server, token));
         server.stats.query_buffer_limit_disconnections += 1;
         server.close(token, Closing::Now);
     }
@@ -663,7 +665,7 @@ fn check_output(server: &mut Server, token: usize) {
     if (limit.hard_bytes > 0 && held > limit.hard_bytes) || too_long {
         log::warn!(
             "Client {} scheduled to be closed ASAP for overcoming of output buffer limits.",
-            describe(server, &server.clients[token])
+            describe(server, token)
         );
         server.stats.output_buffer_limit_disconnections += 1;
         server.close(token, Closing::Now);

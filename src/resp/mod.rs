@@ -7,4 +7,4 @@ pub mod request;
 
 pub use output::Output;
 pub use reply::{Proto, Reply};
-pub use request::{Args, Limits, ProtocolError, RequestParser};
+pub use request::{Args, KeptArgs, Limits, ProtocolError, RequestParser};

@@ -465,6 +465,27 @@ impl<'a> Args<'a> {
         (span.len == OWNED).then(|| std::mem::take(&mut self.owned[span.start as usize]))
     }
 
+    /// Copies what has to be kept when the command is to run later; arguments with their own memory move.
+    pub fn keep(&mut self) -> KeptArgs {
+        let mut kept = KeptArgs { bytes: Vec::new(), spans: Vec::with_capacity(self.len()), owned: Vec::new() };
+        kept.bytes.reserve_exact(
+            self.spans.iter().filter(|span| span.len != OWNED).map(|span| span.len as usize).sum::<usize>(),
+        );
+        for at in 0..self.len() {
+            match self.take_owned(at) {
+                Some(bytes) => {
+                    kept.spans.push(Span { start: kept.owned.len() as u32, len: OWNED });
+                    kept.owned.push(bytes);
+                }
+                None => {
+                    kept.spans.push(Span { start: kept.bytes.len() as u32, len: self.spans[at].len });
+                    kept.bytes.extend_from_slice(&self[at]);
+                }
+            }
+        }
+        kept
+    }
+
     /// Appends the command as a request.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(format!("*{}\r\n", self.len()).as_bytes());
@@ -478,6 +499,27 @@ impl<'a> Args<'a> {
     /// Bytes of all arguments.
     pub fn total_bytes(&self) -> usize {
         self.iter_from(0).map(<[u8]>::len).sum()
+    }
+}
+
+/// The arguments of a command that is to run later.
+pub struct KeptArgs {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+    owned: Vec<Vec<u8>>,
+}
+
+impl KeptArgs {
+    /// The arguments, as a handler takes them.
+    pub fn args(&mut self) -> Args<'_> {
+        Args::new(&self.bytes, &self.spans, &mut self.owned)
+    }
+
+    /// Bytes of memory they take.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes.capacity()
+            + self.spans.capacity() * size_of::<Span>()
+            + self.owned.iter().map(|bytes| bytes.capacity() + size_of::<Vec<u8>>()).sum::<usize>()
     }
 }
 
