@@ -3,7 +3,7 @@
 use super::error::{Error, Outcome};
 use super::state::{Pause, Server};
 use super::table::{Acl, Command, Doc, Flags};
-use super::{Ctx, UNKNOWN_SHOWN, shown};
+use super::{Ctx, UNKNOWN_SHOWN, blocking, shown};
 use crate::keyspace::Touch;
 use crate::net::client::READ_SIZE;
 use crate::net::{Client, Closing, ReplyMode};
@@ -151,7 +151,7 @@ pub fn describe(server: &Server, token: usize) -> String {
     for (set, letter) in [
         (client.monitor, 'O'),
         (client.transaction.is_some(), 'x'),
-        (client.paused, 'b'),
+        (client.paused || client.blocked, 'b'),
         (watches.is_dirty(token), 'd'),
         (client.closing == Some(Closing::AfterReply), 'c'),
         (client.closing == Some(Closing::Now), 'A'),
@@ -181,8 +181,8 @@ pub fn describe(server: &Server, token: usize) -> String {
     let events = if client.blocked_on_write { "rw" } else { "r" };
     format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 \
-         multi={kept_commands} watch={} qbuf={} qbuf-free={free} argv-mem={} multi-mem={kept_bytes} rbs={} rbp={} \
-         obl={in_buffer} oll={pieces} omem={queued} tot-mem={} events={events} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+         multi={kept_commands} watch={} qbuf={} qbuf-free={free} argv-mem={} multi-mem={kept_bytes} rbs={} rbp={} obl={in_buffer} oll={pieces} \
+         omem={queued} tot-mem={} events={events} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
         client.addr,
         client.laddr,
@@ -543,18 +543,23 @@ fn setname(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// No command blocks yet, so no client is ever waiting in one.
 fn unblock(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     if args.len() > 4 {
         return Err(malformed(args));
     }
-    match args.get(3) {
-        None => {}
-        Some(word) if word.eq_ignore_ascii_case(b"timeout") || word.eq_ignore_ascii_case(b"error") => {}
+    let with_error = match args.get(3) {
+        None => false,
+        Some(word) if word.eq_ignore_ascii_case(b"timeout") => false,
+        Some(word) if word.eq_ignore_ascii_case(b"error") => true,
         Some(_) => return Err(Error::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
-    }
-    parse_i64(&args[2]).ok_or(Error::NOT_AN_INTEGER)?;
-    cx.reply.integer(0);
+    };
+    let id = parse_i64(&args[2]).ok_or(Error::NOT_AN_INTEGER)?;
+    let waiting = cx.server.clients.iter().find(|(_, client)| client.blocked && client.id as i64 == id);
+    let unblocked = match waiting.map(|(token, _)| token) {
+        Some(token) => blocking::unblock(cx.server, token, with_error),
+        None => false,
+    };
+    cx.reply.integer(unblocked as i64);
     Ok(())
 }
 

@@ -189,25 +189,14 @@ fn clients(text: &mut Text, cx: &Ctx<'_>) {
     text.line("maxclients", server.settings.maxclients);
     text.line("client_recent_max_input_buffer", server.stats.recent_max_input);
     text.line("client_recent_max_output_buffer", server.stats.recent_max_output);
-    text.line("blocked_clients", server.paused_clients);
-    text.constant(
-        "0",
-        &[
-            "tracking_clients",
-            "pubsub_clients",
-        ],
-    );
-    let watches = &server.keys.effects.watches;
+    let (watches, waiting) = (&server.keys.effects.watches, &server.keys.effects.waiting);
+    text.line("blocked_clients", server.paused_clients + waiting.clients());
+    text.constant("0", &["tracking_clients", "pubsub_clients"]);
     text.line("watching_clients", watches.clients());
-    text.constant("0", &["clients_in_timeout_table"]);
+    text.line("clients_in_timeout_table", waiting.clients_with_deadline());
     text.line("total_watched_keys", watches.keys());
-    text.constant(
-        "0",
-        &[
-            "total_blocking_keys",
-            "total_blocking_keys_on_nokey",
-        ],
-    );
+    text.line("total_blocking_keys", waiting.keys());
+    text.constant("0", &["total_blocking_keys_on_nokey"]);
 }
 
 fn memory(text: &mut Text, cx: &Ctx<'_>) {

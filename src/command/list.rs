@@ -31,6 +31,10 @@ const INSERTS: KeySpec = KeySpec::one(1, KeyFlags::RW.union(KeyFlags::INSERT));
 const DELETES: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))];
 const TAKES: KeySpec = KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE));
 const MOVES: &[KeySpec] = &[TAKES, KeySpec { begin: Begin::Index(2), ..INSERTS }];
+const TAKES_ANY: &[KeySpec] = &[KeySpec { find: Find::Range { last: -2, step: 1, limit: 0 }, ..TAKES }];
+const COUNTED: Find = Find::KeyNum { number: 0, first: 1, step: 1 };
+
+const WAIT: Flags = Flags::WRITE.union(Flags::BLOCKING);
 
 const EACH_ELEMENT: &str = "O(N) in the number of elements added";
 const NEARER_END: &str = "O(N) in the number of elements between the index and the nearer end of the list";
@@ -126,7 +130,7 @@ pub const COMMANDS: &[Command] = &[
         name: "lmpop",
         arity: -4,
         flags: Flags::WRITE.union(Flags::MOVABLE_KEYS),
-        keys: &[KeySpec { find: Find::KeyNum { number: 0, first: 1, step: 1 }, ..TAKES }],
+        keys: &[KeySpec { find: COUNTED, ..TAKES }],
         doc: Doc {
             summary: "Takes elements off an end of the first of several lists that exists.",
             since: "7.0.0",
@@ -134,7 +138,7 @@ pub const COMMANDS: &[Command] = &[
             syntax: "numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
             ..DOC
         },
-        handler: lmpop,
+        handler: |cx, args| take_from_any(cx, args, 1, false),
         ..LIST
     },
     Command {
@@ -275,6 +279,85 @@ pub const COMMANDS: &[Command] = &[
             ..DOC
         },
         handler: |cx, args| transfer(cx, args, End::Right, End::Left),
+        ..LIST
+    },
+    Command {
+        name: "blpop",
+        arity: -3,
+        flags: WAIT,
+        keys: TAKES_ANY,
+        doc: Doc {
+            summary: "Takes the first element of the first of several lists that exists, and waits for one if none does.",
+            since: "2.0.0",
+            complexity: "O(N) in the number of keys",
+            syntax: "key [key ...] timeout",
+            ..DOC
+        },
+        handler: |cx, args| waiting_pop(cx, args, End::Left),
+        ..LIST
+    },
+    Command {
+        name: "brpop",
+        arity: -3,
+        flags: WAIT,
+        keys: TAKES_ANY,
+        doc: Doc {
+            summary: "Takes the last element of the first of several lists that exists, and waits for one if none does.",
+            since: "2.0.0",
+            complexity: "O(N) in the number of keys",
+            syntax: "key [key ...] timeout",
+            ..DOC
+        },
+        handler: |cx, args| waiting_pop(cx, args, End::Right),
+        ..LIST
+    },
+    Command {
+        name: "blmpop",
+        arity: -5,
+        flags: WAIT.union(Flags::MOVABLE_KEYS),
+        keys: &[KeySpec { begin: Begin::Index(2), find: COUNTED, ..TAKES }],
+        doc: Doc {
+            summary: "Takes elements off an end of the first of several lists that exists, and waits for one if none does.",
+            since: "7.0.0",
+            complexity: "O(N+M) in the number of keys looked at and of elements taken",
+            syntax: "timeout numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
+            ..DOC
+        },
+        handler: |cx, args| take_from_any(cx, args, 2, true),
+        ..LIST
+    },
+    Command {
+        name: "blmove",
+        arity: 6,
+        flags: WRITE.union(Flags::BLOCKING),
+        keys: MOVES,
+        doc: Doc {
+            summary: "Moves an element from an end of a list to an end of another, and waits for the list if there is \
+                      none.",
+            since: "6.2.0",
+            syntax: "source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout",
+            ..DOC
+        },
+        handler: |cx, args| {
+            let (from, to) = (end(&args[3])?, end(&args[4])?);
+            waiting_transfer(cx, args, from, to)
+        },
+        ..LIST
+    },
+    Command {
+        name: "brpoplpush",
+        arity: 4,
+        flags: WRITE.union(Flags::BLOCKING),
+        keys: MOVES,
+        doc: Doc {
+            summary: "Moves the last element of a list to the front of another, and waits for the list if there is none.",
+            since: "2.2.0",
+            syntax: "source destination timeout",
+            deprecated_since: "6.2.0",
+            replaced_by: "`BLMOVE` with the `RIGHT` and `LEFT` arguments",
+            ..DOC
+        },
+        handler: |cx, args| waiting_transfer(cx, args, End::Right, End::Left),
         ..LIST
     },
 ];
@@ -512,9 +595,12 @@ fn pushed(end: End) -> Event {
     Event(if end == End::Left { "lpush" } else { "rpush" })
 }
 
-fn lmpop(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let keys = at_least(1, &args[1], Error::fixed("ERR numkeys should be greater than 0"))?;
-    let word = usize::try_from(keys).ok().and_then(|keys| keys.checked_add(2)).filter(|&word| word < args.len());
+/// Takes elements from the first of several lists that exists; how many keys there are says the argument at `number`.
+/// May wait for one until the timeout that then comes first.
+fn take_from_any(cx: &mut Ctx<'_>, args: &mut Args<'_>, number: usize, waits: bool) -> Outcome {
+    let first = number + 1;
+    let keys = at_least(1, &args[number], Error::fixed("ERR numkeys should be greater than 0"))?;
+    let word = usize::try_from(keys).ok().and_then(|keys| keys.checked_add(first)).filter(|&word| word < args.len());
     let word = word.ok_or(Error::SYNTAX)?;
     let end = end(&args[word])?;
     let mut count = None;
@@ -526,8 +612,9 @@ fn lmpop(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         count = Some(at_least(1, &args[at + 1], Error::fixed("ERR count should be greater than 0"))?);
         at += 2;
     }
+    let deadline = if waits { cx.deadline(&args[1])? } else { None };
     let rules = rules(cx);
-    for at in 2..word {
+    for at in first..word {
         let key = cx.key(args, at);
         let reply = &mut cx.reply;
         let taken = take(&mut cx.server.keys, cx.db, key, end, count.unwrap_or(1), &rules, |list, from, taken| {
@@ -539,8 +626,34 @@ fn lmpop(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             return Ok(());
         }
     }
+    if waits {
+        return cx.wait(args, first..word, Type::List, deadline, |cx| cx.reply.null_array());
+    }
     cx.reply.null_array();
     Ok(())
+}
+
+/// Takes an element from the first of several lists that exists, or waits for one.
+fn waiting_pop(cx: &mut Ctx<'_>, args: &mut Args<'_>, end: End) -> Outcome {
+    let last = args.len() - 1;
+    let deadline = cx.deadline(&args[last])?;
+    let rules = rules(cx);
+    for at in 1..last {
+        let key = cx.key(args, at);
+        let reply = &mut cx.reply;
+        let taken = take(&mut cx.server.keys, cx.db, key, end, 1, &rules, |list, from, _| {
+            reply.array(2);
+            reply.bulk(key.bytes);
+            list.visit(from, false, |item| {
+                reply_item(reply, item);
+                false
+            });
+        })?;
+        if taken {
+            return Ok(());
+        }
+    }
+    cx.wait(args, 1..last, Type::List, deadline, |cx| cx.reply.null_array())
 }
 
 fn llen(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
@@ -792,6 +905,16 @@ fn lpos(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn lmove(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let (from, to) = (end(&args[3])?, end(&args[4])?);
+    transfer(cx, args, from, to)
+}
+
+/// As [`transfer`], but waits for the first key's list until the timeout that comes last.
+fn waiting_transfer(cx: &mut Ctx<'_>, args: &mut Args<'_>, from: End, to: End) -> Outcome {
+    let deadline = cx.deadline(&args[args.len() - 1])?;
+    let source = cx.key(args, 1);
+    if cx.server.keys.peek(cx.db, source).is_none() {
+        return cx.wait(args, 1..2, Type::List, deadline, |cx| cx.reply.null());
+    }
     transfer(cx, args, from, to)
 }
 

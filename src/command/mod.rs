@@ -6,6 +6,7 @@ pub mod table;
 pub mod transaction;
 
 mod bitmap;
+pub mod blocking;
 pub mod client;
 mod config;
 mod connection;
@@ -86,6 +87,10 @@ pub struct Ctx<'s> {
     settled: usize,
     /// Hashes of a command's keys; see [`Ctx::prefetch_keys`].
     hashes: Vec<u64>,
+    /// The command waits for a key.
+    blocked: bool,
+    /// The command runs again after a wait until this deadline.
+    resumed: Option<Option<u64>>,
     /// The cycle clock when the last command ended.
     ticks: u64,
 }
@@ -97,6 +102,8 @@ pub enum Verdict {
     Done,
     /// It must be tried again when the pause ends.
     Postponed,
+    /// It waits for a key, and will run again by itself.
+    Blocked,
 }
 
 /// What is to be done with a command that was not refused.
@@ -129,6 +136,8 @@ impl<'s> Ctx<'s> {
             in_exec: false,
             settled: 0,
             hashes: Vec::new(),
+            blocked: false,
+            resumed: None,
             ticks,
         }
     }
@@ -225,7 +234,12 @@ impl<'s> Ctx<'s> {
     #[inline]
     fn answer(&mut self, command: Option<&'static Registered>, args: &mut Args<'_>) -> Verdict {
         match self.admit(command, args) {
-            Ok(Admission::Run) => self.call(args),
+            Ok(Admission::Run) => {
+                self.call(args);
+                if self.blocked | self.server.keys.effects.waiting.has_ready() {
+                    return blocking::settle(self);
+                }
+            }
             Ok(Admission::Queue) => transaction::queue(self, args),
             Ok(Admission::Postpone) => return Verdict::Postponed,
             Err(error) => transaction::refuse(self, command, args, &error),
@@ -306,6 +320,14 @@ impl<'s> Ctx<'s> {
         let shown = monitor::quoted_args(self, args);
         let outcome = (command.command.handler)(self, args);
         let now = self.server.cycles.raw();
+        if self.blocked {
+            // It is counted when its wait is over.
+            self.ticks = now;
+            if let Some(shown) = shown {
+                monitor::feed(self, &shown);
+            }
+            return;
+        }
         let stats = &mut self.server.command_stats[command.id.index()];
         stats.calls += 1;
         let ticks = now - started;

@@ -56,6 +56,8 @@ pub struct Server {
     pub pause: Option<Pause>,
     /// How many clients wait for its end.
     pub paused_clients: usize,
+    /// Clients that do not wait for a key any more, and may go on.
+    pub resumed: Vec<usize>,
     /// Clients that have something to be sent.
     pub unsent: Vec<usize>,
     /// Clients whose connections are to end.
@@ -130,6 +132,7 @@ impl Server {
             monitors: Vec::new(),
             pause: None,
             paused_clients: 0,
+            resumed: Vec::new(),
             unsent: Vec::new(),
             dying: Vec::new(),
             shutdown: None,
@@ -164,6 +167,8 @@ impl Server {
     /// Asks for a client's connection to end.
     pub fn close(&mut self, token: usize, how: Closing) {
         self.clients[token].close(how);
+        self.keys.effects.waiting.remove(token);
+        self.clients[token].blocked = false;
         self.dying.push(token);
     }
 

@@ -3,8 +3,10 @@
 //! The keyspace reports every change of a key here, exactly once, with the event it amounts to; everything that
 //! follows from a change starts from this report. Handlers never call it.
 
+pub mod waiting;
 pub mod watch;
 
+use waiting::Waiting;
 use watch::Watches;
 
 /// An event of a key, by the name that keyspace notifications give it.
@@ -37,6 +39,8 @@ pub struct Effects {
     pub dirty: u64,
     /// Who wants to know of a change before a transaction runs.
     pub watches: Watches,
+    /// Whose commands wait for a change.
+    pub waiting: Waiting,
 }
 
 impl Effects {
@@ -66,14 +70,19 @@ impl Effects {
     /// Tells those who wait for a change of this key.
     #[inline]
     fn reach(&mut self, db: usize, key: &[u8], event: Event) {
-        if !self.watches.is_empty() {
+        if !self.watches.is_empty() | self.waiting.any() {
             self.watches.changed(db, key, event == Event::EXPIRED);
+            self.waiting.changed(db, key);
         }
     }
 
     /// Two databases were exchanged; they may be one and the same.
     pub fn swapped(&mut self, a: usize, b: usize) {
         self.dirty += 1;
+        if self.waiting.any() {
+            self.waiting.changed_all(a);
+            self.waiting.changed_all(b);
+        }
         log::trace!(target: "keyspace", "db {a} and db {b} were exchanged");
     }
 

@@ -100,6 +100,8 @@ pub struct Client {
     pub transaction: Option<Box<Transaction>>,
     /// It waits for the end of CLIENT PAUSE.
     pub paused: bool,
+    /// It waits for a key.
+    pub blocked: bool,
     /// The full name of the last command.
     pub last_command: Option<&'static str>,
 
@@ -153,6 +155,7 @@ impl Client {
             no_touch: false,
             transaction: None,
             paused: false,
+            blocked: false,
             last_command: None,
             query_bytes: 0,
             argv_bytes: 0,

@@ -65,6 +65,8 @@ pub enum Served {
     More,
     /// It must wait for the end of the pause.
     Paused,
+    /// It must wait for a key.
+    Blocked,
     /// It sent something that is no command, starting with these bytes; what came before ran.
     Broken(ProtocolError, Vec<u8>),
 }
@@ -75,6 +77,8 @@ pub struct Parsing<'a> {
     pub keys: &'a Keyspace,
     /// proto-max-bulk-len, in bytes.
     pub max_bulk: u64,
+    /// Nobody has to authenticate.
+    pub open: bool,
 }
 
 /// Requests on their way, and the buffers they need.
@@ -127,10 +131,11 @@ impl Batch {
         let bytes: &[u8] = own.as_deref().unwrap_or(&self.arena[start..]);
         let mut fresh = RequestParser::default();
         let parser = if replay { &mut fresh } else { &mut client.parser };
-        let limits = Limits { max_bulk: server.max_bulk, authenticated: client.authenticated };
+        let authenticated = client.authenticated || server.open;
+        let limits = Limits { max_bulk: server.max_bulk, authenticated };
         // What a client may send depends on whether it is authenticated, which a command of this very batch may
         // change: so the commands of one that is not come one at a time.
-        let quota = if client.authenticated { QUOTA } else { 1 };
+        let quota = if authenticated { QUOTA } else { 1 };
         let first = self.pending.len();
         let (mut whole, mut at) = (0, if replay { 0 } else { std::mem::take(&mut client.parsed) });
         let mut error = None;
@@ -175,7 +180,7 @@ impl Batch {
         prefetch(&self.pending, 0, |db, hash| server.keys.prefetch_bucket(db, hash));
         for mut source in std::mem::take(&mut self.sources) {
             let token = source.token;
-            let mut postponed = Vec::new();
+            let (mut postponed, mut blocked) = (Vec::new(), false);
             if !source.pending.is_empty() {
                 let client = &mut server.clients[token];
                 client.active_ms = server.clock.uptime_ms();
@@ -198,17 +203,26 @@ impl Batch {
                     let pending = &mut self.pending[at];
                     let spans = &self.spans[pending.spans.start as usize..pending.spans.end as usize];
                     let mut args = Args::new(&bytes[pending.start as usize..], spans, &mut pending.owned);
-                    if !postponed.is_empty()
-                        || cx.run(pending.command, &mut args, pending.key_hash) == Verdict::Postponed
-                    {
-                        args.encode(&mut postponed);
+                    let verdict = if blocked || !postponed.is_empty() {
+                        Verdict::Postponed
+                    } else {
+                        cx.run(pending.command, &mut args, pending.key_hash)
+                    };
+                    match verdict {
+                        Verdict::Done => {}
+                        Verdict::Postponed => args.encode(&mut postponed),
+                        Verdict::Blocked => blocked = true,
                     }
                 }
                 cx.finish();
             }
-            let paused = !postponed.is_empty();
-            let outcome = self.keep_leftover(&mut server.clients[token], source, postponed);
-            served(server, token, if paused { Served::Paused } else { outcome });
+            let held_up = match (blocked, postponed.is_empty()) {
+                (true, _) => Some(Served::Blocked),
+                (false, false) => Some(Served::Paused),
+                (false, true) => None,
+            };
+            let outcome = self.keep_leftover(&mut server.clients[token], source, postponed, held_up.is_some());
+            served(server, token, held_up.unwrap_or(outcome));
         }
         self.arena.clear();
         self.spans.clear();
@@ -216,11 +230,23 @@ impl Batch {
     }
 
     /// Gives a client back what of its bytes has not run.
-    fn keep_leftover(&self, client: &mut Client, mut source: Source, postponed: Vec<u8>) -> Served {
+    fn keep_leftover(
+        &self,
+        client: &mut Client,
+        mut source: Source,
+        postponed: Vec<u8>,
+        held_up: bool,
+    ) -> Served {
         client.query_bytes = 0;
         client.replay = postponed;
         let bytes: &[u8] = source.own.as_deref().unwrap_or(&self.arena[source.arena.clone()]);
         if let Some(error) = source.error.take() {
+            if held_up {
+                // It is found broken again when its turn comes.
+                client.parser = RequestParser::default();
+                client.input = bytes[source.whole..].to_vec();
+                return Served::All;
+            }
             return Served::Broken(error, bytes[source.whole..].to_vec());
         }
         let left = &bytes[source.whole..];

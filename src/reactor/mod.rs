@@ -17,6 +17,7 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::SockRef;
 
+use crate::command::blocking;
 use crate::command::client::describe;
 use crate::command::state::{Server, Shutdown};
 use crate::config::{Settings, Source};
@@ -167,7 +168,9 @@ impl Reactor {
         let now_ms = self.server.clock.uptime_ms();
         let cron = self.next_cron_ms.saturating_sub(now_ms).max(1);
         let expiry = self.server.keys.next_deadline().map(|at| at.saturating_sub(self.server.keys.now_ms()).max(1));
-        Some(Duration::from_millis(cron.min(expiry.unwrap_or(u64::MAX))))
+        let wait = self.server.keys.effects.waiting.next_deadline().map(|at| (at + 1).saturating_sub(now_ms).max(1));
+        let sooner = expiry.unwrap_or(u64::MAX).min(wait.unwrap_or(u64::MAX));
+        Some(Duration::from_millis(cron.min(sooner)))
     }
 
     fn dispatch(&mut self, event: &Event) {
@@ -179,9 +182,10 @@ impl Reactor {
         } else if token.0 >= FIRST_LISTENER {
             self.accepting.push(token);
         } else if let Some(client) = self.server.clients.get_mut(token.0) {
-            // Nobody reads from a client that is paused or about to be closed, so nobody would see that it has gone.
-            let gone = event.is_error() || event.is_write_closed() || (client.paused && event.is_read_closed());
-            if gone && (client.paused || client.closing.is_some()) {
+            // Nobody reads from a client that is held up or about to be closed, so nobody would see that it has gone.
+            let held_up = client.paused || client.blocked;
+            let gone = event.is_error() || event.is_write_closed() || (held_up && event.is_read_closed());
+            if gone && (held_up || client.closing.is_some()) {
                 return self.server.close(token.0, Closing::Now);
             }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
@@ -306,6 +310,13 @@ impl Reactor {
                         server.paused_clients += 1;
                         false
                     }
+                    Served::Blocked => {
+                        // Nothing will tell again that it has gone.
+                        if server.clients[token].hung_up {
+                            server.close(token, Closing::Now);
+                        }
+                        false
+                    }
                     Served::Broken(error, bytes) => {
                         protocol_error(server, token, &error, &bytes);
                         false
@@ -327,10 +338,12 @@ impl Reactor {
         let Some(client) = server.clients.get_mut(token) else { return };
         client.queued = false;
         let unlimited = server.settings.client_output_buffer_limits[0].hard_bytes == 0;
-        if client.closing.is_some() || client.paused || (unlimited && client.output.len() > BACKPRESSURE) {
+        if client.closing.is_some() || client.paused || client.blocked || (unlimited && client.output.len() > BACKPRESSURE) {
             return;
         }
-        if let Some(big) = client.parser.big_arg() {
+        // What was held up comes before anything new.
+        let held_up = !client.replay.is_empty();
+        if let Some(big) = client.parser.big_arg().filter(|_| !held_up) {
             let (bytes, missing) = big.remaining();
             let most = missing.min(BIG_READ);
             let came = client.stream.read_into(bytes, most);
@@ -348,14 +361,15 @@ impl Reactor {
         }
         let client = &mut self.server.clients[token];
         let start = self.batch.arena().len();
-        if client.readable {
+        if client.readable && !held_up {
             let came = client.stream.read_into(self.batch.arena(), READ_SIZE);
             if !self.received(token, came, READ_SIZE) {
                 return;
             }
         }
         let Server { clients, names, keys, settings, .. } = &mut self.server;
-        let parsing = Parsing { names, keys, max_bulk: settings.proto_max_bulk_len };
+        let open = settings.requirepass.is_empty();
+        let parsing = Parsing { names, keys, max_bulk: settings.proto_max_bulk_len, open };
         self.batch.gather(token, &mut clients[token], parsing, start);
     }
 
@@ -393,6 +407,10 @@ impl Reactor {
         let now_ms = self.server.clock.uptime_ms();
         if self.server.pause.is_none() {
             self.resume();
+        }
+        blocking::end_overdue(&mut self.server);
+        for token in std::mem::take(&mut self.server.resumed) {
+            self.enqueue(token);
         }
         if now_ms < self.next_cron_ms {
             return;
@@ -443,7 +461,7 @@ impl Reactor {
             self.cron_client = token + 1;
             let client = &mut server.clients[token];
             let idle_ms = now_ms.saturating_sub(client.active_ms);
-            if timeout > 0 && idle_ms > timeout && !client.monitor && !client.paused {
+            if timeout > 0 && idle_ms > timeout && !client.monitor && !client.paused && !client.blocked {
                 log::debug!("Closing idle client");
                 server.close(token, Closing::Now);
                 continue;
@@ -541,8 +559,10 @@ impl Reactor {
                 continue;
             }
             let mut client = server.clients.remove(token);
+            server.paused_clients -= client.paused as usize;
             server.monitors.retain(|&monitor| monitor != token);
             server.keys.effects.watches.forget(token);
+            server.keys.effects.waiting.remove(token);
             if let Err(error) = self.poll.registry().deregister(client.stream.source()) {
                 log::warn!("A connection could not be taken out of the poll: {error}");
             }
@@ -644,7 +664,8 @@ fn check_input(server: &mut Server, token: usize) {
     let held = client.input.len() + client.replay.len() + client.parser.memory_bytes() + kept;
     server.stats.recent_max_input = server.stats.recent_max_input.max(held);
     let limit = server.settings.client_query_buffer_limit as usize;
-    if held > limit || (!client.authenticated && held > UNAUTHENTICATED_INPUT) {
+    let trusted = client.authenticated || server.settings.requirepass.is_empty();
+    if held > limit || (!trusted && held > UNAUTHENTICATED_INPUT) {
         log::warn!("Closing client that reached max query buffer length: {}", describe(server, token));
         server.stats.query_buffer_limit_disconnections += 1;
         server.close(token, Closing::Now);

@@ -1,0 +1,184 @@
+//! Commands that wait for a key.
+//!
+//! A command that finds nothing to answer with asks for a wait ([`Ctx::wait`]): the client is set aside with its request
+//! and reads nothing more. When a command has changed keys that are waited for, the clients that wait for them run their
+//! requests again, in the order in which they came, before anything else happens. A request that again finds nothing
+//! waits on, behind the others, until its old deadline.
+
+use std::ops::Range;
+
+use super::error::{Error, Outcome};
+use super::state::Server;
+use super::table::Registered;
+use super::{Ctx, Verdict};
+use crate::effects::waiting::Waiter;
+use crate::keyspace::entry::Type;
+use crate::net::ReplyMode;
+use crate::resp::{Args, Limits, RequestParser};
+
+/// What CLIENT UNBLOCK ERROR makes a client read.
+const UNBLOCKED: Error = Error::fixed("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+
+impl Ctx<'_> {
+    /// The deadline that a timeout in seconds means, in milliseconds of uptime; `None` for a timeout of 0, which never
+    /// passes.
+    ///
+    /// # Errors
+    /// If it is not a number, negative, or too large.
+    pub fn deadline(&self, text: &[u8]) -> Result<Option<u64>, Error> {
+        const OUT_OF_RANGE: Error = Error::fixed("ERR timeout is out of range");
+        let seconds = crate::types::number::parse_f64(text)
+            .ok_or(Error::fixed("ERR timeout is not a float or out of range"))?;
+        let milliseconds = (seconds * 1000.0).ceil();
+        if milliseconds < 0.0 {
+            return Err(Error::fixed("ERR timeout is negative"));
+        }
+        let clock = &self.server.clock;
+        // Redis counts in Unix time, so there are fewer milliseconds left than would fit.
+        if milliseconds > (i64::MAX as u64 - clock.unix_ms()) as f64 {
+            return Err(OUT_OF_RANGE);
+        }
+        Ok((milliseconds > 0.0).then(|| clock.uptime_ms().saturating_add(milliseconds as u64)))
+    }
+
+    /// Sets the client aside until one of the keys at these arguments holds a value of a type, or the deadline passes.
+    /// Where nobody may wait, the time is over at once, and `nothing` writes the reply.
+    pub fn wait(
+        &mut self,
+        args: &Args<'_>,
+        keys: Range<usize>,
+        kind: Type,
+        deadline_ms: Option<u64>,
+        nothing: impl FnOnce(&mut Ctx<'_>),
+    ) -> Outcome {
+        if self.in_exec {
+            nothing(self);
+            return Ok(());
+        }
+        let mut request = Vec::new();
+        args.encode(&mut request);
+        let keys = keys.map(|at| args[at].into()).collect();
+        let deadline_ms = self.resumed.unwrap_or(deadline_ms);
+        let waiter = Waiter { db: self.db, keys, kind, deadline_ms, request };
+        self.server.keys.effects.waiting.add(self.token, waiter);
+        self.server.clients[self.token].blocked = true;
+        self.blocked = true;
+        Ok(())
+    }
+}
+
+/// Ends a command that waits, or that has changed keys which are waited for.
+#[cold]
+pub(super) fn settle(cx: &mut Ctx<'_>) -> Verdict {
+    // What a command changes that runs again is looked at when all that became ready with its key have been served.
+    if cx.resumed.is_none() {
+        serve(cx.server);
+    }
+    if cx.blocked { Verdict::Blocked } else { Verdict::Done }
+}
+
+/// Runs the commands that wait for keys which have changed.
+fn serve(server: &mut Server) {
+    while server.keys.effects.waiting.has_ready() {
+        for (db, key) in server.keys.effects.waiting.take_ready() {
+            serve_key(server, db, &key);
+        }
+    }
+}
+
+/// Runs the commands that wait for a key, each once at most, as long as there is something for them.
+fn serve_key(server: &mut Server, db: usize, key: &[u8]) {
+    let mut behind = None;
+    for _ in 0..server.keys.effects.waiting.look_at(db, key) {
+        let hashed = server.keys.key(key);
+        let Some(entry) = server.keys.peek(db, hashed) else { return };
+        let kind = entry.kind();
+        let Some((turn, token, wanted)) = server.keys.effects.waiting.next(db, key, behind) else { return };
+        behind = Some(turn);
+        if wanted == kind {
+            run_again(server, token);
+        }
+    }
+}
+
+/// Ends a client's wait. `None` if it does not wait.
+fn release(server: &mut Server, token: usize) -> Option<Waiter> {
+    server.clients[token].blocked = false;
+    server.keys.effects.waiting.remove(token)
+}
+
+/// Gives a request back as a command and its arguments.
+fn with_command<T>(
+    server: &mut Server,
+    request: &[u8],
+    run: impl FnOnce(&mut Server, &'static Registered, &mut Args<'_>) -> T,
+) -> Option<T> {
+    let (mut parser, mut at, mut spans) = (RequestParser::default(), 0, Vec::new());
+    let limits = Limits { max_bulk: u64::MAX, authenticated: true };
+    parser.parse(request, &mut at, &mut spans, limits).ok()?;
+    let mut owned = parser.take_owned();
+    let mut args = Args::new(request, &spans, &mut owned);
+    let command = server.names.find(args.get(0)?)?;
+    Some(run(server, command, &mut args))
+}
+
+/// Runs the command that a client waits in.
+fn run_again(server: &mut Server, token: usize) {
+    let Some(waiter) = release(server, token) else { return };
+    if server.clients[token].closing.is_some() {
+        return;
+    }
+    let verdict = with_command(server, &waiter.request, |server, command, args| {
+        let mut cx = Ctx::new(server, token);
+        cx.resumed = Some(waiter.deadline_ms);
+        let verdict = cx.run(Some(command), args, None);
+        cx.finish();
+        verdict
+    });
+    match verdict {
+        Some(Verdict::Blocked) => {}
+        Some(Verdict::Postponed) => {
+            let client = &mut server.clients[token];
+            client.replay.splice(0..0, waiter.request);
+            client.paused = true;
+            server.paused_clients += 1;
+        }
+        Some(Verdict::Done) | None => server.resumed.push(token),
+    }
+}
+
+/// Ends the wait of those whose time is over.
+pub fn end_overdue(server: &mut Server) {
+    let now_ms = server.clock.uptime_ms();
+    while let Some(token) = server.keys.effects.waiting.overdue(now_ms) {
+        unblock(server, token, false);
+    }
+}
+
+/// Ends a client's wait as if its time were over, or with an error. Returns whether it waited.
+pub fn unblock(server: &mut Server, token: usize, with_error: bool) -> bool {
+    let Some(waiter) = release(server, token) else { return false };
+    with_command(server, &waiter.request, |server, command, _| {
+        let stats = server.stats_of(command.id);
+        stats.calls += 1;
+        stats.failed += u64::from(with_error);
+        server.stats.commands_processed += 1;
+    });
+    let mode = server.clients[token].reply_mode;
+    let mut cx = Ctx::new(server, token);
+    let before = cx.reply.out.len();
+    if with_error {
+        cx.error(&UNBLOCKED);
+    } else {
+        cx.reply.null_array();
+    }
+    if mode != ReplyMode::On {
+        cx.reply.out.truncate(before);
+    }
+    cx.finish();
+    if mode == ReplyMode::Skip {
+        server.clients[token].reply_mode = ReplyMode::On;
+    }
+    server.resumed.push(token);
+    true
+}
