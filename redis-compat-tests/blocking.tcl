@@ -1,4 +1,5 @@
-# Commands that wait for a key: BLPOP, BRPOP, BLMPOP, BLMOVE, BRPOPLPUSH, and what ends a wait.
+# Commands that wait for a key: BLPOP, BRPOP, BLMPOP, BLMOVE, BRPOPLPUSH, BZPOPMIN, BZPOPMAX, BZMPOP, and what ends a
+# wait.
 
 # A field of INFO.
 proc info_field {name} {
@@ -277,6 +278,42 @@ check "large elements and many keys" {
     ask RPUSH k250 $big
     then B [format {["k250" "%s"]} $big]
     same 0 [info_field total_blocking_keys]
+}
+
+# --- sorted sets -------------------------------------------------------------------------
+
+case "members that are there are taken at once" {
+    ZADD z 1 a 2 b 3 c 4 d 5.5 e -> :5
+    BZPOPMIN x z 0            -> ["z" "a" ,1]
+    BZPOPMAX z 0              -> ["z" "e" ,5.5]
+    BZMPOP 0 2 x z MIN COUNT 2 -> ["z" [["b" ,2] ["c" ,3]]]
+    BZMPOP 0 1 z MAX          -> ["z" [["d" ,4]]]
+    BZPOPMIN z 0.01           -> nil*
+    BZPOPMAX z 0.01           -> nil*
+    BZMPOP 0.01 1 z MIN       -> nil*
+    SET s x                   -> +OK
+    BZPOPMIN s 0              -> -WRONGTYPE Operation against a key holding the wrong kind of value
+    BZPOPMIN z x              -> -ERR timeout is not a float or out of range
+    BZPOPMAX z -1             -> -ERR timeout is negative
+    BZMPOP 1 0 z MIN          -> -ERR numkeys should be greater than 0
+    BZMPOP 1 1 z LEFT         -> -ERR syntax error
+    BZMPOP -1 1 z MIN         -> -ERR timeout is negative
+}
+
+check "ZADD and ZUNIONSTORE serve who waits, each type its own" {
+    wait_in B BZPOPMIN k 0
+    wait_in C BLPOP k 0
+    wait_in D BZMPOP 0 1 k MAX COUNT 5
+    ask RPUSH k x
+    then C {["k" "x"]}
+    expect :2 [ask ZADD k 2 b 1 a]
+    then B {["k" "a" ,1]}
+    then D {["k" [["b" ,2]]]}
+    ask ZADD j 1 a
+    wait_in B BZPOPMAX k 0
+    ask ZUNIONSTORE k 1 j
+    then B {["k" "a" ,1]}
+    expect :0 [ask EXISTS k]
 }
 
 # --- ends without an element -----------------------------------------------------------

@@ -15,6 +15,7 @@ use crate::effects::waiting::Waiter;
 use crate::keyspace::entry::Type;
 use crate::net::ReplyMode;
 use crate::resp::{Args, Limits, RequestParser};
+use crate::types::number::parse_f64;
 
 /// What CLIENT UNBLOCK ERROR makes a client read.
 const UNBLOCKED: Error = Error::fixed("UNBLOCKED client unblocked via CLIENT UNBLOCK");
@@ -26,9 +27,7 @@ impl Ctx<'_> {
     /// # Errors
     /// If it is not a number, negative, or too large.
     pub fn deadline(&self, text: &[u8]) -> Result<Option<u64>, Error> {
-        const OUT_OF_RANGE: Error = Error::fixed("ERR timeout is out of range");
-        let seconds = crate::types::number::parse_f64(text)
-            .ok_or(Error::fixed("ERR timeout is not a float or out of range"))?;
+        let seconds = parse_f64(text).ok_or(Error::fixed("ERR timeout is not a float or out of range"))?;
         let milliseconds = (seconds * 1000.0).ceil();
         if milliseconds < 0.0 {
             return Err(Error::fixed("ERR timeout is negative"));
@@ -36,7 +35,7 @@ impl Ctx<'_> {
         let clock = &self.server.clock;
         // Redis counts in Unix time, so there are fewer milliseconds left than would fit.
         if milliseconds > (i64::MAX as u64 - clock.unix_ms()) as f64 {
-            return Err(OUT_OF_RANGE);
+            return Err(Error::fixed("ERR timeout is out of range"));
         }
         Ok((milliseconds > 0.0).then(|| clock.uptime_ms().saturating_add(milliseconds as u64)))
     }

@@ -49,6 +49,8 @@ const INCREMENTS: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::AC
 const REMOVES: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))];
 const TAKES: &[KeySpec] = &[KeySpec::one(1, TAKEN)];
 const TAKES_MANY: &[KeySpec] = &[counted(1, TAKEN)];
+const TAKES_ANY: &[KeySpec] = &[KeySpec::range(1, -2, 1, TAKEN)];
+const WAIT: Flags = REMOVE.union(Flags::BLOCKING);
 const READS_MANY: &[KeySpec] = &[counted(1, KeyFlags::READS)];
 const STORES_ONE: &[KeySpec] = &[DESTINATION, KeySpec::one(2, KeyFlags::READS)];
 const STORES_MANY: &[KeySpec] = &[DESTINATION, counted(2, KeyFlags::READS)];
@@ -396,7 +398,55 @@ pub const COMMANDS: &[Command] = &[
             syntax: "numkeys key [key ...] <MIN | MAX> [COUNT count]",
             ..DOC
         },
-        handler: zmpop,
+        handler: |cx, args| take_from_any(cx, args, 1, false),
+        ..ZSET
+    },
+    Command {
+        name: "bzpopmin",
+        arity: -3,
+        flags: WAIT.union(Flags::FAST),
+        keys: TAKES_ANY,
+        doc: Doc {
+            summary: "Takes the member with the lowest score out of the first of several sorted sets that exists, and \
+                      waits for one if none does.",
+            since: "5.0.0",
+            complexity: LOG,
+            syntax: "key [key ...] timeout",
+            ..DOC
+        },
+        handler: |cx, args| waiting_pop(cx, args, End::Lowest),
+        ..ZSET
+    },
+    Command {
+        name: "bzpopmax",
+        arity: -3,
+        flags: WAIT.union(Flags::FAST),
+        keys: TAKES_ANY,
+        doc: Doc {
+            summary: "Takes the member with the highest score out of the first of several sorted sets that exists, and \
+                      waits for one if none does.",
+            since: "5.0.0",
+            complexity: LOG,
+            syntax: "key [key ...] timeout",
+            ..DOC
+        },
+        handler: |cx, args| waiting_pop(cx, args, End::Highest),
+        ..ZSET
+    },
+    Command {
+        name: "bzmpop",
+        arity: -5,
+        flags: WAIT.union(Flags::MOVABLE_KEYS),
+        keys: &[counted(2, TAKEN)],
+        doc: Doc {
+            summary: "Takes members with the lowest or the highest scores out of the first of several sorted sets that \
+                      exists, and waits for one if none does.",
+            since: "7.0.0",
+            complexity: "O(K)+O(M*log(N)) for K keys and M members of a sorted set of N",
+            syntax: "timeout numkeys key [key ...] <MIN | MAX> [COUNT count]",
+            ..DOC
+        },
+        handler: |cx, args| take_from_any(cx, args, 2, true),
         ..ZSET
     },
     Command {
@@ -1121,9 +1171,29 @@ fn positive(text: &[u8], error: Error) -> Result<usize, Error> {
     parse_i64(text).and_then(|number| usize::try_from(number).ok()).filter(|&number| number > 0).ok_or(error)
 }
 
-fn zmpop(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let keys = positive(&args[1], Error::fixed("ERR numkeys should be greater than 0"))?;
-    let end_at = keys.saturating_add(2);
+/// Takes a member out of the first of several sorted sets that exists, or waits for one.
+fn waiting_pop(cx: &mut Ctx<'_>, args: &mut Args<'_>, end: End) -> Outcome {
+    let last = args.len() - 1;
+    let deadline = cx.deadline(&args[last])?;
+    for at in 1..last {
+        let key = cx.key(args, at);
+        let found = take(cx, key, end, 1, false, |reply, _| {
+            reply.array(3);
+            reply.bulk(key.bytes);
+        })?;
+        if found {
+            return Ok(());
+        }
+    }
+    cx.wait(args, 1..last, Type::Zset, deadline, |cx| cx.reply.null_array())
+}
+
+/// Takes members out of the first of several sorted sets that exists; how many keys there are says the argument at
+/// `number`. May wait for one until the timeout that then comes first.
+fn take_from_any(cx: &mut Ctx<'_>, args: &mut Args<'_>, number: usize, waits: bool) -> Outcome {
+    let first = number + 1;
+    let keys = positive(&args[number], Error::fixed("ERR numkeys should be greater than 0"))?;
+    let end_at = keys.saturating_add(first);
     let end = match args.get(end_at) {
         Some(word) if word.eq_ignore_ascii_case(b"MIN") => End::Lowest,
         Some(word) if word.eq_ignore_ascii_case(b"MAX") => End::Highest,
@@ -1140,7 +1210,8 @@ fn zmpop(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         }
         at += 2;
     }
-    for at in 2..end_at {
+    let deadline = if waits { cx.deadline(&args[1])? } else { None };
+    for at in first..end_at {
         let key = cx.key(args, at);
         let found = take(cx, key, end, count.unwrap_or(1), true, |reply, taken| {
             reply.array(2);
@@ -1150,6 +1221,9 @@ fn zmpop(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         if found {
             return Ok(());
         }
+    }
+    if waits {
+        return cx.wait(args, first..end_at, Type::Zset, deadline, |cx| cx.reply.null_array());
     }
     cx.reply.null_array();
     Ok(())
