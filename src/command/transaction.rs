@@ -116,16 +116,12 @@ pub(super) fn admit(cx: &Ctx<'_>, client: &Client, command: &Registered) -> Resu
     if flags.contains(Flags::NO_MULTI) {
         return Err(Error::fixed("ERR Command not allowed inside a transaction"));
     }
-    let (ends, kept) = match command.full_name.as_str() {
-        "exec" | "discard" | "quit" | "reset" => (true, false),
-        "multi" | "watch" => (false, false),
-        _ => (false, true),
-    };
+    let kept = !matches!(command.full_name.as_str(), "exec" | "discard" | "quit" | "reset" | "multi" | "watch");
     if is_exec(command) {
+        // It does what its commands do.
         flags |= client.transaction.as_ref().map_or(Flags::empty(), |transaction| transaction.flags);
     }
-    // Keeping a command takes memory whatever it does; what ends the transaction gives some back.
-    if (flags.contains(Flags::DENYOOM) || !ends) && cx.server.is_short_of_memory() {
+    if flags.contains(Flags::DENYOOM) && cx.server.is_short_of_memory() {
         return Err(Error::OUT_OF_MEMORY);
     }
     let admission = cx.may_go_on(client, flags)?;
