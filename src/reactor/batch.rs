@@ -215,6 +215,10 @@ impl Batch {
                     }
                 }
                 cx.finish();
+                if blocked && server.clients[token].output.is_empty() {
+                    // Its reply may be long in coming, and will find another buffer.
+                    self.reclaim(&mut server.clients[token]);
+                }
             }
             let held_up = match (blocked, postponed.is_empty()) {
                 (true, _) => Some(Served::Blocked),
