@@ -1,8 +1,10 @@
 """Starts servers for the scripts in this directory: on a free loopback port, in a temporary directory, and so that none
 outlives the script."""
 
+import random
 import shutil
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -14,9 +16,21 @@ OURS = Path(__file__).resolve().parent.parent / "target/release/cachestorm"
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port nobody listens on, below those the system gives to outgoing connections."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+def close_at_once(connection):
+    """Closes with a reset, so that the local port is free again at once: for scripts that open thousands."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
 
 
 class Server:

@@ -32,7 +32,13 @@ namespace eval resp {
 # --- the client -------------------------------------------------------------
 
 proc resp::open {port {host 127.0.0.1}} {
-    set c [socket $host $port]
+    # On a busy machine the local ports may run out, held by connections closed within the last minute.
+    for {set tries 0} {[catch {socket $host $port} c details]} {incr tries} {
+        if {[lrange [dict get $details -errorcode] 0 1] ne "POSIX EADDRINUSE" || $tries == 600} {
+            return -options $details $c
+        }
+        after 100
+    }
     chan configure $c -blocking 0 -translation binary -buffering full
     set ::resp::buffer($c) ""
     return $c

@@ -23,11 +23,15 @@ proc server::setup {path} {
     set cachestorm [string match -nocase *cachestorm* [exec $binary --version]]
 }
 
+# A port nobody listens on, below those the system gives to outgoing connections.
 proc server::free_port {} {
-    set s [socket -server {} -myaddr 127.0.0.1 0]
-    set port [lindex [chan configure $s -sockname] 2]
-    close $s
-    return $port
+    while 1 {
+        set port [expr {10000 + int(rand() * 20000)}]
+        if {![catch {socket -server {} -myaddr 127.0.0.1 $port} s]} {
+            close $s
+            return $port
+        }
+    }
 }
 
 proc server::new_dir {} {
