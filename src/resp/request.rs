@@ -538,6 +538,20 @@ mod tests {
 
     const LIMITS: Limits = Limits { max_bulk: 512 << 20, authenticated: true };
 
+    #[test]
+    fn kept_arguments_are_the_same() {
+        let request = b"*3\r\n$3\r\nSET\r\n$0\r\n\r\n$2\r\nab\r\nSET 'a b' \"\"\r\n";
+        let (mut parser, mut at, mut whole) = (RequestParser::default(), 0, 0);
+        for expected in [[&b"SET"[..], b"", b"ab"], [b"SET", b"a b", b""]] {
+            let mut spans = Vec::new();
+            assert_eq!(parser.parse(&request[whole..], &mut at, &mut spans, LIMITS), Ok(Parsed::Command));
+            let mut owned = parser.take_owned();
+            let mut kept = Args::new(&request[whole..], &spans, &mut owned).keep();
+            assert!(kept.args().iter_from(0).eq(expected));
+            (whole, at) = (whole + at, 0);
+        }
+    }
+
     /// Feeds `input` in pieces of `piece` bytes, as a connection does, and returns all commands.
     fn commands(input: &[u8], piece: usize, limits: Limits) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
         let mut parser = RequestParser::default();
