@@ -62,8 +62,8 @@ mod tests {
         ("set", NOTHING, |keys| set(keys, 0, b"k", Expiry::Clear), true),
         ("another key", NOTHING, |keys| set(keys, 0, b"other", Expiry::Clear), false),
         ("another database", NOTHING, |keys| set(keys, 1, b"k", Expiry::Clear), false),
-        ("flushed", |keys| set(keys, 0, b"k", Expiry::Clear), |keys| drop(keys.flush(0)), true),
-        ("flushed without it", |keys| set(keys, 0, b"other", Expiry::Clear), |keys| drop(keys.flush(0)), false),
+        ("flushed", |keys| set(keys, 0, b"k", Expiry::Clear), flush, true),
+        ("flushed without it", |keys| set(keys, 0, b"other", Expiry::Clear), flush, false),
         ("swapped in", |keys| set(keys, 1, b"k", Expiry::Clear), |keys| keys.swap(0, 1), true),
         ("swapped out", |keys| set(keys, 0, b"k", Expiry::Clear), |keys| keys.swap(2, 0), true),
         ("swapped elsewhere", |keys| set(keys, 0, b"k", Expiry::Clear), |keys| keys.swap(1, 2), false),
@@ -71,10 +71,14 @@ mod tests {
         ("expired, removed", |keys| set(keys, 0, b"k", Expiry::At(1500)), expire, true),
         ("expired before", stale, NOTHING, false),
         ("expired before, removed now", stale, expire, false),
-        ("expired before, flushed", stale, |keys| drop(keys.flush(0)), false),
+        ("expired before, flushed", stale, flush, false),
         ("expired before, set again", stale, |keys| set(keys, 0, b"k", Expiry::Clear), true),
         ("expired before, swapped for another such", both_stale, |keys| keys.swap(0, 1), false),
     ];
+
+    fn flush(keys: &mut Keyspace) {
+        keys.flush(0);
+    }
 
     fn expire(keys: &mut Keyspace) {
         keys.set_now(1600);
