@@ -135,9 +135,9 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         (b"PROTOCOL", 1) => return protocol(cx, args),
         (b"QUICKLIST-PACKED-THRESHOLD", 1) => {
             let bytes = std::str::from_utf8(&args[2]).ok().and_then(parse_size);
-            let bytes = bytes.filter(|&bytes| bytes <= PLAIN_FROM_MAX).ok_or(Error::fixed(
-                "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
-            ));
+            let bytes = bytes
+                .filter(|&bytes| bytes <= PLAIN_FROM_MAX)
+                .ok_or(Error::fixed("ERR argument must be a memory value bigger than 1 and smaller than 4gb"));
             cx.server.debug.plain_list_nodes_from = bytes? as usize;
         }
         (b"REPLYBUFFER", 2) => reply_buffer(cx, args)?,
@@ -456,8 +456,7 @@ fn key_table_sizes(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
             ));
         }
     };
-    let text =
-        format!("Hash table 0 stats (main hash table):\n table size: {capacity}\n number of elements: {len}\n");
+    let text = format!("Hash table 0 stats (main hash table):\n table size: {capacity}\n number of elements: {len}\n");
     cx.reply.verbatim("txt", text.as_bytes());
     Ok(())
 }

@@ -407,8 +407,7 @@ fn latency_stats(text: &mut Text, cx: &Ctx<'_>) {
     for (id, stats) in all().zip(&cx.server.command_stats) {
         let Some(latency) = &stats.latency else { continue };
         let micros = |percent| time_of(cx, latency.percentile(percent)).as_nanos() as f64 / 1000.0;
-        let told: Vec<String> =
-            percents.iter().map(|&percent| format!("p{percent}={:.3}", micros(percent))).collect();
+        let told: Vec<String> = percents.iter().map(|&percent| format!("p{percent}={:.3}", micros(percent))).collect();
         text.line(format_args!("latency_percentiles_usec_{}", id.registered().full_name), told.join(","));
     }
 }

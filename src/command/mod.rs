@@ -193,12 +193,7 @@ impl<'s> Ctx<'s> {
 
     /// Runs one command, or refuses it. `key_hash` is the hash of its first key, if it is known.
     #[inline]
-    pub fn run(
-        &mut self,
-        command: Option<&'static Registered>,
-        args: &mut Args<'_>,
-        key_hash: Option<u64>,
-    ) -> Verdict {
+    pub fn run(&mut self, command: Option<&'static Registered>, args: &mut Args<'_>, key_hash: Option<u64>) -> Verdict {
         self.key_hash = key_hash;
         if self.server.clients[self.token].reply_mode == ReplyMode::On {
             let before = self.reply.out.len();

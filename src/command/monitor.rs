@@ -41,7 +41,10 @@ fn monitor(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
 /// The arguments of the command about to run, each quoted, if somebody watches and the command is to be shown.
 pub fn quoted_args(cx: &Ctx<'_>, args: &Args<'_>) -> Option<Vec<Vec<u8>>> {
     // What runs again after a wait was shown when it began to wait.
-    if cx.server.monitors.is_empty() || cx.resumed.is_some() || cx.command.command.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN) {
+    if cx.server.monitors.is_empty()
+        || cx.resumed.is_some()
+        || cx.command.command.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
+    {
         return None;
     }
     let quoted = args.iter_from(0).map(|arg| {

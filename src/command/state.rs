@@ -100,12 +100,7 @@ impl Server {
     ///
     /// # Errors
     /// A text if the settings rename commands in an impossible way.
-    pub fn new(
-        settings: Settings,
-        source: Source,
-        listeners: Listeners,
-        seed: u64,
-    ) -> Result<Server, String> {
+    pub fn new(settings: Settings, source: Source, listeners: Listeners, seed: u64) -> Result<Server, String> {
         let renamed: Vec<(String, String)> = settings
             .rename_command
             .iter()

@@ -180,7 +180,9 @@ impl Object {
     pub fn memory_bytes(&self) -> usize {
         let value = match self {
             // The block that counts references, and the one with the bytes.
-            Object::Blob(blob) => size_class(2 * size_of::<usize>() + size_of::<Vec<u8>>()) + size_class(blob.capacity()),
+            Object::Blob(blob) => {
+                size_class(2 * size_of::<usize>() + size_of::<Vec<u8>>()) + size_class(blob.capacity())
+            }
             Object::Compact(bytes) => size_class(bytes.capacity()),
             Object::Set(members) => members.memory_bytes(),
             Object::List(list) => list.memory_bytes(),

@@ -8,10 +8,10 @@ pub mod access;
 pub mod alloc;
 pub mod entry;
 pub mod namespace;
-pub mod value;
-mod watching;
 #[cfg(test)]
 mod tests;
+pub mod value;
+mod watching;
 pub mod wheel;
 
 use std::collections::VecDeque;
@@ -19,8 +19,8 @@ use std::rc::Rc;
 
 use crate::effects::{Effects, Event};
 use crate::types::hash::KeyHasher;
-use crate::types::table::Position;
 use crate::types::number::is_canonical_i64;
+use crate::types::table::Position;
 use access::AccessClock;
 use entry::{Encoding, Entry, EntryRef, INLINE_MAX, NewValue, Object, Type};
 use namespace::Namespace;

@@ -154,8 +154,8 @@ impl Batch {
                         let argument = |at: usize| spans[at].bytes(&bytes[whole..], &owned);
                         let command = server.names.find(argument(0));
                         let first_key = command.map_or(0, |command| command.first_key);
-                        let key_hash = (first_key != 0 && first_key < spans.len())
-                            .then(|| server.keys.hash(argument(first_key)));
+                        let key_hash =
+                            (first_key != 0 && first_key < spans.len()).then(|| server.keys.hash(argument(first_key)));
                         let spans = first_span as u32..self.spans.len() as u32;
                         let (start, db) = (whole as u32, client.db as u32);
                         self.pending.push(Pending { command, db, key_hash, spans, start, owned });
@@ -234,13 +234,7 @@ impl Batch {
     }
 
     /// Gives a client back what of its bytes has not run.
-    fn keep_leftover(
-        &self,
-        client: &mut Client,
-        mut source: Source,
-        postponed: Vec<u8>,
-        held_up: bool,
-    ) -> Served {
+    fn keep_leftover(&self, client: &mut Client, mut source: Source, postponed: Vec<u8>, held_up: bool) -> Served {
         client.query_bytes = 0;
         client.replay = postponed;
         let bytes: &[u8] = source.own.as_deref().unwrap_or(&self.arena[source.arena.clone()]);

@@ -338,7 +338,11 @@ impl Reactor {
         let Some(client) = server.clients.get_mut(token) else { return };
         client.queued = false;
         let unlimited = server.settings.client_output_buffer_limits[0].hard_bytes == 0;
-        if client.closing.is_some() || client.paused || client.blocked || (unlimited && client.output.len() > BACKPRESSURE) {
+        if client.closing.is_some()
+            || client.paused
+            || client.blocked
+            || (unlimited && client.output.len() > BACKPRESSURE)
+        {
             return;
         }
         // What was held up comes before anything new.
