@@ -2,12 +2,16 @@
 //!
 //! Two formats. `console` is the line that Redis writes and that tools match:
 //!
-//!     12345:M 21 Nov 2026 00:42:24.123 * Ready to accept connections tcp
-//!     pid   role  local time           level
+//! ```text
+//! 12345:M 21 Nov 2026 00:42:24.123 * Ready to accept connections tcp
+//! pid   role  local time           level
+//! ```
 //!
 //! `json` is one object a line, with the time in UTC:
 //!
-//!     {"ts":"2026-11-20T23:42:24.123Z","level":"notice","pid":12345,"role":"master","target":"…","msg":"…"}
+//! ```text
+//! {"ts":"2026-11-20T23:42:24.123Z","level":"notice","pid":12345,"role":"master","target":"…","msg":"…"}
+//! ```
 //!
 //! Redis has four levels, the macros five:
 //!
