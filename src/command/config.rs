@@ -4,6 +4,7 @@ use super::error::{Error, Outcome};
 use super::state::Server;
 use super::table::{Command, Doc, Flags};
 use super::{Ctx, wrong_arity};
+use crate::effects::journal::Lazy;
 use crate::config::{ApplyError, EvictionPolicy, Rights, SetError, Setting, Settings};
 use crate::net::limits::make_room_for_clients;
 use crate::net::listen::ListenError;
@@ -254,6 +255,7 @@ impl Server {
             process::show_title(settings, self.listeners.unix_path());
         }
         self.keys.access.follow(settings);
+        self.keys.effects.journal.lazy = lazy_removals(settings);
         Ok(())
     }
 
@@ -263,6 +265,15 @@ impl Server {
         self.keys.stats = Default::default();
         self.command_stats.fill(Default::default());
         self.error_stats.clear();
+    }
+}
+
+/// Which removals are propagated as such that free in the background.
+pub(super) fn lazy_removals(settings: &Settings) -> Lazy {
+    Lazy {
+        expiry: settings.lazyfree_lazy_expire,
+        eviction: settings.lazyfree_lazy_eviction,
+        server: settings.lazyfree_lazy_server_del,
     }
 }
 

@@ -105,6 +105,7 @@ fn swapdb(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 fn flushdb(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     check_flush_mode(args)?;
     cx.server.keys.flush(cx.db);
+    propagate_flush(cx, args);
     cx.reply.ok();
     Ok(())
 }
@@ -114,8 +115,15 @@ fn flushall(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     for db in 0..cx.server.keys.databases() {
         cx.server.keys.flush(db);
     }
+    propagate_flush(cx, args);
     cx.reply.ok();
     Ok(())
+}
+
+/// A flush is propagated even if there was nothing to flush: elsewhere there may be.
+fn propagate_flush(cx: &mut Ctx<'_>, args: &Args<'_>) {
+    let db = cx.db;
+    cx.propagate_in(db, args.iter_from(0));
 }
 
 /// ASYNC and SYNC do the same: the keys are gone at once, their memory follows in slices that hold nobody up.

@@ -461,6 +461,8 @@ fn hincrbyfloat(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         (sum.as_ref().ok().map(|text| StringValue::Owned(text.clone())), sum)
     })??;
     cx.reply.bulk(&sum);
+    // Not the sum but its text is to be the same everywhere.
+    cx.propagate(&[b"HSET", &args[1], &args[2], &sum]);
     Ok(())
 }
 

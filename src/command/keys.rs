@@ -406,6 +406,16 @@ fn set_expiry(cx: &mut Ctx<'_>, args: &Args<'_>, base_ms: i64, unit_ms: i64) -> 
             Schedule::At(at_ms as u64)
         }
     });
+    if changed && cx.propagates() {
+        if at_ms <= now_ms {
+            cx.propagate_expired(key.bytes);
+        } else {
+            let mut number = itoa::Buffer::new();
+            let mut words: Vec<&[u8]> = vec![b"PEXPIREAT", key.bytes, number.format(at_ms).as_bytes()];
+            words.extend(args.iter_from(3));
+            cx.propagate(&words);
+        }
+    }
     cx.reply.integer(changed as i64);
     Ok(())
 }

@@ -587,6 +587,11 @@ fn remove_at(value: &mut Value<'_>, end: End, count: usize, rules: &Rules) -> Ch
     Changed { result: (), changes: count as u64, empty: count == len }
 }
 
+/// The command that takes elements off an end.
+fn taking(end: End) -> &'static [u8] {
+    if end == End::Left { b"LPOP" } else { b"RPOP" }
+}
+
 fn popped(end: End) -> Event {
     Event(if end == End::Left { "lpop" } else { "rpop" })
 }
@@ -616,13 +621,15 @@ fn take_from_any(cx: &mut Ctx<'_>, args: &mut Args<'_>, number: usize, waits: bo
     let rules = rules(cx);
     for at in first..word {
         let key = cx.key(args, at);
-        let reply = &mut cx.reply;
+        let (reply, mut number) = (&mut cx.reply, 0);
         let taken = take(&mut cx.server.keys, cx.db, key, end, count.unwrap_or(1), &rules, |list, from, taken| {
+            number = taken;
             reply.array(2);
             reply.bulk(key.bytes);
             reply_items(reply, list, from, taken, end == End::Right);
         })?;
         if taken {
+            cx.propagate(&[taking(end), key.bytes, itoa::Buffer::new().format(number).as_bytes()]);
             return Ok(());
         }
     }
@@ -650,6 +657,7 @@ fn waiting_pop(cx: &mut Ctx<'_>, args: &mut Args<'_>, end: End) -> Outcome {
             });
         })?;
         if taken {
+            cx.propagate(&[taking(end), key.bytes]);
             return Ok(());
         }
     }
@@ -915,7 +923,13 @@ fn waiting_transfer(cx: &mut Ctx<'_>, args: &mut Args<'_>, from: End, to: End) -
     if cx.server.keys.peek(cx.db, source).is_none() {
         return cx.wait(args, 1..2, Type::List, deadline, |cx| cx.reply.null());
     }
-    transfer(cx, args, from, to)
+    transfer(cx, args, from, to)?;
+    let words: Vec<&[u8]> = match args.len() {
+        4 => vec![b"RPOPLPUSH", &args[1], &args[2]],
+        _ => vec![b"LMOVE", &args[1], &args[2], &args[3], &args[4]],
+    };
+    cx.propagate(&words);
+    Ok(())
 }
 
 /// Moves an element from an end of the first key's list to an end of the second key's.

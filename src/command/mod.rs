@@ -20,6 +20,7 @@ mod keys;
 mod list;
 mod memory;
 mod monitor;
+mod propagation;
 mod scan_options;
 mod server;
 mod set;
@@ -313,7 +314,14 @@ impl<'s> Ctx<'s> {
         // EXEC takes the time of its commands, too.
         let started = self.ticks;
         let shown = monitor::quoted_args(self, args);
+        let (journalled, dirty) = (self.propagates(), self.server.keys.effects.dirty);
+        if journalled {
+            self.begin_unit(args);
+        }
         let outcome = (command.command.handler)(self, args);
+        if journalled {
+            self.end_unit(args, dirty);
+        }
         let now = self.server.cycles.raw();
         if self.blocked {
             // It is counted when its wait is over.

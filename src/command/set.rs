@@ -375,6 +375,9 @@ fn scard(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
+/// Members that one propagated SREM names at most.
+const SPOP_BATCH: usize = 1024;
+
 fn spop(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let count = match args.get(2) {
         _ if args.len() > 3 => return Err(Error::SYNTAX),
@@ -387,6 +390,9 @@ fn spop(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args, 1);
     let rules = &rules(cx.server);
     let mut rng = cx.server.keys.random_source();
+    // Which members it was is chance: others are told.
+    let told = cx.propagates();
+    let mut names: Vec<Vec<u8>> = Vec::new();
     let reply = &mut cx.reply;
     let popped = cx.server.keys.change(cx.db, key, Type::Set, Event("spop"), |value| {
         let len = value.set().len();
@@ -394,15 +400,31 @@ fn spop(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         if count.is_some() {
             reply.set(popped);
         }
+        let told = told && (popped < len || count.is_none());
+        let mut take = |element: Element<'_>| {
+            member(reply, element);
+            if told {
+                let mut name = Vec::new();
+                element.write(&mut name);
+                names.push(name);
+            }
+        };
         if popped < len {
-            set::pop(value, popped, &mut rng, rules, |element| member(reply, element));
+            set::pop(value, popped, &mut rng, rules, take);
         } else {
-            value.set().iter().for_each(|element| member(reply, element));
+            value.set().iter().for_each(&mut take);
         }
-        Changed { result: (), changes: popped as u64, empty: popped == len }
+        Changed { result: popped == len, changes: popped as u64, empty: popped == len }
     })?;
     match (popped, count) {
-        (Some(()), _) => {}
+        (Some(all), Some(_)) if all && told => cx.propagate_removal(key.bytes),
+        (Some(_), _) => {
+            for names in names.chunks(SPOP_BATCH) {
+                let words: [&[u8]; 2] = [b"SREM", key.bytes];
+                let words: Vec<&[u8]> = words.into_iter().chain(names.iter().map(Vec::as_slice)).collect();
+                cx.propagate(&words);
+            }
+        }
         (None, Some(_)) => cx.reply.set(0),
         (None, None) => cx.reply.null(),
     }

@@ -109,6 +109,7 @@ impl Server {
         let clock = Clock::new();
         let mut keys = Keyspace::new(settings.databases as usize, seed, clock.unix_ms());
         keys.access.follow(&settings);
+        keys.effects.journal.lazy = super::config::lazy_removals(&settings);
         let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(1));
         Ok(Server {
             names: Names::new(&renamed)?,

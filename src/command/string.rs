@@ -480,6 +480,11 @@ fn set_with_options(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         get(cx, args)?;
     }
     let was_set = set_if(cx, args, 2, must_exist, expiry);
+    if let (Expiry::At(deadline), true) = (expiry, was_set)
+        && !matches!(option.time, Some((Time::UnixMilliseconds, _)))
+    {
+        propagate_set(cx, args, 2, deadline);
+    }
     if !answer_old {
         if was_set { cx.reply.ok() } else { cx.reply.null() }
     }
@@ -500,6 +505,13 @@ fn set_if(cx: &mut Ctx<'_>, args: &mut Args<'_>, at: usize, must_exist: Option<b
     }
 }
 
+/// Propagates that the first key was set to the argument at `at`, with a deadline that needs no clock.
+fn propagate_set(cx: &mut Ctx<'_>, args: &Args<'_>, at: usize, deadline: u64) {
+    if cx.propagates() {
+        cx.propagate(&[b"SET", &args[1], &args[at], b"PXAT", itoa::Buffer::new().format(deadline).as_bytes()]);
+    }
+}
+
 fn setnx(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let was_set = set_if(cx, args, 2, Some(false), Expiry::Clear);
     cx.reply.integer(was_set as i64);
@@ -509,6 +521,7 @@ fn setnx(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 fn setex(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let deadline = Time::Seconds.deadline(cx, &args[2])?;
     set_if(cx, args, 3, None, Expiry::At(deadline));
+    propagate_set(cx, args, 3, deadline);
     cx.reply.ok();
     Ok(())
 }
@@ -516,6 +529,7 @@ fn setex(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 fn psetex(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let deadline = Time::Milliseconds.deadline(cx, &args[2])?;
     set_if(cx, args, 3, None, Expiry::At(deadline));
+    propagate_set(cx, args, 3, deadline);
     cx.reply.ok();
     Ok(())
 }
@@ -523,13 +537,16 @@ fn psetex(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 fn getset(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     get(cx, args)?;
     set_if(cx, args, 2, None, Expiry::Clear);
+    cx.propagate(&[b"SET", &args[1], &args[2]]);
     Ok(())
 }
 
 fn getdel(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     get(cx, args)?;
     let key = cx.key(args, 1);
-    cx.server.keys.delete(cx.db, key, Event::DEL);
+    if cx.server.keys.delete(cx.db, key, Event::DEL) {
+        cx.propagate(&[b"DEL", key.bytes]);
+    }
     Ok(())
 }
 
@@ -550,12 +567,20 @@ fn getex(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let deadline = deadline.transpose()?;
     string_reply(&mut cx.reply, entry)?;
     let now_ms = cx.server.keys.now_ms();
-    cx.server.keys.reschedule(cx.db, key, cx.touch, |before| match deadline {
+    let changed = cx.server.keys.reschedule(cx.db, key, cx.touch, |before| match deadline {
         Some(deadline) if deadline <= now_ms => Schedule::Past,
         Some(deadline) => Schedule::At(deadline),
         None if option.word && before.is_some() => Schedule::Never,
         None => Schedule::Leave,
     });
+    match deadline {
+        _ if !changed => {}
+        Some(deadline) if deadline <= now_ms => cx.propagate_expired(key.bytes),
+        Some(deadline) => {
+            cx.propagate(&[b"PEXPIREAT", key.bytes, itoa::Buffer::new().format(deadline).as_bytes()]);
+        }
+        None => cx.propagate(&[b"PERSIST", key.bytes]),
+    }
     Ok(())
 }
 
@@ -759,6 +784,8 @@ fn incrbyfloat(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     // A whole number is not made an integer.
     let encoding = if text.len() <= EMBSTR_MAX { Encoding::Embstr } else { Encoding::Raw };
     cx.reply.bulk(&text);
+    // Not the sum but its text is to be the same everywhere.
+    cx.propagate(&[b"SET", key.bytes, &text, b"KEEPTTL"]);
     cx.server.keys.set_string_as(cx.db, key, StringValue::Owned(text), encoding, Expiry::Keep, Event::INCRBYFLOAT);
     Ok(())
 }

@@ -1147,6 +1147,14 @@ fn take(
     Ok(taken.is_some())
 }
 
+/// The command that takes members out at an end.
+fn taking(end: End) -> &'static [u8] {
+    match end {
+        End::Lowest => b"ZPOPMIN",
+        End::Highest => b"ZPOPMAX",
+    }
+}
+
 fn pop(cx: &mut Ctx<'_>, args: &Args<'_>, end: End) -> Outcome {
     if args.len() > 3 {
         return Err(Error::SYNTAX);
@@ -1182,6 +1190,7 @@ fn waiting_pop(cx: &mut Ctx<'_>, args: &mut Args<'_>, end: End) -> Outcome {
             reply.bulk(key.bytes);
         })?;
         if found {
+            cx.propagate(&[taking(end), key.bytes]);
             return Ok(());
         }
     }
@@ -1213,12 +1222,15 @@ fn take_from_any(cx: &mut Ctx<'_>, args: &mut Args<'_>, number: usize, waits: bo
     let deadline = if waits { cx.deadline(&args[1])? } else { None };
     for at in first..end_at {
         let key = cx.key(args, at);
+        let mut number = 0;
         let found = take(cx, key, end, count.unwrap_or(1), true, |reply, taken| {
+            number = taken;
             reply.array(2);
             reply.bulk(key.bytes);
             reply.array(taken);
         })?;
         if found {
+            cx.propagate(&[taking(end), key.bytes, itoa::Buffer::new().format(number).as_bytes()]);
             return Ok(());
         }
     }

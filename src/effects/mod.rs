@@ -3,9 +3,11 @@
 //! The keyspace reports every change of a key here, exactly once, with the event it amounts to; everything that
 //! follows from a change starts from this report. Handlers never call it.
 
+pub mod journal;
 pub mod waiting;
 pub mod watch;
 
+use journal::Journal;
 use waiting::Waiting;
 use watch::Watches;
 
@@ -41,6 +43,8 @@ pub struct Effects {
     pub watches: Watches,
     /// Whose commands wait for a change.
     pub waiting: Waiting,
+    /// What the append-only file and replicas are told.
+    pub journal: Journal,
 }
 
 impl Effects {
@@ -64,6 +68,9 @@ impl Effects {
     #[inline]
     pub fn changed_uncounted(&mut self, db: usize, key: &[u8], event: Event) {
         self.reach(db, key, event);
+        if event == Event::EXPIRED && self.journal.is_on() {
+            self.journal.expired(db, key);
+        }
         log::trace!(target: "keyspace", "db {db}: {} of a key of {} bytes", event.0, key.len());
     }
 

@@ -102,6 +102,8 @@ pub struct Client {
     pub paused: bool,
     /// It waits for a key.
     pub blocked: bool,
+    /// Where in the journal its last write ends; see [`crate::effects::journal::Journal::offset`].
+    pub written: u64,
     /// The full name of the last command.
     pub last_command: Option<&'static str>,
 
@@ -156,6 +158,7 @@ impl Client {
             transaction: None,
             paused: false,
             blocked: false,
+            written: 0,
             last_command: None,
             query_bytes: 0,
             argv_bytes: 0,

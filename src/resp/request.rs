@@ -11,6 +11,7 @@
 use std::fmt;
 use std::ops::Index;
 
+use crate::effects::journal;
 use crate::types::number::parse_i64;
 
 /// From this many bytes on, an argument that has not arrived in full gets its own memory.
@@ -432,12 +433,14 @@ pub struct Args<'a> {
     buf: &'a [u8],
     spans: &'a [Span],
     owned: &'a mut [Vec<u8>],
+    /// Somebody reads them after the handler: nothing may be taken.
+    pinned: bool,
 }
 
 impl<'a> Args<'a> {
     /// The arguments that `spans` describe. `owned` are those the parser owned for the same command.
     pub fn new(buf: &'a [u8], spans: &'a [Span], owned: &'a mut [Vec<u8>]) -> Args<'a> {
-        Args { buf, spans, owned }
+        Args { buf, spans, owned, pinned: false }
     }
 
     /// How many there are, with the name.
@@ -459,8 +462,17 @@ impl<'a> Args<'a> {
         (at.min(self.len())..self.len()).map(|at| &self[at])
     }
 
-    /// Takes an argument that has its own memory; it is empty afterwards. `None` if it is a part of the read buffer.
+    /// From here on no argument can be taken, because somebody reads them after the handler.
+    pub fn pin(&mut self) {
+        self.pinned = true;
+    }
+
+    /// Takes an argument that has its own memory; it is empty afterwards. `None` if it is a part of the read buffer, or
+    /// has to stay.
     pub fn take_owned(&mut self, at: usize) -> Option<Vec<u8>> {
+        if self.pinned {
+            return None;
+        }
         let span = self.spans.get(at)?;
         (span.len == OWNED).then(|| std::mem::take(&mut self.owned[span.start as usize]))
     }
@@ -488,12 +500,7 @@ impl<'a> Args<'a> {
 
     /// Appends the command as a request.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(format!("*{}\r\n", self.len()).as_bytes());
-        for arg in self.iter_from(0) {
-            out.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
-            out.extend_from_slice(arg);
-            out.extend_from_slice(b"\r\n");
-        }
+        journal::encode(out, self.iter_from(0));
     }
 
     /// Bytes of all arguments.

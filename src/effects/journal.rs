@@ -1,0 +1,246 @@
+//! The journal: what commands changed, as commands that make the same changes again.
+//!
+//! Who keeps a copy of the data elsewhere (the append-only file, replicas) is a *sink*. While there is none, the journal is
+//! off and costs a branch. A command that changed something is journalled as it came, unless its handler says what it
+//! amounts to, because it depends on time, chance or waiting. Keys that expire or are evicted are journalled as deleted.
+//!
+//! What belongs together is a *unit*: a command with what it caused, a whole transaction, a script, or a key that is removed
+//! outside of any. A unit of several commands is wrapped in MULTI and EXEC, so that no sink ever shows a part of it.
+//! The text is RESP. SELECT is written when the database changes, and behind MULTI, where a reader that skips a torn
+//! transaction skips it too.
+
+/// A stream of commands that sinks read once a turn.
+#[derive(Default)]
+pub struct Journal {
+    sinks: usize,
+    /// What sinks have not read yet.
+    bytes: Vec<u8>,
+    /// Bytes ever journalled before those.
+    before: u64,
+    /// The database that the text behind `bytes` would work on; `None` if it has to say so.
+    db: Option<usize>,
+    /// Units within units: a transaction's commands are units of their own kind, but not here.
+    depth: usize,
+    /// Where the open unit starts in `bytes`, and of how many commands it consists.
+    start: usize,
+    commands: usize,
+    /// The command being run has said what it amounts to.
+    rewritten: bool,
+    /// Removed keys are told as UNLINK rather than DEL.
+    pub lazy: Lazy,
+}
+
+/// Which removals readers should free in the background.
+#[derive(Default, Clone, Copy)]
+pub struct Lazy {
+    /// lazyfree-lazy-expire
+    pub expiry: bool,
+    /// lazyfree-lazy-eviction
+    pub eviction: bool,
+    /// lazyfree-lazy-server-del
+    pub server: bool,
+}
+
+/// The command that removes a key.
+pub fn removal(lazily: bool) -> &'static [u8] {
+    if lazily { b"UNLINK" } else { b"DEL" }
+}
+
+/// A buffer larger than this is given back once it is empty, in bytes.
+const KEPT_BUFFER: usize = 1 << 20;
+
+impl Journal {
+    /// Whether anybody reads it.
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        self.sinks > 0
+    }
+
+    /// Another sink reads from here on. It knows no database yet.
+    pub fn add_sink(&mut self) {
+        self.sinks += 1;
+        self.db = None;
+    }
+
+    /// A sink reads no more.
+    pub fn remove_sink(&mut self) {
+        self.sinks = self.sinks.saturating_sub(1);
+        if self.sinks == 0 {
+            self.clear();
+        }
+    }
+
+    /// The next command says which database it works on: somebody begins to read there.
+    pub fn select_again(&mut self) {
+        self.db = None;
+    }
+
+    /// What has been journalled since the last [`Journal::clear`].
+    pub fn pending(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Forgets what all sinks have read.
+    pub fn clear(&mut self) {
+        debug_assert!(self.depth == 0 || self.sinks == 0, "nobody reads half a unit");
+        self.before += self.bytes.len() as u64;
+        self.start = 0;
+        if self.bytes.capacity() > KEPT_BUFFER {
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.clear();
+        }
+    }
+
+    /// How many bytes were ever journalled.
+    pub fn offset(&self) -> u64 {
+        self.before + self.bytes.len() as u64
+    }
+
+    /// What follows, up to [`Journal::end`], belongs together. Units within it are part of it.
+    pub fn begin(&mut self) {
+        if self.depth == 0 {
+            self.start = self.bytes.len();
+            self.commands = 0;
+        }
+        self.depth += 1;
+        self.rewritten = false;
+    }
+
+    /// Ends a unit, wrapping several commands if `wrapped` allows it. Returns whether a whole unit with something in it
+    /// has ended.
+    pub fn end(&mut self, wrapped: bool) -> bool {
+        self.depth = self.depth.saturating_sub(1);
+        if self.depth > 0 || self.commands == 0 {
+            return false;
+        }
+        if self.commands > 1 && wrapped {
+            self.bytes.splice(self.start..self.start, *b"*1\r\n$5\r\nMULTI\r\n");
+            self.bytes.extend_from_slice(b"*1\r\n$4\r\nEXEC\r\n");
+        }
+        self.commands = 0;
+        true
+    }
+
+    /// Says that the command being run is not to be journalled as it came.
+    pub fn rewrite(&mut self) {
+        self.rewritten = true;
+    }
+
+    /// Whether the command being run has been replaced.
+    pub fn is_rewritten(&self) -> bool {
+        self.rewritten
+    }
+
+    /// Adds a command.
+    pub fn append<'a>(&mut self, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
+        if self.sinks == 0 {
+            return;
+        }
+        if self.db != Some(db) {
+            self.db = Some(db);
+            let mut number = itoa::Buffer::new();
+            encode(&mut self.bytes, [b"SELECT", number.format(db).as_bytes()].into_iter());
+        }
+        encode(&mut self.bytes, args);
+        self.commands += 1;
+    }
+
+    /// Adds that a key was removed because its time was over.
+    #[cold]
+    pub fn expired(&mut self, db: usize, key: &[u8]) {
+        self.append(db, [removal(self.lazy.expiry), key].into_iter());
+    }
+}
+
+/// Appends a command as a request.
+pub fn encode<'a>(out: &mut Vec<u8>, args: impl ExactSizeIterator<Item = &'a [u8]>) {
+    let mut number = itoa::Buffer::new();
+    out.push(b'*');
+    out.extend_from_slice(number.format(args.len()).as_bytes());
+    out.extend_from_slice(b"\r\n");
+    for arg in args {
+        out.reserve(arg.len() + 16);
+        out.push(b'$');
+        out.extend_from_slice(number.format(arg.len()).as_bytes());
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(arg);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(journal: &mut Journal, db: usize, command: &str) {
+        let words: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
+        journal.append(db, words.into_iter());
+    }
+
+    /// The commands that are pending, one a line, by a reader that knows no more than lengths.
+    fn text(journal: &Journal) -> String {
+        let pending = String::from_utf8_lossy(journal.pending()).into_owned();
+        let mut lines = pending.split("\r\n");
+        let mut commands = Vec::new();
+        while let Some(count) = lines.next().and_then(|line| line.strip_prefix('*')) {
+            let words = (0..count.parse().expect("a number")).map(|_| {
+                let length = lines.next().and_then(|line| line.strip_prefix('$')).expect("a length");
+                let word = lines.next().expect("a word");
+                assert_eq!(length, word.len().to_string());
+                word
+            });
+            commands.push(words.collect::<Vec<_>>().join(" "));
+        }
+        commands.join("\n")
+    }
+
+    #[test]
+    fn without_a_sink_nothing_is_written() {
+        let mut journal = Journal::default();
+        journal.begin();
+        add(&mut journal, 0, "SET a 1");
+        assert!(!journal.end(true));
+        journal.expired(0, b"a");
+        assert_eq!((journal.pending(), journal.offset()), (&b""[..], 0));
+    }
+
+    #[test]
+    fn units_are_wrapped_and_databases_selected() {
+        let mut journal = Journal::default();
+        journal.add_sink();
+        journal.begin();
+        add(&mut journal, 0, "SET a 1");
+        assert!(journal.end(true));
+        journal.begin();
+        assert!(!journal.end(true), "an empty unit is none");
+        // A transaction: its commands are units within it.
+        journal.begin();
+        for (db, command) in [(0, "SET b 2"), (3, "SET c 3")] {
+            journal.begin();
+            add(&mut journal, db, command);
+            assert!(!journal.end(true));
+        }
+        assert!(journal.end(true));
+        journal.expired(3, b"c");
+        journal.lazy.expiry = true;
+        journal.expired(0, b"b");
+        assert_eq!(
+            text(&journal),
+            "SELECT 0\nSET a 1\nMULTI\nSET b 2\nSELECT 3\nSET c 3\nEXEC\nDEL c\nSELECT 0\nUNLINK b"
+        );
+        let offset = journal.offset();
+        assert_eq!(offset, journal.pending().len() as u64);
+        journal.clear();
+        assert_eq!((journal.pending(), journal.offset()), (&b""[..], offset));
+        journal.begin();
+        journal.expired(0, b"x");
+        journal.expired(0, b"y");
+        assert!(journal.end(false), "what removes keys at random is not wrapped");
+        assert_eq!(text(&journal), "UNLINK x\nUNLINK y");
+        journal.clear();
+        journal.select_again();
+        journal.expired(0, b"x");
+        assert_eq!(text(&journal), "SELECT 0\nUNLINK x");
+    }
+}
