@@ -471,6 +471,7 @@ fn set_with_options(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         }
         at += 1;
     }
+    let needs_clock = !matches!(option.time, None | Some((Time::UnixMilliseconds, _)));
     let expiry = match option {
         ExpiryOption { time: Some((time, amount)), .. } => Expiry::At(time.deadline(cx, amount)?),
         ExpiryOption { word: true, .. } => Expiry::Keep,
@@ -480,9 +481,7 @@ fn set_with_options(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         get(cx, args)?;
     }
     let was_set = set_if(cx, args, 2, must_exist, expiry);
-    if let (Expiry::At(deadline), true) = (expiry, was_set)
-        && !matches!(option.time, Some((Time::UnixMilliseconds, _)))
-    {
+    if let (Expiry::At(deadline), true) = (expiry, was_set && needs_clock) {
         propagate_set(cx, args, 2, deadline);
     }
     if !answer_old {
