@@ -16,6 +16,8 @@ pub mod types;
 
 pub mod effects;
 
+pub mod pubsub;
+
 pub mod observe;
 
 pub mod config;

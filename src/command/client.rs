@@ -3,10 +3,11 @@
 use super::error::{Error, Outcome};
 use super::state::{Pause, Server};
 use super::table::{Acl, Command, Doc, Flags};
-use super::{Ctx, UNKNOWN_SHOWN, blocking, shown};
+use super::{Ctx, blocking, malformed};
 use crate::keyspace::Touch;
 use crate::net::client::READ_SIZE;
-use crate::net::{Client, Closing, ReplyMode};
+use crate::net::{Class, Client, Closing, ReplyMode};
+use crate::pubsub::Kind as Topic;
 use crate::resp::Args;
 use crate::types::number::parse_i64;
 
@@ -150,6 +151,7 @@ pub fn describe(server: &Server, token: usize) -> String {
     let mut flags = String::new();
     for (set, letter) in [
         (client.monitor, 'O'),
+        (client.subscriber, 'P'),
         (client.transaction.is_some(), 'x'),
         (client.paused || client.blocked, 'b'),
         (watches.is_dirty(token), 'd'),
@@ -175,12 +177,14 @@ pub fn describe(server: &Server, token: usize) -> String {
     let free = window + capacity.saturating_sub(kept);
     // Output is told as if it filled a reply buffer first, and only what does not fit were queued.
     let output = &client.output;
-    let in_buffer = output.len().min(client.reply_buffer);
-    let queued = output.len() - in_buffer;
+    let queued = client.queued_output();
+    let in_buffer = output.len() - queued;
     let pieces = if queued == 0 { 0 } else { output.chunks() + 1 };
+    let subscriptions = &server.subscriptions;
+    let topics = |kind| subscriptions.count(token, kind);
     let events = if client.blocked_on_write { "rw" } else { "r" };
     format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} \
          multi={kept_commands} watch={} qbuf={} qbuf-free={free} argv-mem={} multi-mem={kept_bytes} rbs={} rbp={} obl={in_buffer} oll={pieces} \
          omem={queued} tot-mem={} events={events} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
@@ -191,12 +195,15 @@ pub fn describe(server: &Server, token: usize) -> String {
         now_ms.saturating_sub(client.connected_ms) / 1000,
         idle_ms / 1000,
         client.db,
+        topics(Topic::Channel),
+        topics(Topic::Pattern),
+        topics(Topic::Shard),
         watches.count(token),
         client.query_bytes + kept,
         client.argv_bytes,
         client.reply_buffer,
         client.reply_peak,
-        client.memory_bytes() + window,
+        client.memory_bytes() + subscriptions.memory_bytes(token) + window,
         client.last_command.unwrap_or("NULL"),
         client.proto as u8,
         String::from_utf8_lossy(&client.lib_name),
@@ -217,12 +224,6 @@ fn printable<'a>(text: &'a [u8], what: &[u8]) -> Result<&'a [u8], Error> {
         return Ok(text);
     }
     Err(Error::new([b"ERR ", what, b" cannot contain spaces, newlines or special characters."].concat()))
-}
-
-/// A subcommand with more arguments than any of its forms has.
-fn malformed(args: &Args<'_>) -> Error {
-    let name = shown(&args[1], UNKNOWN_SHOWN);
-    Error::new([b"ERR unknown subcommand or wrong number of arguments for '", name, b"'. Try CLIENT HELP."].concat())
 }
 
 fn on_or_off(word: &[u8]) -> Result<bool, Error> {
@@ -257,9 +258,13 @@ impl Kind {
         found.map(|(_, kind)| kind).ok_or_else(|| Error::new([b"ERR Unknown client type '", word, b"'"].concat()))
     }
 
-    /// Monitors count as normal; there are no others yet.
-    fn of(_: &Client) -> Kind {
-        Kind::Normal
+    /// What a client is used for.
+    fn of(client: &Client) -> Kind {
+        match client.class() {
+            Class::Normal => Kind::Normal,
+            Class::Replica => Kind::Replica,
+            Class::Pubsub => Kind::Pubsub,
+        }
     }
 }
 

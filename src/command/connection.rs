@@ -218,6 +218,14 @@ fn speak(cx: &mut Ctx<'_>, proto: Proto) {
 }
 
 fn ping(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let client = &cx.server.clients[cx.token];
+    if client.subscriber && client.proto == Proto::Resp2 && args.len() <= 2 {
+        // Among messages, the reply looks like one.
+        cx.reply.array(2);
+        cx.reply.bulk(b"pong");
+        cx.reply.bulk(args.get(1).unwrap_or_default());
+        return Ok(());
+    }
     match args.len() {
         1 => cx.reply.status("PONG"),
         2 => cx.reply.bulk(&args[1]),
@@ -235,11 +243,13 @@ fn quit(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
 /// What the client said of its library stays: it is still the same library.
 fn reset(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
     transaction::end(cx);
+    cx.server.subscriptions.forget(cx.token);
     let open = cx.server.settings.requirepass.is_empty();
     let client = &mut cx.server.clients[cx.token];
     client.authenticated = open;
     client.name = Vec::new();
     client.monitor = false;
+    client.subscriber = false;
     client.no_evict = false;
     client.no_touch = false;
     client.db = 0;

@@ -191,7 +191,8 @@ fn clients(text: &mut Text, cx: &Ctx<'_>) {
     text.line("client_recent_max_output_buffer", server.stats.recent_max_output);
     let (watches, waiting) = (&server.keys.effects.watches, &server.keys.effects.waiting);
     text.line("blocked_clients", server.paused_clients + waiting.clients());
-    text.constant("0", &["tracking_clients", "pubsub_clients"]);
+    text.constant("0", &["tracking_clients"]);
+    text.line("pubsub_clients", server.subscriptions.clients());
     text.line("watching_clients", watches.clients());
     text.line("clients_in_timeout_table", waiting.clients_with_deadline());
     text.line("total_watched_keys", watches.keys());
@@ -315,12 +316,12 @@ fn stats(text: &mut Text, cx: &Ctx<'_>) {
     text.constant("0", &["evicted_scripts", "total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
     text.line("keyspace_hits", keys.stats.hits);
     text.line("keyspace_misses", keys.stats.misses);
+    text.line("pubsub_channels", server.subscriptions.topics(Kind::Channel));
+    text.line("pubsub_patterns", server.subscriptions.topics(Kind::Pattern));
+    text.line("pubsubshard_channels", server.subscriptions.topics(Kind::Shard));
     text.constant(
         "0",
         &[
-            "pubsub_channels",
-            "pubsub_patterns",
-            "pubsubshard_channels",
             "latest_fork_usec",
             "total_forks",
             "migrate_cached_sockets",

@@ -12,6 +12,7 @@ mod config;
 mod connection;
 mod database;
 mod debug;
+mod deliver;
 mod hash;
 mod info;
 mod introspect;
@@ -21,6 +22,7 @@ mod list;
 mod memory;
 mod monitor;
 mod propagation;
+mod pubsub;
 mod scan_options;
 mod server;
 mod set;
@@ -32,7 +34,7 @@ use std::fmt::Write as _;
 
 use crate::keyspace::{Key, Touch};
 use crate::net::{Client, Closing, ReplyMode};
-use crate::resp::{Args, Reply};
+use crate::resp::{Args, Proto, Reply};
 use error::{Error, Outcome};
 use state::Server;
 use table::{Command, Flags, Registered};
@@ -51,6 +53,7 @@ const FAMILIES: &[&[Command]] = &[
     client::COMMANDS,
     transaction::COMMANDS,
     monitor::COMMANDS,
+    pubsub::COMMANDS,
     server::COMMANDS,
     info::COMMANDS,
     config::COMMANDS,
@@ -199,13 +202,25 @@ impl<'s> Ctx<'s> {
         if self.server.clients[self.token].reply_mode == ReplyMode::On {
             let before = self.reply.out.len();
             let verdict = self.answer(command, args);
-            if self.server.clients[self.token].reply_mode == ReplyMode::Off {
-                // The command that turns replies off has none itself.
-                self.reply.out.truncate(before.max(self.settled));
+            let muted = self.server.clients[self.token].reply_mode == ReplyMode::Off;
+            if muted | self.server.delivered {
+                self.after_reply(muted, before);
             }
             return verdict;
         }
         self.run_muted(command, args)
+    }
+
+    /// Takes a reply back from a position on that the client does not want, and adds the messages that came meanwhile.
+    #[cold]
+    fn after_reply(&mut self, muted: bool, before: usize) {
+        if muted {
+            // The command that turns replies off has none itself.
+            self.reply.out.truncate(before.max(self.settled));
+        }
+        if self.server.delivered {
+            self.collect_messages();
+        }
     }
 
     /// As [`Ctx::run`] for a client that may not want the reply.
@@ -217,10 +232,9 @@ impl<'s> Ctx<'s> {
         }
         let before = self.reply.out.len();
         let verdict = self.answer(command, args);
+        let muted = matches!(self.server.clients[self.token].reply_mode, ReplyMode::Off | ReplyMode::Skip);
+        self.after_reply(muted, before);
         let client = &mut self.server.clients[self.token];
-        if matches!(client.reply_mode, ReplyMode::Off | ReplyMode::Skip) {
-            self.reply.out.truncate(before.max(self.settled));
-        }
         if verdict == Verdict::Done && client.reply_mode == ReplyMode::Skip {
             client.reply_mode = ReplyMode::On;
         }
@@ -289,21 +303,20 @@ impl<'s> Ctx<'s> {
         if flags.contains(Flags::DENYOOM) && self.server.is_short_of_memory() {
             return Err(Error::OUT_OF_MEMORY);
         }
-        self.may_go_on(client, flags)
+        self.may_go_on(client, command, flags)
     }
 
-    /// Checks whether a command that is like `flags` may touch keys, and whether a pause holds it up.
+    /// Checks whether a command that is like `flags` may run in the client's mode, and whether a pause holds it up.
     #[inline]
-    fn may_go_on(&self, client: &Client, flags: Flags) -> Result<Admission, Error> {
-        if client.monitor {
-            // Who watches is not held up by a pause, and for that may not touch keys; the text is Redis', to which
-            // monitors are a kind of replica.
-            if flags.intersects(Flags::WRITE | Flags::READONLY) {
-                return Err(Error::fixed("ERR Replica can't interact with the keyspace"));
+    fn may_go_on(&self, client: &Client, command: &Registered, flags: Flags) -> Result<Admission, Error> {
+        if client.monitor | client.subscriber {
+            may_run_for_listener(client, command, flags)?;
+            if client.monitor {
+                return Ok(Admission::Run);
             }
-            return Ok(Admission::Run);
         }
-        let held_up = self.server.pause.is_some_and(|pause| pause.all || flags.contains(Flags::WRITE));
+        const CHANGES: Flags = Flags::WRITE.union(Flags::MAY_REPLICATE);
+        let held_up = self.server.pause.is_some_and(|pause| pause.all || flags.intersects(CHANGES));
         Ok(if held_up { Admission::Postpone } else { Admission::Run })
     }
 
@@ -416,6 +429,43 @@ impl<'s> Ctx<'s> {
 fn shown(bytes: &[u8], most: usize) -> &[u8] {
     let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());
     &bytes[..end.min(most)]
+}
+
+/// Checks whether a client that watches commands or subscribes to something may run a command.
+#[cold]
+fn may_run_for_listener(client: &Client, command: &Registered, flags: Flags) -> Outcome {
+    const STILL_ALLOWED: &[&str] = &[
+        "ping",
+        "subscribe",
+        "unsubscribe",
+        "psubscribe",
+        "punsubscribe",
+        "ssubscribe",
+        "sunsubscribe",
+        "quit",
+        "reset",
+    ];
+    let name = command.full_name.as_str();
+    if client.subscriber && client.proto == Proto::Resp2 && !STILL_ALLOWED.contains(&name) {
+        return Err(Error::new(format!(
+            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+             context"
+        )));
+    }
+    // Who watches is not held up by a pause, and for that may not touch keys; the text is Redis', to which monitors are
+    // a kind of replica.
+    if client.monitor && flags.intersects(Flags::WRITE | Flags::READONLY | Flags::MAY_REPLICATE) {
+        return Err(Error::fixed("ERR Replica can't interact with the keyspace"));
+    }
+    Ok(())
+}
+
+/// A subcommand with more arguments than any of its forms has.
+fn malformed(args: &Args<'_>) -> Error {
+    let (container, name) = (args[0].to_ascii_uppercase(), shown(&args[1], UNKNOWN_SHOWN));
+    Error::new(
+        [b"ERR unknown subcommand or wrong number of arguments for '", name, b"'. Try ", &container, b" HELP."].concat(),
+    )
 }
 
 /// "wrong number of arguments"

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::client::describe;
 use super::table::{CommandId, Names, all};
 use crate::config::{Settings, Source};
 use crate::keyspace::{Keyspace, alloc};
 use crate::net::{Client, Closing, Listeners};
 use crate::observe::clock::Clock;
 use crate::observe::stats::{CommandStats, Stats};
+use crate::pubsub::Subscriptions;
 
 /// CLIENT PAUSE in force.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +53,10 @@ pub struct Server {
     pub run_id: String,
     /// The next client's number.
     pub next_client_id: u64,
+    /// Who subscribes to what.
+    pub subscriptions: Subscriptions,
+    /// Clients that did not ask have been sent messages, one whose command is running perhaps among them.
+    pub delivered: bool,
     /// Clients that MONITOR.
     pub monitors: Vec<usize>,
     pub pause: Option<Pause>,
@@ -125,6 +131,8 @@ impl Server {
             cycles: quanta::Clock::new(),
             run_id: (0..40).map(|_| char::from(b"0123456789abcdef"[rng.usize(0..16)])).collect(),
             next_client_id: 1,
+            subscriptions: Subscriptions::default(),
+            delivered: false,
             monitors: Vec::new(),
             pause: None,
             paused_clients: 0,
@@ -165,7 +173,31 @@ impl Server {
         self.clients[token].close(how);
         self.keys.effects.waiting.remove(token);
         self.clients[token].blocked = false;
+        if how == Closing::Now {
+            self.subscriptions.forget(token);
+        }
         self.dying.push(token);
+    }
+
+    /// Ends a connection that leaves too much unread.
+    pub fn check_output(&mut self, token: usize) {
+        let now_ms = self.clock.uptime_ms();
+        let client = &mut self.clients[token];
+        self.stats.recent_max_output = self.stats.recent_max_output.max(client.output.len());
+        let held = client.queued_output() as u64;
+        let limit = self.settings.client_output_buffer_limits[client.class() as usize];
+        let soft = limit.soft_bytes > 0 && held > limit.soft_bytes;
+        let since = if soft { Some(client.over_soft_limit_since.unwrap_or(now_ms)) } else { None };
+        client.over_soft_limit_since = since;
+        let too_long = since.is_some_and(|since| now_ms - since > limit.soft_seconds as u64 * 1000);
+        if ((limit.hard_bytes > 0 && held > limit.hard_bytes) || too_long) && client.closing != Some(Closing::Now) {
+            log::warn!(
+                "Client {} scheduled to be closed ASAP for overcoming of output buffer limits.",
+                describe(self, token)
+            );
+            self.stats.output_buffer_limit_disconnections += 1;
+            self.close(token, Closing::Now);
+        }
     }
 
     /// Notes that a client has something to be sent.

@@ -51,6 +51,8 @@ bitflags! {
         const ALLOW_BUSY = 1 << 17;
         /// It runs only where enable-debug-command allows it. Not told to clients.
         const DEBUG_GATE = 1 << 18;
+        /// What it does may reach replicas although it changes no key: a pause of writes holds it up. Not told to clients.
+        const MAY_REPLICATE = 1 << 19;
     }
 }
 

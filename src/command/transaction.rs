@@ -124,7 +124,7 @@ pub(super) fn admit(cx: &Ctx<'_>, client: &Client, command: &Registered) -> Resu
     if flags.contains(Flags::DENYOOM) && cx.server.is_short_of_memory() {
         return Err(Error::OUT_OF_MEMORY);
     }
-    let admission = cx.may_go_on(client, flags)?;
+    let admission = cx.may_go_on(client, command, flags)?;
     Ok(if kept && admission == Admission::Run { Admission::Queue } else { admission })
 }
 
@@ -223,7 +223,7 @@ impl Ctx<'_> {
     /// Takes back the reply from a position on if the client wants none now.
     fn withhold_reply(&mut self, from: usize) {
         if matches!(self.server.clients[self.token].reply_mode, ReplyMode::Off | ReplyMode::Skip) {
-            self.reply.out.truncate(from);
+            self.reply.out.truncate(from.max(self.settled));
         }
     }
 }

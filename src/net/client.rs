@@ -36,6 +36,17 @@ pub enum Closing {
     Now,
 }
 
+/// What a client is used for, in the order of the settings that depend on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// Commands and replies; monitors count as such.
+    Normal,
+    /// A replica's connection.
+    Replica,
+    /// It subscribes to something.
+    Pubsub,
+}
+
 /// A connected client.
 pub struct Client {
     pub stream: Stream,
@@ -92,6 +103,8 @@ pub struct Client {
     pub reply_mode: ReplyMode,
     /// MONITOR.
     pub monitor: bool,
+    /// It subscribes to something.
+    pub subscriber: bool,
     /// CLIENT NO-EVICT.
     pub no_evict: bool,
     /// CLIENT NO-TOUCH.
@@ -153,6 +166,7 @@ impl Client {
             lib_ver: Vec::new(),
             reply_mode: ReplyMode::On,
             monitor: false,
+            subscriber: false,
             no_evict: false,
             no_touch: false,
             transaction: None,
@@ -168,6 +182,17 @@ impl Client {
             received: 0,
             sent: 0,
         }
+    }
+
+    /// What it is used for.
+    pub fn class(&self) -> Class {
+        if self.subscriber { Class::Pubsub } else { Class::Normal }
+    }
+
+    /// Bytes of output that do not fit its reply buffer: what the limits of output count.
+    #[inline]
+    pub fn queued_output(&self) -> usize {
+        self.output.len().saturating_sub(self.reply_buffer)
     }
 
     /// Asks for the connection to end; the stricter wish wins.

@@ -5,6 +5,6 @@ pub mod limits;
 pub mod listen;
 pub mod stream;
 
-pub use client::{Client, Closing, ReplyMode};
+pub use client::{Class, Client, Closing, ReplyMode};
 pub use listen::Listeners;
 pub use stream::Stream;

@@ -465,7 +465,8 @@ impl Reactor {
             self.cron_client = token + 1;
             let client = &mut server.clients[token];
             let idle_ms = now_ms.saturating_sub(client.active_ms);
-            if timeout > 0 && idle_ms > timeout && !client.monitor && !client.paused && !client.blocked {
+            let waits = client.monitor || client.subscriber || client.paused || client.blocked;
+            if timeout > 0 && idle_ms > timeout && !waits {
                 log::debug!("Closing idle client");
                 server.close(token, Closing::Now);
                 continue;
@@ -481,7 +482,7 @@ impl Reactor {
                 // It has been told why, and does not care to read it.
                 server.close(token, Closing::Now);
             }
-            check_output(server, token);
+            server.check_output(token);
         }
         evict_clients(server);
     }
@@ -505,6 +506,12 @@ impl Reactor {
             let server = &mut self.server;
             let Some(client) = server.clients.get_mut(token) else { continue };
             client.unsent = false;
+            let full = client.output.len() > client.reply_buffer;
+            if full {
+                // Before anything is sent: who gets too much gets nothing of it.
+                server.check_output(token);
+            }
+            let client = &mut server.clients[token];
             client.reply_peak = client.reply_peak.max(client.output.len().min(client.reply_buffer));
             let mut budget = WRITE_LIMIT;
             while !client.output.is_empty() && client.closing != Some(Closing::Now) {
@@ -529,6 +536,9 @@ impl Reactor {
                     }
                 }
             }
+            if full && client.output.len() <= client.reply_buffer {
+                client.over_soft_limit_since = None;
+            }
             if client.output.is_empty() {
                 self.batch.reclaim(client);
                 if client.blocked_on_write {
@@ -546,7 +556,6 @@ impl Reactor {
                 client.blocked_on_write = true;
                 watch(&self.poll, client, token, Interest::READABLE | Interest::WRITABLE);
             }
-            check_output(&mut self.server, token);
         }
     }
 
@@ -567,6 +576,7 @@ impl Reactor {
             server.monitors.retain(|&monitor| monitor != token);
             server.keys.effects.watches.forget(token);
             server.keys.effects.waiting.remove(token);
+            server.subscriptions.forget(token);
             if let Err(error) = self.poll.registry().deregister(client.stream.source()) {
                 log::warn!("A connection could not be taken out of the poll: {error}");
             }
@@ -672,27 +682,6 @@ fn check_input(server: &mut Server, token: usize) {
     if held > limit || (!trusted && held > UNAUTHENTICATED_INPUT) {
         log::warn!("Closing client that reached max query buffer length: {}", describe(server, token));
         server.stats.query_buffer_limit_disconnections += 1;
-        server.close(token, Closing::Now);
-    }
-}
-
-/// Ends a connection that leaves too much unread.
-fn check_output(server: &mut Server, token: usize) {
-    let now_ms = server.clock.uptime_ms();
-    let client = &mut server.clients[token];
-    let held = client.output.len() as u64;
-    server.stats.recent_max_output = server.stats.recent_max_output.max(held as usize);
-    let limit = server.settings.client_output_buffer_limits[0];
-    let soft = limit.soft_bytes > 0 && held > limit.soft_bytes;
-    let since = if soft { Some(client.over_soft_limit_since.unwrap_or(now_ms)) } else { None };
-    client.over_soft_limit_since = since;
-    let too_long = since.is_some_and(|since| now_ms - since > limit.soft_seconds as u64 * 1000);
-    if (limit.hard_bytes > 0 && held > limit.hard_bytes) || too_long {
-        log::warn!(
-            "Client {} scheduled to be closed ASAP for overcoming of output buffer limits.",
-            describe(server, token)
-        );
-        server.stats.output_buffer_limit_disconnections += 1;
         server.close(token, Closing::Now);
     }
 }

@@ -6,6 +6,8 @@ use std::rc::Rc;
 
 /// From this many bytes on, a string is queued by reference instead of being copied.
 pub const BY_REFERENCE: usize = 16 * 1024;
+/// Bytes that have been sent are dropped from the tail when they are so many, and more than those that have not.
+const SENT_MAX: usize = 64 * 1024;
 /// Chunks handed to one write call.
 const CHUNKS_A_WRITE: usize = 64;
 
@@ -165,6 +167,10 @@ impl Output {
         if self.sent == self.tail.len() {
             self.sent = 0;
             self.tail.clear();
+        } else if self.sent > SENT_MAX && self.sent > self.tail.len() / 2 {
+            // A client that is always a little behind would have it grow for ever.
+            self.tail.drain(..self.sent);
+            self.sent = 0;
         }
         Ok(written)
     }
@@ -213,6 +219,19 @@ mod tests {
             }
             assert_eq!(socket.taken, expected);
         }
+    }
+
+    #[test]
+    fn a_client_that_is_always_behind_costs_what_it_is_behind() {
+        let mut output = Output::default();
+        let mut socket = Narrow { taken: Vec::new(), width: 1000 };
+        output.tail().extend_from_slice(&[b'x'; 5000]);
+        for _ in 0..10_000 {
+            output.tail().extend_from_slice(&[b'x'; 1000]);
+            assert!(output.write_to(&mut socket).is_ok());
+        }
+        assert_eq!(output.len(), 5000);
+        assert!(output.memory_bytes() < 4 * SENT_MAX);
     }
 
     #[test]

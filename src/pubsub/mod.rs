@@ -1,0 +1,193 @@
+//! Subscriptions: who wants to hear of what.
+//!
+//! There are three kinds of topics, each with names of its own: channels, patterns of channels, and shard channels. A
+//! topic lists its subscribers one behind the other, so that a message runs down an array; a subscriber knows its place
+//! in each of its topics' lists, so that it leaves without a search: the last of the list moves into its place. So a
+//! topic with a hundred thousand subscribers, or a client with as many topics, is left in a few steps for each.
+//!
+//! Nobody is listed here who subscribes to nothing, and no topic that nobody subscribes to.
+
+mod message;
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+pub use message::Message;
+
+/// A topic's name, shared by all who know it.
+pub type Name = Rc<[u8]>;
+
+/// What a name stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A channel by its whole name.
+    Channel,
+    /// All channels that a glob pattern matches.
+    Pattern,
+    /// A channel of one shard, which patterns do not match.
+    Shard,
+}
+
+/// One client's subscriptions: its place in the list of each topic, by kind.
+type Places = [BTreeMap<Name, usize>; 3];
+
+/// All subscriptions. Clients are known by their tokens.
+#[derive(Default)]
+pub struct Subscriptions {
+    /// Who listens, by kind and name.
+    topics: [HashMap<Name, Vec<usize>>; 3],
+    clients: HashMap<usize, Places>,
+}
+
+impl Subscriptions {
+    /// Whether anybody subscribes to anything.
+    #[inline]
+    pub fn any(&self) -> bool {
+        !self.clients.is_empty()
+    }
+
+    /// How many clients subscribe to something.
+    pub fn clients(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// How many topics of a kind have a subscriber.
+    pub fn topics(&self, kind: Kind) -> usize {
+        self.topics[kind as usize].len()
+    }
+
+    /// The names of those topics with their subscribers, in no order.
+    pub fn each(&self, kind: Kind) -> impl Iterator<Item = (&Name, &[usize])> {
+        self.topics[kind as usize].iter().map(|(name, clients)| (name, clients.as_slice()))
+    }
+
+    /// Who subscribes to a topic.
+    #[inline]
+    pub fn subscribers(&self, kind: Kind, name: &[u8]) -> &[usize] {
+        self.topics[kind as usize].get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many topics of a kind a client subscribes to.
+    pub fn count(&self, client: usize, kind: Kind) -> usize {
+        self.clients.get(&client).map_or(0, |places| places[kind as usize].len())
+    }
+
+    /// The topics of a kind that a client subscribes to, in the order of their names.
+    pub fn names(&self, client: usize, kind: Kind) -> Vec<Name> {
+        self.clients.get(&client).map_or_else(Vec::new, |places| places[kind as usize].keys().cloned().collect())
+    }
+
+    /// Whether a client subscribes to anything.
+    pub fn has(&self, client: usize) -> bool {
+        self.clients.contains_key(&client)
+    }
+
+    /// Lets a client subscribe to a topic. Returns whether it did not before.
+    pub fn subscribe(&mut self, client: usize, kind: Kind, name: &[u8]) -> bool {
+        let topics = &mut self.topics[kind as usize];
+        let places = &mut self.clients.entry(client).or_default()[kind as usize];
+        if places.contains_key(name) {
+            return false;
+        }
+        let name = topics.get_key_value(name).map_or_else(|| Name::from(name), |(name, _)| Rc::clone(name));
+        let listed = topics.entry(Rc::clone(&name)).or_default();
+        places.insert(name, listed.len());
+        listed.push(client);
+        true
+    }
+
+    /// Ends a client's subscription to a topic. Returns whether there was one.
+    pub fn unsubscribe(&mut self, client: usize, kind: Kind, name: &[u8]) -> bool {
+        let Some(places) = self.clients.get_mut(&client) else { return false };
+        let Some(place) = places[kind as usize].remove(name) else { return false };
+        if places.iter().all(BTreeMap::is_empty) {
+            self.clients.remove(&client);
+        }
+        self.unlist(kind, name, place);
+        true
+    }
+
+    /// Takes a place out of a topic's list, which the last in the list then takes.
+    fn unlist(&mut self, kind: Kind, name: &[u8], place: usize) {
+        let topics = &mut self.topics[kind as usize];
+        let Some(listed) = topics.get_mut(name) else { return };
+        listed.swap_remove(place);
+        match listed.get(place) {
+            Some(moved) => {
+                let places = self.clients.get_mut(moved).and_then(|places| places[kind as usize].get_mut(name));
+                *places.expect("who is listed knows its place") = place;
+            }
+            None if listed.is_empty() => drop(topics.remove(name)),
+            None => {}
+        }
+    }
+
+    /// Ends all subscriptions of a client.
+    pub fn forget(&mut self, client: usize) {
+        let Some(places) = self.clients.remove(&client) else { return };
+        for (kind, places) in [Kind::Channel, Kind::Pattern, Kind::Shard].into_iter().zip(places) {
+            for (name, place) in places {
+                self.unlist(kind, &name, place);
+            }
+        }
+    }
+
+    /// About how many bytes a client's subscriptions take, without the names, which it shares with others.
+    pub fn memory_bytes(&self, client: usize) -> usize {
+        const EACH: usize = size_of::<(Name, usize)>() + size_of::<usize>();
+        self.clients.get(&client).map_or(0, |places| {
+            size_of::<Places>() + places.iter().map(|places| places.len() * EACH).sum::<usize>()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const KINDS: [Kind; 3] = [Kind::Channel, Kind::Pattern, Kind::Shard];
+
+    /// Random clients come, go and change their minds; a set of triples says what must hold.
+    #[test]
+    fn subscriptions_are_what_a_set_of_them_would_be() {
+        let mut rng = fastrand::Rng::with_seed(5);
+        let mut model: BTreeSet<(usize, usize, Vec<u8>)> = BTreeSet::new();
+        let mut subscriptions = Subscriptions::default();
+        for step in 0..20_000 {
+            let (client, at, name) = (rng.usize(0..12), rng.usize(0..3), vec![b'a' + rng.u8(0..6)]);
+            let kind = KINDS[at];
+            match rng.usize(0..40) {
+                0 => {
+                    subscriptions.forget(client);
+                    model.retain(|entry| entry.0 != client);
+                }
+                1..=20 => {
+                    let new = model.insert((client, at, name.clone()));
+                    assert_eq!(subscriptions.subscribe(client, kind, &name), new);
+                }
+                _ => {
+                    let was = model.remove(&(client, at, name.clone()));
+                    assert_eq!(subscriptions.unsubscribe(client, kind, &name), was);
+                }
+            }
+            let expected: BTreeSet<usize> =
+                model.iter().filter(|entry| entry.1 == at && entry.2 == name).map(|entry| entry.0).collect();
+            let listed = subscriptions.subscribers(kind, &name);
+            assert_eq!(listed.iter().copied().collect::<BTreeSet<_>>(), expected, "step {step}");
+            assert_eq!(listed.len(), expected.len());
+            let names: Vec<_> =
+                model.iter().filter(|entry| entry.0 == client && entry.1 == at).map(|entry| &*entry.2).collect();
+            assert_eq!(subscriptions.names(client, kind).iter().map(|name| &**name).collect::<Vec<_>>(), names);
+            assert_eq!(subscriptions.count(client, kind), names.len());
+            assert_eq!(subscriptions.has(client), model.iter().any(|entry| entry.0 == client));
+            let topics: BTreeSet<_> = model.iter().filter(|entry| entry.1 == at).map(|entry| &entry.2).collect();
+            assert_eq!(subscriptions.topics(kind), topics.len());
+        }
+        for client in 0..12 {
+            subscriptions.forget(client);
+        }
+        assert!(!subscriptions.any() && KINDS.iter().all(|&kind| subscriptions.topics(kind) == 0));
+    }
+}
