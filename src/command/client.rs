@@ -3,6 +3,7 @@
 use super::error::{Error, Outcome};
 use super::state::{Pause, Server};
 use super::table::{Acl, Command, Doc, Flags};
+use super::tracking::{self, redirection};
 use super::{Ctx, blocking, malformed};
 use crate::keyspace::Touch;
 use crate::net::client::READ_SIZE;
@@ -39,7 +40,21 @@ pub const COMMANDS: &[Command] = &[Command {
     flags: Flags::empty(),
     doc: doc("Holds the commands about connections.", "2.4.0", "Depends on subcommand.", ""),
     subcommands: &[
+        sub(
+            "caching",
+            3,
+            OWN,
+            doc("Chooses whether the next command's keys are tracked.", "6.0.0", "O(1)", "<YES | NO>"),
+            tracking::caching,
+        ),
         sub("getname", 2, OWN, doc("Answers the connection's name.", "2.6.9", "O(1)", ""), getname),
+        sub(
+            "getredir",
+            2,
+            OWN,
+            doc("Answers the client that is told of changed keys in this one's place.", "6.0.0", "O(1)", ""),
+            tracking::getredir,
+        ),
         sub("help", 2, Flags::LOADING.union(Flags::STALE), doc("Lists what CLIENT can do.", "5.0.0", "O(1)", ""), help),
         sub("id", 2, OWN, doc("Answers the connection's number.", "5.0.0", "O(1)", ""), id),
         tips(
@@ -116,6 +131,25 @@ pub const COMMANDS: &[Command] = &[Command {
             EVERYWHERE,
         ),
         sub(
+            "tracking",
+            -3,
+            OWN,
+            doc(
+                "Tells the connection when keys change that it has read.",
+                "6.0.0",
+                "O(1), or O(N) where N is the number of prefixes",
+                "<ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
+            ),
+            tracking::tracking,
+        ),
+        sub(
+            "trackinginfo",
+            2,
+            OWN,
+            doc("Describes what of its keys the connection is told.", "6.2.0", "O(1)", ""),
+            tracking::trackinginfo,
+        ),
+        sub(
             "unblock",
             -3,
             OTHERS,
@@ -148,12 +182,17 @@ pub fn describe(server: &Server, token: usize) -> String {
     };
     let now_ms = server.clock.uptime_ms();
     let idle_ms = now_ms.saturating_sub(client.active_ms);
+    let tracking = client.tracking.as_deref();
+    let redirection = redirection(tracking);
     let mut flags = String::new();
     for (set, letter) in [
         (client.monitor, 'O'),
         (client.subscriber, 'P'),
         (client.transaction.is_some(), 'x'),
         (client.paused || client.blocked, 'b'),
+        (tracking.is_some(), 't'),
+        (tracking.is_some_and(|tracking| tracking.broken_redirect), 'R'),
+        (tracking.is_some_and(|tracking| !tracking.reads()), 'B'),
         (watches.is_dirty(token), 'd'),
         (client.closing == Some(Closing::AfterReply), 'c'),
         (client.closing == Some(Closing::Now), 'A'),
@@ -186,7 +225,7 @@ pub fn describe(server: &Server, token: usize) -> String {
     format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} \
          multi={kept_commands} watch={} qbuf={} qbuf-free={free} argv-mem={} multi-mem={kept_bytes} rbs={} rbp={} obl={in_buffer} oll={pieces} \
-         omem={queued} tot-mem={} events={events} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+         omem={queued} tot-mem={} events={events} cmd={} user=default redir={redirection} resp={} lib-name={} lib-ver={}",
         client.id,
         client.addr,
         client.laddr,
@@ -280,6 +319,10 @@ fn help(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     cx.help(
         args,
         &[
+            "CACHING (YES|NO)",
+            "    Track the keys of the next command, or not, where that was left open.",
+            "GETREDIR",
+            "    Answer the number of the client that is told of changed keys in this one's place.",
             "GETNAME",
             "    Answer the connection's name.",
             "ID",
@@ -324,6 +367,11 @@ fn help(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             "    * LIB-VER: its version.",
             "SETNAME <name>",
             "    Name the connection.",
+            "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+            "         [OPTIN] [OPTOUT] [NOLOOP]",
+            "    Tell the connection when keys change that it has read.",
+            "TRACKINGINFO",
+            "    Describe what of its keys the connection is told.",
             "UNBLOCK <client-id> [TIMEOUT|ERROR]",
             "    End a blocked client's wait as if its time were over, or with an error.",
             "UNPAUSE",

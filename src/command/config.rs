@@ -256,6 +256,7 @@ impl Server {
         }
         self.keys.access.follow(settings);
         self.keys.effects.journal.lazy = lazy_removals(settings);
+        self.keys.effects.follow(settings);
         Ok(())
     }
 

@@ -244,6 +244,7 @@ fn quit(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
 fn reset(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
     transaction::end(cx);
     cx.server.subscriptions.forget(cx.token);
+    cx.server.stop_tracking(cx.token);
     let open = cx.server.settings.requirepass.is_empty();
     let client = &mut cx.server.clients[cx.token];
     client.authenticated = open;

@@ -1,18 +1,29 @@
-//! Messages to clients that did not ask for them with a command of their own: what was published.
+//! Messages to clients that did not ask for them with a command of their own: what was published, what happened to keys,
+//! and which copies of keys have become wrong.
 //!
 //! They join the output of those who get them at once. Only a client whose own command is running gets them when that
-//! command is over, behind its reply: [`Ctx::collect_messages`].
+//! command is over, behind its reply: [`Ctx::collect_messages`]. What happened to keys is told when the command that did
+//! it is over, too, and before another runs.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use slab::Slab;
 
 use super::Ctx;
 use super::state::Server;
-use crate::net::Client;
-use crate::pubsub::{Kind, Message};
+use crate::config::KeyspaceEvents;
+use crate::effects::tracking::{Broadcast, ClientRef};
+use crate::effects::{Event, News};
+use crate::net::{Client, Closing};
+use crate::pubsub::{Kind, Message, SHARED_FROM};
+use crate::resp::{Output, Proto};
 use crate::types::glob;
 
 /// A client with so much to be sent is looked at more closely before it gets more.
 const BACKLOG: usize = 64 * 1024;
+/// Keys too many that are forgotten at one time.
+const EXCESS: usize = 1000;
 
 /// Where messages go.
 struct Outbox<'s> {
@@ -71,6 +82,175 @@ pub fn publish(server: &mut Server, kind: Kind, channel: &[u8], payload: &[u8]) 
         server.check_output(token);
     }
     receivers
+}
+
+/// Tells clients what has happened to keys since they were told last. `author` is the client whose command did it, if
+/// it was one.
+#[cold]
+pub fn tell_news(server: &mut Server, author: Option<usize>) {
+    let mut news = server.keys.effects.take_news();
+    for news in news.drain(..) {
+        match news {
+            News::Key { db, event, key } => {
+                if event.is_change() && server.keys.effects.trackers.any() {
+                    let by_command = !matches!(event, Event::EXPIRED | Event::EVICTED);
+                    let trackers = &mut server.keys.effects.trackers;
+                    trackers.changed(&key, author.filter(|_| by_command));
+                    let readers = trackers.take_readers(&key);
+                    tell_readers(server, &key, readers, author);
+                }
+                publish_event(server, db, event, &key);
+            }
+            News::Flushed => {
+                server.keys.effects.trackers.forget_keys();
+                let trackers = server.clients.iter().filter(|(_, client)| client.tracking.is_some());
+                for token in trackers.map(|(token, _)| token).collect::<Vec<_>>() {
+                    tell_invalid(server, token, None);
+                }
+            }
+        }
+    }
+    server.keys.effects.reuse(news);
+}
+
+/// Publishes an event of a key as the settings want it.
+fn publish_event(server: &mut Server, db: usize, event: Event, key: &[u8]) {
+    let how = server.keys.effects.publishes(event);
+    let mut number = itoa::Buffer::new();
+    let db = number.format(db).as_bytes();
+    if how.contains(KeyspaceEvents::KEYSPACE) {
+        let channel = [b"__keyspace@", db, b"__:", key].concat();
+        publish(server, Kind::Channel, &channel, event.0.as_bytes());
+    }
+    if how.contains(KeyspaceEvents::KEYEVENT) {
+        let channel = [b"__keyevent@", db, b"__:", event.0.as_bytes()].concat();
+        publish(server, Kind::Channel, &channel, key);
+    }
+}
+
+/// Tells the readers of a key that their copies of it are wrong.
+fn tell_readers(server: &mut Server, key: &[u8], readers: BTreeSet<ClientRef>, author: Option<usize>) {
+    if readers.is_empty() {
+        return;
+    }
+    let keys = encode_keys(&[key]);
+    for ClientRef { id, token } in readers {
+        let wanted = server.clients.get(token).filter(|client| client.id == id).is_some_and(|client| {
+            let tracking = client.tracking.as_ref();
+            tracking.is_some_and(|tracking| tracking.reads() && !(tracking.no_loop && author == Some(token)))
+        });
+        if wanted {
+            tell_invalid(server, token, Some(&keys));
+        }
+    }
+}
+
+/// Tells the clients in broadcast mode of the keys that have changed in this turn.
+pub fn broadcast(server: &mut Server) {
+    for Broadcast { clients, keys } in server.keys.effects.trackers.take_broadcasts() {
+        let all: Vec<&[u8]> = keys.iter().map(|(key, _)| &**key).collect();
+        let all = encode_keys(&all);
+        for token in clients {
+            let tracking = server.clients.get(token).and_then(|client| client.tracking.as_ref());
+            if tracking.is_some_and(|tracking| tracking.no_loop) {
+                let others = keys.iter().filter(|(_, author)| *author != Some(token));
+                let others: Vec<&[u8]> = others.map(|(key, _)| &**key).collect();
+                if !others.is_empty() {
+                    tell_invalid(server, token, Some(&encode_keys(&others)));
+                }
+            } else {
+                tell_invalid(server, token, Some(&all));
+            }
+        }
+    }
+}
+
+/// Forgets readers of keys while there are more keys than the settings allow; they are told as if the keys had changed.
+pub fn forget_excess(server: &mut Server) {
+    let most = server.settings.tracking_table_max_keys;
+    if most == 0 {
+        return;
+    }
+    let mut rng = server.keys.random_source();
+    for _ in 0..EXCESS {
+        let excess = server.keys.effects.trackers.take_excess(most as usize, |below| rng.usize(..below));
+        let Some((key, readers)) = excess else { return };
+        tell_readers(server, &key, readers, None);
+    }
+}
+
+/// Keys as an array of strings.
+fn encode_keys(keys: &[&[u8]]) -> Rc<Vec<u8>> {
+    let mut reply = crate::resp::Reply::default();
+    reply.array(keys.len());
+    keys.iter().for_each(|key| reply.bulk(key));
+    Rc::new(std::mem::take(reply.out.tail()))
+}
+
+/// Tells a client that tracks, or the one it redirects to, that its copies of keys are wrong, or all its copies. To a
+/// client that cannot take messages beside replies nothing is told.
+fn tell_invalid(server: &mut Server, token: usize, keys: Option<&Rc<Vec<u8>>>) {
+    let Some(client) = server.clients.get(token) else { return };
+    let redirect = client.tracking.as_ref().and_then(|tracking| tracking.redirect);
+    let to = match redirect {
+        None if client.proto == Proto::Resp2 => return,
+        None => token,
+        Some(redirect) => {
+            let target = server.clients.get(redirect.token).filter(|target| target.id == redirect.id);
+            if target.is_none_or(|target| target.closing == Some(Closing::Now)) {
+                return tell_broken(server, token, redirect.id);
+            }
+            redirect.token
+        }
+    };
+    let target = &server.clients[to];
+    let proto = target.proto;
+    if proto == Proto::Resp2 && !target.subscriber {
+        return;
+    }
+    put(server, to, |output| {
+        let (head, all): (&[u8], &[u8]) = match proto {
+            Proto::Resp2 => (b"*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n", b"$-1\r\n"),
+            Proto::Resp3 => (b">2\r\n$10\r\ninvalidate\r\n", b"_\r\n"),
+        };
+        output.tail().extend_from_slice(head);
+        match keys {
+            None => output.tail().extend_from_slice(all),
+            Some(keys) if keys.len() < SHARED_FROM => output.tail().extend_from_slice(keys),
+            Some(keys) => output.push_shared(keys),
+        }
+    });
+}
+
+/// Tells a client that the one it redirects to has gone.
+fn tell_broken(server: &mut Server, token: usize, id: u64) {
+    let client = &mut server.clients[token];
+    if let Some(tracking) = &mut client.tracking {
+        tracking.broken_redirect = true;
+    }
+    if client.proto == Proto::Resp3 {
+        put(server, token, |output| {
+            let tail = output.tail();
+            tail.extend_from_slice(b">2\r\n$21\r\ntracking-redir-broken\r\n:");
+            tail.extend_from_slice(itoa::Buffer::new().format(id).as_bytes());
+            tail.extend_from_slice(b"\r\n");
+        });
+    }
+}
+
+/// Puts something behind all that a client is to be sent.
+fn put(server: &mut Server, token: usize, write: impl FnOnce(&mut Output)) {
+    let client = &mut server.clients[token];
+    if client.closing.is_some() {
+        return;
+    }
+    write(&mut client.output);
+    let behind = client.output.len() > BACKLOG;
+    server.delivered = true;
+    server.will_send(token);
+    if behind {
+        server.check_output(token);
+    }
 }
 
 impl Ctx<'_> {

@@ -14,6 +14,7 @@ use super::table::{Acl, Command, Doc, Flags, all};
 use super::{Ctx, REDIS_VERSION};
 use crate::net::Closing;
 use crate::observe::heap;
+use crate::pubsub::Kind;
 use crate::observe::usage::{self, Whose};
 use crate::resp::Args;
 
@@ -191,7 +192,7 @@ fn clients(text: &mut Text, cx: &Ctx<'_>) {
     text.line("client_recent_max_output_buffer", server.stats.recent_max_output);
     let (watches, waiting) = (&server.keys.effects.watches, &server.keys.effects.waiting);
     text.line("blocked_clients", server.paused_clients + waiting.clients());
-    text.constant("0", &["tracking_clients"]);
+    text.line("tracking_clients", server.keys.effects.trackers.clients());
     text.line("pubsub_clients", server.subscriptions.clients());
     text.line("watching_clients", watches.clients());
     text.line("clients_in_timeout_table", waiting.clients_with_deadline());
@@ -332,11 +333,12 @@ fn stats(text: &mut Text, cx: &Ctx<'_>) {
             "active_defrag_key_misses",
             "total_active_defrag_time",
             "current_active_defrag_time",
-            "tracking_total_keys",
-            "tracking_total_items",
-            "tracking_total_prefixes",
         ],
     );
+    let (tracked_keys, readers) = keys.effects.trackers.remembered();
+    text.line("tracking_total_keys", tracked_keys);
+    text.line("tracking_total_items", readers);
+    text.line("tracking_total_prefixes", keys.effects.trackers.prefixes());
     text.line("unexpected_error_replies", stats.unexpected_error_replies);
     text.line("total_error_replies", stats.error_replies);
     text.constant("0", &["dump_payload_sanitizations"]);

@@ -12,7 +12,7 @@ mod config;
 mod connection;
 mod database;
 mod debug;
-mod deliver;
+pub mod deliver;
 mod hash;
 mod info;
 mod introspect;
@@ -28,6 +28,7 @@ mod server;
 mod set;
 mod string;
 mod syntax;
+mod tracking;
 mod zset;
 
 use std::fmt::Write as _;
@@ -334,6 +335,9 @@ impl<'s> Ctx<'s> {
         let outcome = (command.command.handler)(self, args);
         if journalled {
             self.end_unit(args, dirty);
+        }
+        if self.server.keys.effects.told() {
+            self.tell_and_remember(command, args);
         }
         let now = self.server.cycles.raw();
         if self.blocked {

@@ -116,6 +116,7 @@ impl Server {
         let mut keys = Keyspace::new(settings.databases as usize, seed, clock.unix_ms());
         keys.access.follow(&settings);
         keys.effects.journal.lazy = super::config::lazy_removals(&settings);
+        keys.effects.follow(&settings);
         let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(1));
         Ok(Server {
             names: Names::new(&renamed)?,
@@ -175,6 +176,7 @@ impl Server {
         self.clients[token].blocked = false;
         if how == Closing::Now {
             self.subscriptions.forget(token);
+            self.stop_tracking(token);
         }
         self.dying.push(token);
     }

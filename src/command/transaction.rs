@@ -152,6 +152,7 @@ pub(super) fn queue(cx: &mut Ctx<'_>, args: &mut Args<'_>) {
 /// Answers a command that was refused, which spoils a transaction; a refused EXEC ends it.
 #[cold]
 pub(super) fn refuse(cx: &mut Ctx<'_>, command: Option<&'static Registered>, args: &Args<'_>, error: &Error) {
+    cx.forget_caching();
     if !command.is_some_and(is_exec) {
         if let Some(transaction) = &mut cx.server.clients[cx.token].transaction {
             transaction.spoiled = true;

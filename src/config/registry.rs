@@ -501,7 +501,7 @@ settings! {
     /// Memory of all clients together, in bytes or percent of maxmemory; 0 is no limit.
     maxmemory_clients: MemoryLimit = row("maxmemory-clients", "0", Kind::MemoryOrPercent);
     /// Keys remembered for client-side caching; 0 is no limit.
-    tracking_table_max_keys: u64 = integer("tracking-table-max-keys", "1000000", 0, LONG_MAX).inert();
+    tracking_table_max_keys: u64 = integer("tracking-table-max-keys", "1000000", 0, LONG_MAX);
     /// Protocol of a new connection, for tests.
     client_default_resp: u32 = integer("client-default-resp", "2", 2, 3).immutable().hidden().inert();
     /// File that requests and replies are written to, for tests.
@@ -623,7 +623,7 @@ settings! {
     metrics_path: String = checked("metrics-path", "/metrics", text::route)
         .yaml("plugins.metrics.path").immutable().hidden().inert();
     /// Classes of keyspace events that are published; empty for none.
-    notify_keyspace_events: KeyspaceEvents = row("notify-keyspace-events", "", Kind::EventClasses).inert();
+    notify_keyspace_events: KeyspaceEvents = row("notify-keyspace-events", "", Kind::EventClasses);
 
     // Scripts
 

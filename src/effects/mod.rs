@@ -4,10 +4,13 @@
 //! follows from a change starts from this report. Handlers never call it.
 
 pub mod journal;
+pub mod tracking;
 pub mod waiting;
 pub mod watch;
 
+use crate::config::{KeyspaceEvents, Settings};
 use journal::Journal;
+use tracking::Trackers;
 use waiting::Waiting;
 use watch::Watches;
 
@@ -27,12 +30,54 @@ impl Event {
     pub const PERSIST: Event = Event("persist");
     pub const DEL: Event = Event("del");
     pub const EXPIRED: Event = Event("expired");
+    pub const EVICTED: Event = Event("evicted");
     pub const RENAME_FROM: Event = Event("rename_from");
     pub const RENAME_TO: Event = Event("rename_to");
     pub const COPY_TO: Event = Event("copy_to");
     pub const MOVE_FROM: Event = Event("move_from");
     pub const MOVE_TO: Event = Event("move_to");
+    /// A key came into being; what did it is an event of its own.
+    pub const NEW: Event = Event("new");
+    /// A key was looked for that does not exist.
+    pub const MISS: Event = Event("keymiss");
+
+    /// Whether it says that what a reader has seen of the key may be wrong now.
+    pub fn is_change(self) -> bool {
+        !matches!(self, Event::NEW | Event::MISS)
+    }
+
+    /// The class by which notify-keyspace-events knows it.
+    fn class(self) -> KeyspaceEvents {
+        match self.0 {
+            "del" | "expire" | "persist" | "rename_from" | "rename_to" | "copy_to" | "move_from" | "move_to"
+            | "restore" => KeyspaceEvents::GENERIC,
+            "expired" => KeyspaceEvents::EXPIRED,
+            "evicted" => KeyspaceEvents::EVICTED,
+            "new" => KeyspaceEvents::NEW,
+            "keymiss" => KeyspaceEvents::KEY_MISS,
+            "lpush" | "rpush" | "lpop" | "rpop" | "linsert" | "lset" | "lrem" | "ltrim" | "sortstore" => {
+                KeyspaceEvents::LIST
+            }
+            "sadd" | "srem" | "spop" | "sinterstore" | "sunionstore" | "sdiffstore" => KeyspaceEvents::SET,
+            other if other.starts_with('h') => KeyspaceEvents::HASH,
+            other if other.starts_with('z') || other.starts_with("geo") => KeyspaceEvents::ZSET,
+            other if other.starts_with('x') => KeyspaceEvents::STREAM,
+            _ => KeyspaceEvents::STRING,
+        }
+    }
 }
+
+/// What has happened and is to be told to clients.
+#[derive(PartialEq, Eq, Debug)]
+pub enum News {
+    /// An event of a key.
+    Key { db: usize, event: Event, key: Box<[u8]> },
+    /// One or all databases were emptied.
+    Flushed,
+}
+
+/// Room for so many news is kept for the next ones.
+const NEWS_KEPT: usize = 64;
 
 /// The receiver of change reports.
 #[derive(Default)]
@@ -45,6 +90,14 @@ pub struct Effects {
     pub waiting: Waiting,
     /// What the append-only file and replicas are told.
     pub journal: Journal,
+    /// Who has copies of keys.
+    pub trackers: Trackers,
+    /// Which events are published.
+    published: KeyspaceEvents,
+    /// Whether clients are told of anything at all.
+    told: bool,
+    /// What they are still to be told.
+    news: Vec<News>,
 }
 
 impl Effects {
@@ -77,10 +130,71 @@ impl Effects {
     /// Tells those who wait for a change of this key.
     #[inline]
     fn reach(&mut self, db: usize, key: &[u8], event: Event) {
-        if !self.watches.is_empty() | self.waiting.any() {
+        if !self.watches.is_empty() | self.waiting.any() | self.told {
             self.watches.changed(db, key, event == Event::EXPIRED);
             self.waiting.changed(db, key);
+            self.tell(db, key, event);
         }
+    }
+
+    /// A key came into being. That it changed is reported apart.
+    #[inline]
+    pub fn created(&mut self, db: usize, key: &[u8]) {
+        if self.told {
+            self.tell(db, key, Event::NEW);
+        }
+    }
+
+    /// A key was looked for that does not exist.
+    #[inline]
+    pub fn missed(&mut self, db: usize, key: &[u8]) {
+        if self.told {
+            self.tell(db, key, Event::MISS);
+        }
+    }
+
+    /// Notes an event that clients may be told of.
+    #[cold]
+    fn tell(&mut self, db: usize, key: &[u8], event: Event) {
+        if self.published.contains(event.class()) || event.is_change() && self.trackers.any() {
+            self.news.push(News::Key { db, event, key: key.into() });
+        }
+    }
+
+    /// Whether clients are told of anything, so that there may be news.
+    #[inline]
+    pub fn told(&self) -> bool {
+        self.told
+    }
+
+    /// Which news are published.
+    pub fn publishes(&self, event: Event) -> KeyspaceEvents {
+        if self.published.contains(event.class()) { self.published } else { KeyspaceEvents::empty() }
+    }
+
+    /// Takes the news; the empty vector, given back, is used again.
+    pub fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Gives back what the news were in.
+    pub fn reuse(&mut self, news: Vec<News>) {
+        if self.news.is_empty() && news.capacity() <= NEWS_KEPT {
+            self.news = news;
+        }
+    }
+
+    /// Publishes the events that the settings ask for.
+    pub fn follow(&mut self, settings: &Settings) {
+        let wanted = settings.notify_keyspace_events;
+        let somewhere = wanted.intersects(KeyspaceEvents::KEYSPACE | KeyspaceEvents::KEYEVENT);
+        self.published = if somewhere { wanted } else { KeyspaceEvents::empty() };
+        self.listen();
+    }
+
+    /// Finds out anew whether clients are told of anything: somebody has begun to track, or ceased to.
+    pub fn listen(&mut self) {
+        self.told = !self.published.is_empty() || self.trackers.any();
     }
 
     /// Two databases were exchanged; they may be one and the same.
@@ -93,9 +207,55 @@ impl Effects {
         log::trace!(target: "keyspace", "db {a} and db {b} were exchanged");
     }
 
-    /// A database lost all of its `keys` keys at once.
+    /// A database lost all of its `keys` keys at once; there may have been none.
     pub fn flushed(&mut self, db: usize, keys: usize) {
         self.dirty += keys as u64;
+        if self.trackers.any() && self.news.last() != Some(&News::Flushed) {
+            self.news.push(News::Flushed);
+        }
         log::trace!(target: "keyspace", "db {db}: flushed {keys} keys");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_have_the_class_of_their_command() {
+        let cases: &[(KeyspaceEvents, &[&str])] = &[
+            (KeyspaceEvents::GENERIC, &["del", "expire", "persist", "rename_to", "restore", "copy_to", "move_from"]),
+            (KeyspaceEvents::STRING, &["set", "append", "setrange", "setbit", "incrby", "incrbyfloat", "pfadd"]),
+            (KeyspaceEvents::LIST, &["lpush", "rpop", "linsert", "lrem", "ltrim", "sortstore"]),
+            (KeyspaceEvents::SET, &["sadd", "spop", "sdiffstore"]),
+            (KeyspaceEvents::HASH, &["hset", "hincrby", "hdel", "hexpire", "hexpired", "hpersist"]),
+            (KeyspaceEvents::ZSET, &["zadd", "zincr", "zpopmin", "zrangestore", "geosearchstore"]),
+            (KeyspaceEvents::STREAM, &["xadd", "xtrim", "xgroup-create"]),
+            (KeyspaceEvents::EXPIRED, &["expired"]),
+            (KeyspaceEvents::EVICTED, &["evicted"]),
+            (KeyspaceEvents::NEW, &["new"]),
+            (KeyspaceEvents::KEY_MISS, &["keymiss"]),
+        ];
+        for &(class, names) in cases {
+            for name in names {
+                assert_eq!(Event(name).class(), class, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_somebody_wants_to_know_is_news() {
+        let mut effects = Effects::default();
+        effects.changed(0, b"a", Event::SET);
+        assert_eq!(effects.take_news(), []);
+        effects.trackers.join();
+        effects.listen();
+        effects.created(0, b"a");
+        effects.changed(0, b"a", Event::SET);
+        effects.missed(0, b"b");
+        effects.flushed(0, 1);
+        effects.flushed(1, 0);
+        let key = News::Key { db: 0, event: Event::SET, key: (*b"a").into() };
+        assert_eq!(effects.take_news(), [key, News::Flushed]);
     }
 }

@@ -276,6 +276,7 @@ impl Keyspace {
     pub fn read(&mut self, db: usize, key: Key<'_>, touch: Touch) -> Option<EntryRef<'_>> {
         let Some(position) = self.find(db, key) else {
             self.stats.misses += 1;
+            self.effects.missed(db, key.bytes);
             return None;
         };
         self.stats.hits += 1;
@@ -399,6 +400,9 @@ impl Keyspace {
                 entry.set_access(access);
                 database.set_deadline(position, deadline);
                 self.effects.changed(db, key.bytes, event);
+                if let Expiry::At(_) = expiry {
+                    self.effects.changed_uncounted(db, key.bytes, Event::EXPIRE);
+                }
                 return;
             }
         }
@@ -418,9 +422,15 @@ impl Keyspace {
                 let old = database.replace(position, entry);
                 self.discard(old);
             }
-            None => drop(database.insert(key.hash, entry)),
+            None => {
+                database.insert(key.hash, entry);
+                self.effects.created(db, key.bytes);
+            }
         }
         self.effects.changed(db, key.bytes, event);
+        if let Expiry::At(_) = expiry {
+            self.effects.changed_uncounted(db, key.bytes, Event::EXPIRE);
+        }
     }
 
     /// Changes a string in place and keeps the time to live: `resize` decides on the new length, seeing what the key
@@ -561,6 +571,7 @@ impl Keyspace {
         if empty || changes == 0 {
             drop(database.remove(position));
         } else {
+            self.effects.created(db, key.bytes);
             self.effects.changed_by(db, key.bytes, event, changes);
         }
         Ok(result)
@@ -609,7 +620,10 @@ impl Keyspace {
                 let old = self.database_mut(db).replace(position, entry);
                 self.discard(old);
             }
-            None => drop(self.database_mut(db).insert(key.hash, entry)),
+            None => {
+                self.database_mut(db).insert(key.hash, entry);
+                self.effects.created(db, key.bytes);
+            }
         }
         self.effects.changed(db, key.bytes, event);
     }
@@ -675,6 +689,8 @@ impl Keyspace {
             None => self.database_mut(db).insert(key.hash, entry),
         };
         self.database_mut(db).entry_mut(position).set_access(access);
+        // What was there counts as deleted first.
+        self.effects.created(db, key.bytes);
     }
 
     /// Visits every live entry of a database. Nothing is removed.
@@ -750,7 +766,10 @@ impl Keyspace {
         if !self.effects.watches.is_empty() {
             self.watched_database_goes(db, None);
         }
-        let Some(mut database) = self.databases[db].take_if(|database| !database.is_empty()) else { return 0 };
+        let Some(mut database) = self.databases[db].take_if(|database| !database.is_empty()) else {
+            self.effects.flushed(db, 0);
+            return 0;
+        };
         let keys = database.len();
         // A database once used stays listed.
         self.database_mut(db);
@@ -766,6 +785,9 @@ impl Keyspace {
 
     /// Frees a few hundred entries of what was flushed. Returns whether there is more.
     pub fn free_slice(&mut self) -> bool {
+        if self.effects.trackers.free_slice() {
+            return true;
+        }
         if let Some(object) = self.doomed_objects.front_mut() {
             let before = object.items();
             if !object.free_slice() {

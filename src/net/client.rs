@@ -4,6 +4,7 @@
 //! one is kept in [`Client::input`]. Replies go into a buffer that is lent from a pool and taken back once sent.
 
 use crate::command::transaction::Transaction;
+use crate::effects::tracking::Tracking;
 use crate::resp::{Output, Proto, RequestParser};
 
 use super::Stream;
@@ -109,6 +110,8 @@ pub struct Client {
     pub no_evict: bool,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// CLIENT TRACKING.
+    pub tracking: Option<Box<Tracking>>,
     /// MULTI.
     pub transaction: Option<Box<Transaction>>,
     /// It waits for the end of CLIENT PAUSE.
@@ -169,6 +172,7 @@ impl Client {
             subscriber: false,
             no_evict: false,
             no_touch: false,
+            tracking: None,
             transaction: None,
             paused: false,
             blocked: false,

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use crate::resp::{Output, Proto, Reply};
 
 /// From this many bytes on, a message is shared rather than copied.
-const SHARED_FROM: usize = 2048;
+pub const SHARED_FROM: usize = 2048;
 /// The least room that the output of a client without a buffer gets for messages.
 const ROOM: usize = 128;
 

@@ -12,7 +12,7 @@ mod message;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-pub use message::Message;
+pub use message::{Message, SHARED_FROM};
 
 /// A topic's name, shared by all who know it.
 pub type Name = Rc<[u8]>;

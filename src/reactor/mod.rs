@@ -18,6 +18,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::SockRef;
 
 use crate::command::blocking;
+use crate::command::deliver;
 use crate::command::client::describe;
 use crate::command::state::{Server, Shutdown};
 use crate::config::{Settings, Source};
@@ -485,10 +486,15 @@ impl Reactor {
             server.check_output(token);
         }
         evict_clients(server);
+        deliver::forget_excess(server);
     }
 
     fn before_sleep(&mut self) {
         self.busy = self.server.keys.expire_slice(EXPIRE_SLICE);
+        if self.server.keys.effects.told() {
+            deliver::tell_news(&mut self.server, None);
+            deliver::broadcast(&mut self.server);
+        }
         self.send();
         let started = Instant::now();
         while self.server.keys.free_slice() {
@@ -571,6 +577,7 @@ impl Reactor {
             if !over {
                 continue;
             }
+            server.stop_tracking(token);
             let mut client = server.clients.remove(token);
             server.paused_clients -= client.paused as usize;
             server.monitors.retain(|&monitor| monitor != token);
