@@ -637,7 +637,7 @@ fn tell_of_object(
     tell: impl FnOnce(&mut Reply, EntryRef<'_>) -> Outcome,
 ) -> Outcome {
     let key = cx.key(args, 2);
-    match cx.server.keys.read(cx.db, key, Touch::No) {
+    match cx.server.keys.inspect(cx.db, key) {
         Some(entry) => tell(&mut cx.reply, entry),
         None => {
             cx.reply.null();

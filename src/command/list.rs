@@ -963,6 +963,9 @@ fn transfer(cx: &mut Ctx<'_>, args: &mut Args<'_>, from: End, to: End) -> Outcom
             shrink(value, &rules);
             Changed { result: (), changes: 1, empty: false }
         })?;
+        // That an element was taken out is an event, too.
+        let nothing = |_: &mut Value<'_>| Changed { result: (), changes: 1, empty: false };
+        keys.change_uncounted(cx.db, source, Type::List, popped(from), nothing)?;
         return Ok(());
     }
     let fresh = (Type::List, Encoding::Listpack, listpack::EMPTY);

@@ -284,6 +284,17 @@ impl Keyspace {
         Some(self.databases[db].as_deref()?.entry(position))
     }
 
+    /// The live entry of a key for a command that asks about it, not for its value: counts a hit or a miss, and is
+    /// neither a use nor an event.
+    pub fn inspect(&mut self, db: usize, key: Key<'_>) -> Option<EntryRef<'_>> {
+        let Some(position) = self.find(db, key) else {
+            self.stats.misses += 1;
+            return None;
+        };
+        self.stats.hits += 1;
+        Some(self.databases[db].as_deref()?.entry(position))
+    }
+
     #[inline]
     fn touch(&mut self, db: usize, position: Position, touch: Touch) {
         if touch == Touch::Yes {
