@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::Ctx;
 use super::deliver::{forget_excess, tell_news};
 use super::error::{Error, Outcome};
 use super::key_positions::each_key;
 use super::state::Server;
 use super::table::{Flags, KeyFlags, Registered};
-use super::Ctx;
 use crate::effects::tracking::{Choice, ClientRef, Tracking};
 use crate::net::Closing;
 use crate::resp::Args;

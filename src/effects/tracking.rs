@@ -352,9 +352,8 @@ mod tests {
                 (clients, keys)
             })
             .collect();
-        let named = |keys: &[(&str, Option<usize>)]| -> Vec<_> {
-            keys.iter().map(|&(key, by)| (key.to_owned(), by)).collect()
-        };
+        let named =
+            |keys: &[(&str, Option<usize>)]| -> Vec<_> { keys.iter().map(|&(key, by)| (key.to_owned(), by)).collect() };
         assert_eq!(
             told,
             [

@@ -135,9 +135,9 @@ impl Subscriptions {
     /// About how many bytes a client's subscriptions take, without the names, which it shares with others.
     pub fn memory_bytes(&self, client: usize) -> usize {
         const EACH: usize = size_of::<(Name, usize)>() + size_of::<usize>();
-        self.clients.get(&client).map_or(0, |places| {
-            size_of::<Places>() + places.iter().map(|places| places.len() * EACH).sum::<usize>()
-        })
+        self.clients
+            .get(&client)
+            .map_or(0, |places| size_of::<Places>() + places.iter().map(|places| places.len() * EACH).sum::<usize>())
     }
 }
 
