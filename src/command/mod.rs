@@ -13,7 +13,9 @@ mod connection;
 mod database;
 mod debug;
 pub mod deliver;
+mod geo;
 mod hash;
+mod hyperloglog;
 mod info;
 mod introspect;
 pub mod key_positions;
@@ -26,6 +28,7 @@ mod pubsub;
 mod scan_options;
 mod server;
 mod set;
+mod sort;
 mod string;
 mod syntax;
 mod tracking;
@@ -44,10 +47,13 @@ use table::{Command, Flags, Registered};
 const FAMILIES: &[&[Command]] = &[
     string::COMMANDS,
     bitmap::COMMANDS,
+    hyperloglog::COMMANDS,
     list::COMMANDS,
     hash::COMMANDS,
     zset::COMMANDS,
     set::COMMANDS,
+    geo::COMMANDS,
+    sort::COMMANDS,
     keys::COMMANDS,
     database::COMMANDS,
     connection::COMMANDS,

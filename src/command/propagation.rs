@@ -62,7 +62,8 @@ impl Ctx<'_> {
         let command = self.command.command;
         let changed = self.server.keys.effects.dirty != dirty;
         let db = self.db;
-        if changed && command.flags.contains(Flags::WRITE) && !self.journal().is_rewritten() {
+        let writes = command.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE);
+        if changed && writes && !self.journal().is_rewritten() {
             self.journal().append(db, args.iter_from(0));
         }
         // A command that goes through all keys may find any number of expired ones, which have nothing to do with each other.

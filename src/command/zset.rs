@@ -596,7 +596,12 @@ const FRESH: (Type, Encoding, &[u8]) = (Type::Zset, Encoding::Listpack, listpack
 /// # Errors
 /// If the key holds something else.
 #[inline]
-fn read<'k>(keys: &'k mut Keyspace, db: usize, key: Key<'_>, touch: Touch) -> Result<Option<ZsetRef<'k>>, Error> {
+pub(super) fn read<'k>(
+    keys: &'k mut Keyspace,
+    db: usize,
+    key: Key<'_>,
+    touch: Touch,
+) -> Result<Option<ZsetRef<'k>>, Error> {
     match keys.read(db, key, touch) {
         Some(entry) => entry.zset().map(Some).ok_or(Error::WRONG_TYPE),
         None => Ok(None),
@@ -618,7 +623,7 @@ fn growth(cx: &Ctx<'_>) -> (Limits, KeyHasher) {
     (limits, cx.server.keys.hasher().clone())
 }
 
-fn member_reply(reply: &mut Reply, member: Element<'_>) {
+pub(super) fn member_reply(reply: &mut Reply, member: Element<'_>) {
     match member {
         Element::Text(text) => reply.bulk(text),
         Element::Integer(value) => reply.bulk_integer(value),
@@ -650,8 +655,17 @@ fn entry_reply(reply: &mut Reply, member: Element<'_>, score: Option<f64>, neste
     }
 }
 
+/// A sorted set of entries whose members are all different.
+pub(super) fn collected<M: AsRef<[u8]>>(cx: &Ctx<'_>, entries: &[(M, f64)]) -> Zset {
+    let (limits, hasher) = growth(cx);
+    let rules = Rules { limits, hasher: &hasher };
+    let is_short = entries.iter().all(|(member, _)| member.as_ref().len() <= limits.value);
+    let expected = if is_short { entries.len() } else { usize::MAX };
+    Zset::of(expected, entries.iter().map(|(member, score)| (member.as_ref(), *score)), rules)
+}
+
 /// Makes a key a sorted set, and replies how many members that has; without any, the key is removed.
-fn store(cx: &mut Ctx<'_>, key: Key<'_>, zset: Zset, event: Event) {
+pub(super) fn store(cx: &mut Ctx<'_>, key: Key<'_>, zset: Zset, event: Event) {
     let len = zset.zset().len();
     let keys = &mut cx.server.keys;
     if len == 0 {
@@ -678,14 +692,14 @@ fn store(cx: &mut Ctx<'_>, key: Key<'_>, zset: Zset, event: Event) {
 
 /// What ZADD is asked for besides members and scores.
 #[derive(Clone, Copy, Default)]
-struct AddOptions {
-    nx: bool,
-    xx: bool,
-    gt: bool,
-    lt: bool,
+pub(super) struct AddOptions {
+    pub nx: bool,
+    pub xx: bool,
+    pub gt: bool,
+    pub lt: bool,
     /// Count changed scores too.
-    changed: bool,
-    increment: bool,
+    pub changed: bool,
+    pub increment: bool,
 }
 
 impl AddOptions {
@@ -769,14 +783,24 @@ fn add(cx: &mut Ctx<'_>, args: &Args<'_>, increment: bool) -> Outcome {
     // All scores are read before anything changes; for the usual one nothing is allocated.
     let first = score_at(at)?;
     let others = (at + 2..args.len()).step_by(2).map(score_at).collect::<Result<Vec<f64>, Error>>()?;
-    let pairs = others.len() + 1;
+    let scores = std::iter::once(first).chain(others);
+    add_scored(cx, args, options, scores.zip(args.iter_from(at + 1).step_by(2)))
+}
+
+/// Adds members with their scores to the first key's sorted set, as far as the options allow, and replies.
+pub(super) fn add_scored<'m>(
+    cx: &mut Ctx<'_>,
+    args: &Args<'_>,
+    options: AddOptions,
+    scored: impl Iterator<Item = (f64, &'m [u8])>,
+) -> Outcome {
     let (limits, hasher) = growth(cx);
     let rules = Rules { limits, hasher: &hasher };
     let change = |value: &mut Value<'_>| {
-        zset::expect(value, pairs, rules);
+        zset::expect(value, scored.size_hint().0, rules);
         let mut added = Added::default();
-        for (n, given) in std::iter::once(first).chain(others).enumerate() {
-            zset::update(value, &args[at + 1 + 2 * n], rules, |old| {
+        for (given, member) in scored {
+            zset::update(value, member, rules, |old| {
                 let score = options.score(old, given);
                 match (old, score) {
                     (None, Some(_)) => added.new += 1,
@@ -1607,11 +1631,7 @@ fn combine(cx: &mut Ctx<'_>, args: &Args<'_>, operation: Operation, stored: bool
         entries_reply(&mut cx.reply, found.len(), query.with_scores, entries);
         return Ok(());
     }
-    let (limits, hasher) = growth(cx);
-    let rules = Rules { limits, hasher: &hasher };
-    let is_short = found.iter().all(|(member, _)| member.len() <= limits.value);
-    let expected = if is_short { found.len() } else { usize::MAX };
-    let zset = Zset::of(expected, found.iter().map(|(member, score)| (&**member, *score)), rules);
+    let zset = collected(cx, &found);
     drop(found);
     let event = Event(match operation {
         Operation::Union => "zunionstore",

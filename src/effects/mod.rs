@@ -36,6 +36,8 @@ impl Event {
     pub const COPY_TO: Event = Event("copy_to");
     pub const MOVE_FROM: Event = Event("move_from");
     pub const MOVE_TO: Event = Event("move_to");
+    /// A change of bytes that means nothing to clients, of which no notification tells.
+    pub const SILENT: Event = Event("");
     /// A key came into being; what did it is an event of its own.
     pub const NEW: Event = Event("new");
     /// A key was looked for that does not exist.
@@ -54,6 +56,7 @@ impl Event {
             "expired" => KeyspaceEvents::EXPIRED,
             "evicted" => KeyspaceEvents::EVICTED,
             "new" => KeyspaceEvents::NEW,
+            "" => KeyspaceEvents::empty(),
             "keymiss" => KeyspaceEvents::KEY_MISS,
             "lpush" | "rpush" | "lpop" | "rpop" | "linsert" | "lset" | "lrem" | "ltrim" | "sortstore" => {
                 KeyspaceEvents::LIST
@@ -156,7 +159,7 @@ impl Effects {
     /// Notes an event that clients may be told of.
     #[cold]
     fn tell(&mut self, db: usize, key: &[u8], event: Event) {
-        if self.published.contains(event.class()) || event.is_change() && self.trackers.any() {
+        if self.published.intersects(event.class()) || event.is_change() && self.trackers.any() {
             self.news.push(News::Key { db, event, key: key.into() });
         }
     }
@@ -169,7 +172,7 @@ impl Effects {
 
     /// Which news are published.
     pub fn publishes(&self, event: Event) -> KeyspaceEvents {
-        if self.published.contains(event.class()) { self.published } else { KeyspaceEvents::empty() }
+        if self.published.intersects(event.class()) { self.published } else { KeyspaceEvents::empty() }
     }
 
     /// Takes the news; the empty vector, given back, is used again.

@@ -445,38 +445,40 @@ impl Keyspace {
     }
 
     /// Changes a string in place and keeps the time to live: `resize` decides on the new length, seeing what the key
-    /// holds; `write` then changes the bytes, of which new ones are zero, and says whether it did. A key that does not
-    /// exist begins as an empty string. The event is reported if the bytes or their number changed.
+    /// holds; `write` then changes the bytes, of which new ones are zero, and says whether it did, or how many changes it
+    /// made. A key that does not exist begins as an empty string. The event is reported if the bytes or their number
+    /// changed.
     ///
     /// # Errors
     /// Those of `resize`; then nothing has changed.
     ///
     /// # Panics
     /// If `resize` accepts a key of another type.
-    pub fn change_string<E>(
+    pub fn change_string<E, C: Into<u64>>(
         &mut self,
         db: usize,
         key: Key<'_>,
         touch: Touch,
         event: Event,
         resize: impl FnOnce(Option<EntryRef<'_>>) -> Result<usize, E>,
-        write: impl FnOnce(&mut [u8]) -> bool,
+        write: impl FnOnce(&mut [u8]) -> C,
     ) -> Result<(), E> {
         let found = self.reach(db, key, touch);
         let len = resize(self.entry_at(db, found))?;
         let Some(position) = found else {
             let mut bytes = vec![0; len];
-            write(&mut bytes);
+            let changes = write(&mut bytes).into();
             self.write_string(db, key, None, StringValue::Owned(bytes), Encoding::Raw, Expiry::Clear, event);
+            self.effects.dirty += changes.saturating_sub(1);
             return Ok(());
         };
         let database = self.database_mut(db);
         let old = database.entry(position);
         assert_eq!(old.kind(), Type::String, "only strings are changed as strings");
         let resized = old.string().len() != len;
-        let changed = write(database.resize_string(position, len)) || resized;
-        if changed {
-            self.effects.changed(db, key.bytes, event);
+        let changes = write(database.resize_string(position, len)).into().max(u64::from(resized));
+        if changes > 0 {
+            self.effects.changed_by(db, key.bytes, event, changes);
         }
         Ok(())
     }

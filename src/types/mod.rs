@@ -2,9 +2,11 @@
 
 pub mod bits;
 pub mod field;
+pub mod geohash;
 pub mod glob;
 pub mod hash;
 pub mod hashmap;
+pub mod hyperloglog;
 pub mod intset;
 pub mod lcs;
 pub mod listpack;

@@ -265,6 +265,14 @@ impl Quicklist {
         }
     }
 
+    /// Its elements as one listpack, if they are in one node, and no longer here.
+    pub fn take_only_listpack(&mut self) -> Option<Vec<u8>> {
+        match self.nodes.front_mut() {
+            Some(Node::Packed { count, bytes }) if self.len == *count => Some(std::mem::take(bytes)),
+            _ => None,
+        }
+    }
+
     /// The node with an element, and the element's index in it.
     fn locate(&self, index: usize) -> Option<(usize, usize)> {
         if index >= self.len {
