@@ -18,6 +18,8 @@ pub mod effects;
 
 pub mod pubsub;
 
+pub mod persist;
+
 pub mod observe;
 
 pub mod config;

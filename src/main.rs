@@ -85,18 +85,11 @@ fn serve(Loaded { mut settings, source }: Loaded) -> Result<(), String> {
             }
         }
         StartError::Io(error) => format!("The event loop cannot be set up: {error}"),
-        StartError::Commands(reason) => reason,
+        StartError::Commands(reason) | StartError::Data(reason) => reason,
     })?;
     process::show_title(&reactor.server.settings, reactor.server.listeners.unix_path());
     let pidfile = write_pidfile(&pidfile, daemon);
     log::info!("Server initialized");
-    if reactor.server.listeners.listens_on_tcp() {
-        log::info!("Ready to accept connections tcp");
-    }
-    if !reactor.server.listeners.unix_path().is_empty() {
-        log::info!("Ready to accept connections unix");
-    }
-    tell_supervisor("READY=1\nSTATUS=Ready to accept connections\n");
     let ended = reactor.run();
     tell_supervisor("STOPPING=1\n");
     if let Some(path) = pidfile {

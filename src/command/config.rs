@@ -146,8 +146,9 @@ fn set(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let pairs: Vec<(&[u8], &[u8])> = (2..args.len()).step_by(2).map(|at| (&args[at], &args[at + 1])).collect();
     let client = &cx.server.clients[cx.token];
     let protected = cx.server.settings.enable_protected_configs.allows(client.is_local);
-    cx.server.change_settings(&pairs, Rights { protected, loading: false }).map_err(|error| match error {
-        SetError::Loading => Error::fixed("LOADING CacheStorm is loading the dataset in memory"),
+    let loading = cx.server.loading.is_some();
+    cx.server.change_settings(&pairs, Rights { protected, loading }).map_err(|error| match error {
+        SetError::Loading => Error::LOADING,
         error => Error::new(format!("ERR {error}")),
     })?;
     cx.reply.ok();
@@ -257,6 +258,7 @@ impl Server {
         self.keys.access.follow(settings);
         self.keys.effects.journal.lazy = lazy_removals(settings);
         self.keys.effects.follow(settings);
+        self.aof.follow(settings);
         Ok(())
     }
 

@@ -19,6 +19,7 @@ impl Error {
     pub const SAME_OBJECT: Error = Error::fixed("ERR source and destination objects are the same");
     pub const DB_OUT_OF_RANGE: Error = Error::fixed("ERR DB index is out of range");
     pub const NO_AUTH: Error = Error::fixed("NOAUTH Authentication required.");
+    pub const LOADING: Error = Error::fixed("LOADING Redis is loading the dataset in memory");
     pub const OUT_OF_MEMORY: Error = Error::fixed("OOM command not allowed when used memory > 'maxmemory'.");
     pub const TOO_LONG: Error = Error::fixed("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
 

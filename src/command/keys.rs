@@ -396,7 +396,7 @@ fn set_expiry(cx: &mut Ctx<'_>, args: &Args<'_>, base_ms: i64, unit_ms: i64) -> 
         return Err(Error::new(format!("ERR invalid expire time in '{}' command", cx.command.full_name)));
     };
     let key = cx.key(args, 1);
-    let now_ms = cx.server.keys.now_ms() as i64;
+    let now_ms = cx.server.keys.horizon_ms() as i64;
     let changed = cx.server.keys.reschedule(cx.db, key, cx.touch, |current| {
         if !conditions.allow(current.map(|ms| ms as i64), at_ms) {
             Schedule::Leave

@@ -5,6 +5,8 @@ pub mod state;
 pub mod table;
 pub mod transaction;
 
+pub mod aof;
+mod aof_load;
 mod bitmap;
 pub mod blocking;
 pub mod client;
@@ -21,6 +23,7 @@ mod introspect;
 pub mod key_positions;
 mod keys;
 mod list;
+pub mod loading;
 mod memory;
 mod monitor;
 mod propagation;
@@ -322,9 +325,26 @@ impl<'s> Ctx<'s> {
                 return Ok(Admission::Run);
             }
         }
+        if self.server.is_troubled {
+            self.check_troubles(flags)?;
+        }
         const CHANGES: Flags = Flags::WRITE.union(Flags::MAY_REPLICATE);
         let held_up = self.server.pause.is_some_and(|pause| pause.all || flags.intersects(CHANGES));
         Ok(if held_up { Admission::Postpone } else { Admission::Run })
+    }
+
+    /// Checks whether a command that is like `flags` may run although data is being loaded, or cannot be made durable.
+    #[cold]
+    fn check_troubles(&self, flags: Flags) -> Outcome {
+        if let Some(why) = self.server.aof.trouble()
+            && flags.contains(Flags::WRITE)
+        {
+            return Err(Error::new(format!("MISCONF Errors writing to the AOF file: {why}")));
+        }
+        if self.server.loading.is_some() && !flags.contains(Flags::LOADING) {
+            return Err(Error::LOADING);
+        }
+        Ok(())
     }
 
     /// Runs the command and counts it.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::aof::Aof;
+use super::loading::Loading;
 use super::client::describe;
 use super::table::{CommandId, Names, all};
 use crate::config::{Settings, Source};
@@ -68,6 +70,12 @@ pub struct Server {
     pub unsent: Vec<usize>,
     /// Clients whose connections are to end.
     pub dying: Vec<usize>,
+    /// The append-only file.
+    pub aof: Aof,
+    /// Data that is being loaded.
+    pub loading: Option<Box<Loading>>,
+    /// Not every command may run: data is being loaded, or cannot be made durable.
+    pub is_troubled: bool,
     /// Set when the loop is to end.
     pub shutdown: Option<Shutdown>,
     /// used_memory when the server was ready.
@@ -121,6 +129,9 @@ impl Server {
         Ok(Server {
             names: Names::new(&renamed)?,
             keys,
+            aof: Aof::new(&settings),
+            loading: None,
+            is_troubled: false,
             command_stats: vec![CommandStats::default(); all().count()],
             settings,
             source,

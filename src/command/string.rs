@@ -565,7 +565,7 @@ fn getex(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     bytes_of(entry)?;
     let deadline = deadline.transpose()?;
     string_reply(&mut cx.reply, entry)?;
-    let now_ms = cx.server.keys.now_ms();
+    let now_ms = cx.server.keys.horizon_ms();
     let changed = cx.server.keys.reschedule(cx.db, key, cx.touch, |before| match deadline {
         Some(deadline) if deadline <= now_ms => Schedule::Past,
         Some(deadline) => Schedule::At(deadline),

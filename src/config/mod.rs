@@ -22,7 +22,7 @@ mod load;
 mod registry;
 mod rewrite;
 mod text;
-mod words;
+pub mod words;
 mod yaml;
 
 use std::fmt;

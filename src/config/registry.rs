@@ -665,14 +665,14 @@ settings! {
     // Append-only file
 
     /// Log every change to the append-only file.
-    appendonly: bool = yes_no("appendonly", "no").yaml("persistence.aof").deny_loading().inert();
+    appendonly: bool = yes_no("appendonly", "no").yaml("persistence.aof").deny_loading();
     /// Base of the append-only files' names.
-    appendfilename: String = checked("appendfilename", "appendonly.aof", text::append_file_name).immutable().inert();
+    appendfilename: String = checked("appendfilename", "appendonly.aof", text::append_file_name).immutable();
     /// Directory of the append-only files, under `dir`.
-    appenddirname: String = checked("appenddirname", "appendonlydir", text::append_dir_name).immutable().inert();
+    appenddirname: String = checked("appenddirname", "appendonlydir", text::append_dir_name).immutable();
     /// When changes reach the disk.
     appendfsync: AppendFsync =
-        choice("appendfsync", "everysec", AppendFsync::WORDS).yaml("persistence.aof_sync").inert();
+        choice("appendfsync", "everysec", AppendFsync::WORDS).yaml("persistence.aof_sync");
     /// Do not fsync while a rewrite or a snapshot is written.
     no_appendfsync_on_rewrite: bool = yes_no("no-appendfsync-on-rewrite", "no").inert();
     /// Growth in percent that starts a rewrite; 0 starts none.
@@ -684,11 +684,13 @@ settings! {
     /// Fsync a rewrite while it is written.
     aof_rewrite_incremental_fsync: bool = yes_no("aof-rewrite-incremental-fsync", "yes").inert();
     /// Load a file whose end was cut off.
-    aof_load_truncated: bool = yes_no("aof-load-truncated", "yes").inert();
+    aof_load_truncated: bool = yes_no("aof-load-truncated", "yes");
     /// Begin a rewritten file with a snapshot.
     aof_use_rdb_preamble: bool = yes_no("aof-use-rdb-preamble", "yes").inert();
     /// Note the time in the file, for recovery to a moment.
-    aof_timestamp_enabled: bool = yes_no("aof-timestamp-enabled", "no").inert();
+    aof_timestamp_enabled: bool = yes_no("aof-timestamp-enabled", "no");
+    /// Put checksums, which Redis skips, behind a few kilobytes of commands each.
+    aof_checksum_enabled: bool = yes_no("aof-checksum-enabled", "yes");
     /// Keep files that a rewrite has replaced, for tests.
     aof_disable_auto_gc: bool = yes_no("aof-disable-auto-gc", "no").hidden().inert();
 

@@ -13,6 +13,10 @@
 #[derive(Default)]
 pub struct Journal {
     sinks: usize,
+    /// What happens is no news: data is being loaded.
+    paused: bool,
+    /// There are sinks, and it is not paused.
+    on: bool,
     /// What sinks have not read yet.
     bytes: Vec<u8>,
     /// Bytes ever journalled before those.
@@ -53,21 +57,29 @@ impl Journal {
     /// Whether anybody reads it.
     #[inline]
     pub fn is_on(&self) -> bool {
-        self.sinks > 0
+        self.on
     }
 
     /// Another sink reads from here on. It knows no database yet.
     pub fn add_sink(&mut self) {
         self.sinks += 1;
         self.db = None;
+        self.on = !self.paused;
     }
 
     /// A sink reads no more.
     pub fn remove_sink(&mut self) {
         self.sinks = self.sinks.saturating_sub(1);
         if self.sinks == 0 {
+            self.on = false;
             self.clear();
         }
+    }
+
+    /// Says whether what happens from here on is no news to anybody.
+    pub fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        self.on = self.sinks > 0 && !paused;
     }
 
     /// The next command says which database it works on: somebody begins to read there.
@@ -134,7 +146,7 @@ impl Journal {
 
     /// Adds a command.
     pub fn append<'a>(&mut self, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
-        if self.sinks == 0 {
+        if !self.on {
             return;
         }
         if self.db != Some(db) {

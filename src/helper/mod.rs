@@ -3,6 +3,8 @@
 //! A helper owns what it works on and hands its result back as a job: a closure that the reactor runs on its own
 //! thread in its next turn. Sending one wakes the reactor if it sleeps.
 
+pub mod disk;
+
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 

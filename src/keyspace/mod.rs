@@ -123,6 +123,9 @@ pub struct Keyspace {
     hasher: KeyHasher,
     rng: fastrand::Rng,
     now_ms: u64,
+    /// Deadlines before this have passed: it is now, or never while data is being loaded.
+    horizon_ms: u64,
+    frozen: bool,
     /// What became of changes.
     pub effects: Effects,
     /// How uses of keys are remembered.
@@ -146,6 +149,8 @@ impl Keyspace {
             hasher: KeyHasher::new(seed),
             rng: fastrand::Rng::with_seed(seed),
             now_ms,
+            horizon_ms: now_ms,
+            frozen: false,
             effects: Effects::default(),
             access: AccessClock::default(),
             stats: KeyspaceStats::default(),
@@ -159,6 +164,22 @@ impl Keyspace {
     /// Says what time it is, in Unix milliseconds.
     pub fn set_now(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
+        if !self.frozen {
+            self.horizon_ms = now_ms;
+        }
+    }
+
+    /// Says whether keys live on whatever their deadlines.
+    pub fn freeze(&mut self, frozen: bool) {
+        self.frozen = frozen;
+        self.horizon_ms = if frozen { 0 } else { self.now_ms };
+    }
+
+    /// The time at which a deadline that a command sets has passed already, in Unix milliseconds: now, but 0 while data is
+    /// being loaded.
+    #[inline]
+    pub fn horizon_ms(&self) -> u64 {
+        self.horizon_ms
     }
 
     /// The time, in Unix milliseconds.
@@ -224,7 +245,7 @@ impl Keyspace {
     /// Whether a deadline has passed. In the millisecond of its deadline a key still lives.
     #[inline]
     fn is_past(&self, deadline: Option<u64>) -> bool {
-        deadline.is_some_and(|deadline| deadline < self.now_ms)
+        deadline.is_some_and(|deadline| deadline < self.horizon_ms)
     }
 
     /// Where a live key is. An expired one is removed on the way.
@@ -830,7 +851,7 @@ impl Keyspace {
             return false;
         }
         // What is due now lives on until the millisecond is over.
-        let Some(past_ms) = self.now_ms.checked_sub(1) else { return false };
+        let Some(past_ms) = self.horizon_ms.checked_sub(1) else { return false };
         let mut more = false;
         for db in 0..self.databases.len() {
             let Some(mut database) = self.databases[db].take() else { continue };

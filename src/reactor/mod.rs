@@ -17,16 +17,19 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::SockRef;
 
+use crate::command::aof::give_up;
 use crate::command::blocking;
 use crate::command::deliver;
 use crate::command::client::describe;
 use crate::command::state::{Server, Shutdown};
 use crate::config::{Settings, Source};
+use crate::helper::disk::Disk;
 use crate::helper::{Inbox, Outbox, mailbox};
 use crate::keyspace::alloc;
 use crate::net::client::{READ_SIZE, REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
 use crate::net::listen::{FIRST_LISTENER, ListenError};
 use crate::net::{Client, Closing, Listeners, Stream};
+use crate::observe::process;
 use crate::resp::ProtocolError;
 use batch::{Batch, Parsing, Served};
 use signals::Signals;
@@ -61,6 +64,8 @@ pub enum StartError {
     Listen(ListenError),
     /// The settings contradict the command table.
     Commands(String),
+    /// What should be loaded cannot be.
+    Data(String),
 }
 
 impl From<io::Error> for StartError {
@@ -107,7 +112,9 @@ impl Reactor {
         listeners.bind_tcp(settings).map_err(StartError::Listen)?;
         listeners.bind_unix(settings).map_err(StartError::Listen)?;
         let batch = Batch::new();
+        server.aof.use_disk(Disk::start(outbox.clone())?);
         server.startup_memory = alloc::used();
+        server.start_loading().map_err(StartError::Data)?;
         Ok(Reactor {
             poll,
             server,
@@ -135,6 +142,9 @@ impl Reactor {
     /// If polling fails.
     pub fn run(&mut self) -> io::Result<Shutdown> {
         let mut events = Events::with_capacity(1024);
+        if self.server.loading.is_none() {
+            self.announce();
+        }
         loop {
             match self.poll.poll(&mut events, self.patience()) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
@@ -155,6 +165,7 @@ impl Reactor {
             self.before_sleep();
             self.count_turn(started.elapsed(), commands_before);
             if let Some(shutdown) = self.server.shutdown {
+                self.server.finish_aof();
                 self.server.listeners.close();
                 return Ok(shutdown);
             }
@@ -490,11 +501,12 @@ impl Reactor {
     }
 
     fn before_sleep(&mut self) {
-        self.busy = self.server.keys.expire_slice(EXPIRE_SLICE);
+        self.busy = self.load() | self.server.keys.expire_slice(EXPIRE_SLICE);
         if self.server.keys.effects.told() {
             deliver::tell_news(&mut self.server, None);
             deliver::broadcast(&mut self.server);
         }
+        self.server.flush_journal(false);
         self.send();
         let started = Instant::now();
         while self.server.keys.free_slice() {
@@ -506,12 +518,48 @@ impl Reactor {
         self.bury();
     }
 
+    /// Loads a slice of what there is to be loaded. Returns whether there is more.
+    fn load(&mut self) -> bool {
+        let Some(loading) = &self.server.loading else { return false };
+        let started_us = loading.started_us;
+        match self.server.load_slice() {
+            Ok(true) => true,
+            Ok(false) => {
+                let took_us = self.server.clock.uptime_us.saturating_sub(started_us);
+                log::info!("DB loaded from append only file: {:.3} seconds", took_us as f64 / 1e6);
+                if let Err(why) = self.server.finish_loading() {
+                    give_up(&why);
+                }
+                self.announce();
+                false
+            }
+            Err(why) => give_up(&why),
+        }
+    }
+
+    /// Tells log readers and the supervisor that the server is ready.
+    fn announce(&self) {
+        if self.server.listeners.listens_on_tcp() {
+            log::info!("Ready to accept connections tcp");
+        }
+        if !self.server.listeners.unix_path().is_empty() {
+            log::info!("Ready to accept connections unix");
+        }
+        if let Err(error) = process::notify_supervisor("READY=1\nSTATUS=Ready to accept connections\n") {
+            log::warn!("The supervisor could not be told: {error}");
+        }
+    }
+
     /// Sends what waits to be sent.
     fn send(&mut self) {
         for token in std::mem::take(&mut self.server.unsent) {
             let server = &mut self.server;
             let Some(client) = server.clients.get_mut(token) else { continue };
             client.unsent = false;
+            if server.aof.holds(client.written) {
+                server.aof.hold(token);
+                continue;
+            }
             let full = client.output.len() > client.reply_buffer;
             if full {
                 // Before anything is sent: who gets too much gets nothing of it.

@@ -93,6 +93,12 @@ pub struct Span {
 const OWNED: u32 = u32::MAX;
 
 impl Span {
+    /// The bytes of a buffer from `start` on.
+    pub fn new(start: u32, len: u32) -> Span {
+        debug_assert_ne!(len, OWNED);
+        Span { start, len }
+    }
+
     /// The bytes of the argument, given the buffer and the owned arguments of its command.
     #[inline]
     pub fn bytes<'a>(self, buf: &'a [u8], owned: &'a [Vec<u8>]) -> &'a [u8] {

@@ -1,0 +1,298 @@
+//! The append-only file in the life of the server: opening it, feeding it from the journal, holding replies until it is
+//! durable.
+//!
+//! While it is *on*, everything journalled goes to its last increment. When it is turned on at run time, there is no base
+//! yet: increments gather in a temporary file until the first rewrite has made one.
+
+use std::fs::File;
+use std::process;
+
+use super::aof_load::AofLoader;
+use super::state::Server;
+use crate::config::{AppendFsync, Settings};
+use crate::effects::journal::Journal;
+use crate::helper::disk::Disk;
+use crate::persist::aof::manifest::{Manifest, Place};
+use crate::persist::aof::writer::{Manner, Writer, reason};
+
+/// The append-only file.
+pub struct Aof {
+    place: Place,
+    manifest: Manifest,
+    /// The end of the last increment, while it is written.
+    writer: Option<Writer>,
+    /// The thread that waits for disks. Without one, nothing is ever durable.
+    disk: Option<Disk<Server>>,
+    /// Which writer it is: syncs of former ones mean nothing to it.
+    generation: u64,
+    /// Replies wait for the disk.
+    strict: bool,
+    /// Clients whose replies wait.
+    held: Vec<usize>,
+    /// Bytes of all files without the last increment's present growth, and of the base after the last rewrite.
+    size_before: u64,
+    base_size: u64,
+    /// DEBUG AOF-FLUSH-SLEEP, in microseconds.
+    pub flush_sleep_us: u64,
+}
+
+impl Aof {
+    pub fn new(settings: &Settings) -> Aof {
+        Aof {
+            place: Place { directory: (&settings.appenddirname).into(), name: settings.appendfilename.clone() },
+            manifest: Manifest::default(),
+            writer: None,
+            disk: None,
+            generation: 0,
+            strict: settings.appendfsync == AppendFsync::Always,
+            held: Vec::new(),
+            size_before: 0,
+            base_size: 0,
+            flush_sleep_us: 0,
+        }
+    }
+
+    /// Puts settings into effect.
+    pub fn follow(&mut self, settings: &Settings) {
+        self.strict = settings.appendfsync == AppendFsync::Always;
+    }
+
+    /// Lets a thread wait for disks.
+    pub fn use_disk(&mut self, disk: Disk<Server>) {
+        self.disk = Some(disk);
+    }
+
+    /// Whether replies must wait that end at a position in the journal.
+    #[inline]
+    pub fn holds(&self, offset: u64) -> bool {
+        self.strict && self.writer.as_ref().is_some_and(|writer| writer.holds(offset))
+    }
+
+    /// Lets a client wait for the disk.
+    #[cold]
+    pub fn hold(&mut self, token: usize) {
+        self.held.push(token);
+    }
+
+    /// The files have been loaded: how many bytes there are in all of them and in the base.
+    pub fn loaded(&mut self, total: u64, base: u64) {
+        self.size_before = total;
+        self.base_size = base;
+    }
+
+    /// Why the file takes no writes, if so.
+    pub fn trouble(&self) -> Option<&str> {
+        self.writer.as_ref()?.trouble()
+    }
+
+    pub fn writer(&self) -> Option<&Writer> {
+        self.writer.as_ref()
+    }
+
+    /// Bytes of all files that are needed.
+    pub fn size(&self) -> u64 {
+        self.size_before + self.writer.as_ref().map_or(0, Writer::size)
+    }
+}
+
+/// Ends the process, because what comes next must not be seen by anybody.
+pub fn give_up(why: &str) -> ! {
+    log::warn!("{why}");
+    process::exit(1);
+}
+
+impl Server {
+    /// Reads the manifest, takes over an old file of one piece, and begins to load. Returns whether there is anything to load.
+    ///
+    /// # Errors
+    /// If the server must not start with these files.
+    pub fn begin_loading_aof(&mut self) -> Result<bool, String> {
+        let place = self.aof.place.clone();
+        self.aof.manifest = read_manifest(&place)?;
+        take_over_old_file(&place, &mut self.aof.manifest)?;
+        let loader = AofLoader::new(place, &self.aof.manifest)?;
+        let found = loader.is_some();
+        if let Some(loader) = loader {
+            self.begin_loading(Box::new(loader));
+        }
+        Ok(found)
+    }
+
+    /// Begins to write behind what has been loaded.
+    ///
+    /// # Errors
+    /// If that is not possible.
+    pub fn open_aof(&mut self) -> Result<(), String> {
+        let place = self.aof.place.clone();
+        place.create().map_err(|error| {
+            format!("Can't open or create append-only dir {}: {}", place.directory.display(), reason(&error))
+        })?;
+        let manifest = &mut self.aof.manifest;
+        if manifest.is_empty() {
+            let name = manifest.begin_base(&place.name, false);
+            File::create(place.path(&name))
+                .and_then(|file| file.sync_all())
+                .map_err(|error| format!("Can't open the append-only file {name}: {}", reason(&error)))?;
+            log::info!("Creating AOF base file {name} on server start");
+        }
+        let (name, verb) = match manifest.increments.last() {
+            Some(last) => (last.name.clone(), "Opening"),
+            None => (manifest.begin_increment(&place.name), "Creating"),
+        };
+        let failed = |error| format!("Can't open the append-only file {name}: {}", reason(&error));
+        let file = File::options().append(true).create(true).open(place.path(&name)).map_err(failed)?;
+        let size = file.metadata().map_err(failed)?.len();
+        place.store(manifest)?;
+        log::info!("{verb} AOF incr file {name} on server start");
+        self.aof.size_before = self.aof.size_before.saturating_sub(size);
+        self.attach(file, size);
+        Ok(())
+    }
+
+    /// Has everything journalled from here on written to a file.
+    fn attach(&mut self, file: File, size: u64) {
+        let journal = &mut self.keys.effects.journal;
+        journal.add_sink();
+        self.aof.generation += 1;
+        self.aof.writer = Some(Writer::new(file, size, journal.offset()));
+    }
+
+    /// Hands what was journalled to those who want it, and writes the append-only file. To be called before replies are sent.
+    #[inline]
+    pub fn flush_journal(&mut self, forced: bool) {
+        if self.aof.writer.is_some() {
+            self.flush_aof(forced);
+        }
+        let journal = &mut self.keys.effects.journal;
+        if journal.is_on() {
+            journal.clear();
+        }
+    }
+
+    /// Takes in what was journalled, and writes and syncs as far as the policy wants it now.
+    fn flush_aof(&mut self, forced: bool) {
+        let Server { aof, settings, clock, keys, .. } = self;
+        let Some(writer) = &mut aof.writer else { return };
+        accept(writer, &keys.effects.journal, settings, clock.unix_us / 1_000_000);
+        if aof.flush_sleep_us > 0 && writer.buffered() > 0 {
+            std::thread::sleep(std::time::Duration::from_micros(aof.flush_sleep_us));
+        }
+        let manner =
+            Manner { now_ms: clock.uptime_ms(), policy: settings.appendfsync, forced, spare_disk: false };
+        let (disk, generation) = (&aof.disk, aof.generation);
+        let flushed = writer.flush(manner, |file, offset| {
+            if let Some(disk) = disk {
+                disk.sync(file, move |server: &mut Server, result| server.aof_synced(generation, offset, result));
+            }
+        });
+        if let Err(why) = flushed {
+            give_up(&why);
+        }
+        let troubled = writer.trouble().is_some();
+        if troubled != self.is_troubled {
+            self.look_for_troubles();
+        }
+        self.release_held();
+    }
+
+    /// Makes everything durable that was journalled, because the server ends.
+    pub fn finish_aof(&mut self) {
+        self.flush_journal(true);
+        if let Some(writer) = &mut self.aof.writer {
+            log::info!("Calling fsync() on the AOF file.");
+            if let Err(error) = writer.finish() {
+                log::warn!("Fail to fsync the AOF file: {}", reason(&error));
+            }
+        }
+    }
+
+    /// Begins to load what there is to be loaded when the server starts.
+    ///
+    /// # Errors
+    /// If the server must not start.
+    pub fn start_loading(&mut self) -> Result<(), String> {
+        if !self.settings.appendonly || self.begin_loading_aof()? {
+            return Ok(());
+        }
+        self.open_aof()
+    }
+
+    /// What there was to be loaded has been loaded.
+    ///
+    /// # Errors
+    /// If the server cannot go on writing where it has read.
+    pub fn finish_loading(&mut self) -> Result<(), String> {
+        if self.settings.appendonly { self.open_aof() } else { Ok(()) }
+    }
+
+    fn aof_synced(&mut self, generation: u64, offset: u64, result: std::io::Result<()>) {
+        if self.aof.generation != generation {
+            return;
+        }
+        let policy = self.settings.appendfsync;
+        if let Some(writer) = &mut self.aof.writer
+            && let Err(why) = writer.synced(offset, result, policy)
+        {
+            give_up(&why);
+        }
+    }
+
+    /// Lets those go on whose replies wait no longer.
+    fn release_held(&mut self) {
+        for token in std::mem::take(&mut self.aof.held) {
+            if self.clients.contains(token) {
+                self.will_send(token);
+            }
+        }
+    }
+}
+
+/// Hands what was journalled to the writer.
+fn accept(writer: &mut Writer, journal: &Journal, settings: &Settings, unix_seconds: u64) {
+    let timestamp = settings.aof_timestamp_enabled.then_some(unix_seconds);
+    writer.accept(journal.pending(), journal.offset(), timestamp, settings.aof_checksum_enabled);
+}
+
+/// The manifest as it is on disk; an empty one if there is none.
+fn read_manifest(place: &Place) -> Result<Manifest, String> {
+    let path = place.manifest();
+    if !path.exists() {
+        log::debug!("The AOF manifest file {} doesn't exist", path.display());
+        return Ok(Manifest::default());
+    }
+    let text = std::fs::read(&path).map_err(|error| {
+        format!("Fatal error: can't open the AOF manifest file {} for reading: {}", path.display(), reason(&error))
+    })?;
+    Manifest::parse(&text).map_err(|error| {
+        log::warn!("\n*** FATAL AOF MANIFEST FILE ERROR ***\n");
+        if let Some((number, line)) = error.line {
+            log::warn!("Reading the manifest file, at line {number}\n");
+            log::warn!(">>> '{line}'\n");
+        }
+        error.reason.to_string()
+    })
+}
+
+/// Moves an append-only file of one piece, as servers before Redis 7 wrote it, into the directory, as the base of a new manifest.
+/// What a crash interrupts is done again.
+fn take_over_old_file(place: &Place, manifest: &mut Manifest) -> Result<(), String> {
+    let old = std::path::Path::new(&place.name);
+    if !old.is_file() {
+        return Ok(());
+    }
+    let half_done = manifest.increments.is_empty()
+        && manifest.base.as_ref().is_some_and(|base| base.name == place.name)
+        && !place.path(&place.name).exists();
+    if !manifest.is_empty() && !half_done {
+        return Ok(());
+    }
+    let directory = place.directory.display();
+    place.create().map_err(|error| format!("Can't open or create append-only dir {directory}: {}", reason(&error)))?;
+    *manifest = Manifest::of_old_file(&place.name);
+    place.store(manifest)?;
+    std::fs::rename(old, place.path(&place.name)).map_err(|error| {
+        format!("Error trying to move the old AOF file {} into dir {directory}: {}", place.name, reason(&error))
+    })?;
+    log::info!("Successfully migrated an old-style AOF file ({}) into the AOF directory ({directory}).", place.name);
+    Ok(())
+}

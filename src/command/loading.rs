@@ -1,0 +1,159 @@
+//! Loading data at the start, in slices, while the server answers those who may ask.
+//!
+//! A *loader* knows where the data comes from and puts a slice of it into the keyspace at a time. Meanwhile no key expires: what
+//! is loaded was alive when it was written, and what was removed later is told to be removed later.
+
+use std::io;
+
+use super::state::Server;
+use super::{Ctx, transaction};
+use crate::net::{Client, Stream};
+use crate::resp::Args;
+
+/// Where data is loaded from.
+pub trait Loader {
+    /// Loads some more. Returns whether there is still more.
+    ///
+    /// # Errors
+    /// If the server must not start with what has been loaded; why is the last line of the log.
+    fn slice(&mut self, server: &mut Server) -> Result<bool, String>;
+
+    /// How many bytes there are, and how many of them have been loaded.
+    fn progress(&self) -> (u64, u64);
+}
+
+/// A load that is under way.
+pub struct Loading {
+    /// `None` while it is at work.
+    loader: Option<Box<dyn Loader>>,
+    /// Unix seconds, and microseconds of uptime.
+    pub started: u64,
+    pub started_us: u64,
+    /// used_memory at the start, in bytes.
+    pub memory_before: usize,
+    /// What INFO tells while the loader is at work.
+    pub total_bytes: u64,
+    pub loaded_bytes: u64,
+}
+
+impl Server {
+    /// Begins to load.
+    pub fn begin_loading(&mut self, loader: Box<dyn Loader>) {
+        let (total_bytes, loaded_bytes) = loader.progress();
+        let started = self.clock.unix_us / 1_000_000;
+        let started_us = self.clock.uptime_us;
+        let memory_before = crate::keyspace::alloc::used();
+        self.keys.freeze(true);
+        self.keys.effects.journal.pause(true);
+        self.loading = Some(Box::new(Loading { loader: Some(loader), started, started_us, memory_before, total_bytes, loaded_bytes }));
+        self.look_for_troubles();
+    }
+
+    /// Notes whether there is a reason not to run every command.
+    pub fn look_for_troubles(&mut self) {
+        self.is_troubled = self.loading.is_some() || self.aof.trouble().is_some();
+    }
+
+    /// Loads a slice, if there is something to load. Returns whether there is more.
+    ///
+    /// # Errors
+    /// See [`Loader::slice`].
+    pub fn load_slice(&mut self) -> Result<bool, String> {
+        let Some(mut loader) = self.loading.as_mut().and_then(|loading| loading.loader.take()) else { return Ok(false) };
+        let more = loader.slice(self);
+        if let Some(loading) = &mut self.loading {
+            (loading.total_bytes, loading.loaded_bytes) = loader.progress();
+            loading.loader = Some(loader);
+        }
+        let more = more?;
+        if !more {
+            self.loading = None;
+            self.keys.freeze(false);
+            self.keys.effects.journal.pause(false);
+            self.keys.effects.dirty = 0;
+            self.look_for_troubles();
+        }
+        Ok(more)
+    }
+
+    /// Loads everything at once.
+    ///
+    /// # Errors
+    /// See [`Loader::slice`].
+    pub fn load_at_once(&mut self, loader: Box<dyn Loader>) -> Result<(), String> {
+        self.begin_loading(loader);
+        while self.load_slice()? {}
+        Ok(())
+    }
+}
+
+/// A client that nobody is connected to: it runs commands that come from elsewhere, one after the other. Nobody checks
+/// whether they may run, and nobody reads the replies.
+pub struct Replayer {
+    /// `None` while it stands among the clients.
+    client: Option<Box<Client>>,
+}
+
+/// Why a command could not be replayed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unplayable {
+    /// There is none of this name.
+    Unknown,
+    /// It has too few arguments, or too many.
+    Malformed,
+}
+
+impl Replayer {
+    /// # Errors
+    /// If the system has no more descriptors.
+    pub fn new() -> io::Result<Replayer> {
+        // The other end is gone at once: nothing is ever read or sent here.
+        let (stream, _) = mio::net::UnixStream::pair()?;
+        let mut client = Box::new(Client::new(Stream::Unix(stream), u64::MAX, 0));
+        client.authenticated = true;
+        Ok(Replayer { client: Some(client) })
+    }
+
+    /// Whether it is in a transaction.
+    pub fn in_transaction(&self) -> bool {
+        self.client.as_ref().is_some_and(|client| client.transaction.is_some())
+    }
+
+    /// Forgets the transaction it is in.
+    pub fn end_transaction(&mut self) {
+        if let Some(client) = &mut self.client {
+            client.transaction = None;
+        }
+    }
+
+    /// Runs a command.
+    ///
+    /// # Errors
+    /// If it could not be run.
+    pub fn run(&mut self, server: &mut Server, args: &mut Args<'_>) -> Result<(), Unplayable> {
+        let mut command = server.names.find(&args[0]).ok_or(Unplayable::Unknown)?;
+        if command.is_container() && args.len() > 1 {
+            command = command.subcommand(&args[1]).ok_or(Unplayable::Unknown)?;
+        }
+        if !command.command.takes(args.len()) || command.is_container() {
+            return Err(Unplayable::Malformed);
+        }
+        let Some(client) = self.client.take() else { return Ok(()) };
+        let queued = client.transaction.is_some() && command.full_name != "exec";
+        let token = server.clients.insert(client);
+        let mut cx = Ctx::new(server, token);
+        cx.command = command;
+        if queued {
+            transaction::queue(&mut cx, args);
+        } else {
+            // Nothing comes that a command could wait for.
+            cx.in_exec = true;
+            if let Err(error) = (command.command.handler)(&mut cx, args) {
+                log::debug!("A replayed {} failed: {}", command.full_name, String::from_utf8_lossy(error.text()));
+            }
+        }
+        cx.server.clients[token].db = cx.db;
+        self.client = Some(server.clients.remove(token));
+        Ok(())
+    }
+}

@@ -1,0 +1,141 @@
+//! A key as the commands that make it: what a base consists of when it is not a snapshot.
+
+use crate::keyspace::entry::{EntryRef, Type};
+use crate::types::hashmap::HashView;
+use crate::types::number::write_f64;
+use crate::types::set::SetRef;
+
+/// Items that one command adds at most.
+const ITEMS: usize = 64;
+
+/// Appends the command that selects a database.
+pub fn select(out: &mut Vec<u8>, db: usize) {
+    let mut command = Words::default();
+    command.push(b"SELECT");
+    command.push(itoa::Buffer::new().format(db).as_bytes());
+    command.write(out);
+}
+
+/// Appends the commands that make a key with its value and its time to live.
+pub fn encode(out: &mut Vec<u8>, entry: EntryRef<'_>) {
+    let key = entry.key();
+    match entry.kind() {
+        Type::String => {
+            let mut command = Words::default();
+            [b"SET", key, entry.string()].into_iter().for_each(|word| command.push(word));
+            command.write(out);
+        }
+        Type::List => {
+            let mut batch = Batch::new(out, b"RPUSH", key);
+            if let Some(list) = entry.list() {
+                list.visit(0, false, |item| {
+                    batch.add(|words| item.with_bytes(|text| words.push(text)));
+                    true
+                });
+            }
+            batch.finish();
+        }
+        Type::Set => {
+            let mut batch = Batch::new(out, b"SADD", key);
+            for member in entry.set().into_iter().flat_map(SetRef::iter) {
+                batch.add(|words| member.with_bytes(|text| words.push(text)));
+            }
+            batch.finish();
+        }
+        Type::Zset => {
+            let mut batch = Batch::new(out, b"ZADD", key);
+            if let Some(zset) = entry.zset() {
+                let mut text = Vec::new();
+                for (member, score) in zset.iter(0..zset.len()) {
+                    batch.add(|words| {
+                        text.clear();
+                        write_f64(score, &mut text);
+                        words.push(&text);
+                        member.with_bytes(|member| words.push(member));
+                    });
+                }
+            }
+            batch.finish();
+        }
+        Type::Hash => {
+            let mut batch = Batch::new(out, b"HMSET", key);
+            if let Some(hash) = HashView::of(entry) {
+                hash.each(|name, value| {
+                    batch.add(|words| {
+                        name.with_bytes(|name| words.push(name));
+                        value.with_bytes(|value| words.push(value));
+                    });
+                });
+            }
+            batch.finish();
+        }
+        Type::Stream => {}
+    }
+    if let Some(deadline) = entry.deadline() {
+        let mut command = Words::default();
+        let mut number = itoa::Buffer::new();
+        [b"PEXPIREAT", key, number.format(deadline).as_bytes()].into_iter().for_each(|word| command.push(word));
+        command.write(out);
+    }
+}
+
+/// The words of a command, encoded, and how many there are.
+#[derive(Default)]
+struct Words {
+    text: Vec<u8>,
+    count: usize,
+}
+
+impl Words {
+    fn push(&mut self, word: &[u8]) {
+        self.text.push(b'$');
+        self.text.extend_from_slice(itoa::Buffer::new().format(word.len()).as_bytes());
+        self.text.extend_from_slice(b"\r\n");
+        self.text.extend_from_slice(word);
+        self.text.extend_from_slice(b"\r\n");
+        self.count += 1;
+    }
+
+    fn write(&mut self, out: &mut Vec<u8>) {
+        out.push(b'*');
+        out.extend_from_slice(itoa::Buffer::new().format(self.count).as_bytes());
+        out.extend_from_slice(b"\r\n");
+        out.append(&mut self.text);
+        self.count = 0;
+    }
+}
+
+/// Commands of one kind that add items to a key.
+struct Batch<'a> {
+    out: &'a mut Vec<u8>,
+    verb: &'static [u8],
+    key: &'a [u8],
+    words: Words,
+    items: usize,
+}
+
+impl<'a> Batch<'a> {
+    fn new(out: &'a mut Vec<u8>, verb: &'static [u8], key: &'a [u8]) -> Batch<'a> {
+        Batch { out, verb, key, words: Words::default(), items: 0 }
+    }
+
+    /// Adds an item, which is what `push` pushes.
+    fn add(&mut self, push: impl FnOnce(&mut Words)) {
+        if self.items == ITEMS {
+            self.finish();
+        }
+        if self.items == 0 {
+            self.words.push(self.verb);
+            self.words.push(self.key);
+        }
+        push(&mut self.words);
+        self.items += 1;
+    }
+
+    fn finish(&mut self) {
+        if self.items > 0 {
+            self.words.write(self.out);
+            self.items = 0;
+        }
+    }
+}

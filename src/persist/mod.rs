@@ -1,0 +1,3 @@
+//! What outlives the process: the append-only file.
+
+pub mod aof;
