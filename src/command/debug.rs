@@ -58,10 +58,14 @@ const HELP: &[&str] = &[
     "    Answer a signature of each key's value.",
     "ERROR <text>",
     "    Answer an error with this text.",
+    "AOF-FLUSH-SLEEP <microseconds>",
+    "    Sleep before each write to the append-only file.",
     "HTSTATS <dbid> [full]",
     "    Tell the sizes of a database's table and of its expiry wheel.",
     "HTSTATS-KEY <key> [full]",
     "    Tell the sizes of the table that a key's value is kept in.",
+    "LOADAOF",
+    "    Drop all data and load the append-only file.",
     "LOG <message>",
     "    Write a line to the log.",
     "MALLCTL <name>",
@@ -101,6 +105,10 @@ const HELP: &[&str] = &[
 fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let subcommand = args[1].to_ascii_uppercase();
     match (subcommand.as_slice(), args.len() - 2) {
+        (b"AOF-FLUSH-SLEEP", 1) => {
+            let microseconds = parse_i64(&args[2]).and_then(|number| u64::try_from(number).ok());
+            cx.server.aof.flush_sleep_us = microseconds.ok_or(Error::NOT_AN_INTEGER)?;
+        }
         (b"ASSERT", 0) => panic!("assertion failed: DEBUG ASSERT was not called"),
         (b"CONFIG-REWRITE-FORCE-ALL", 0) => {
             let file = cx.server.source.file.as_ref();
@@ -122,6 +130,7 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         (b"HELP", 0) => return cx.help(args, HELP),
         (b"HTSTATS", 1 | 2) => return table_sizes(cx, args),
         (b"HTSTATS-KEY", 1 | 2) => return key_table_sizes(cx, args),
+        (b"LOADAOF", 0) => cx.server.reload_aof(),
         (b"LOG", 1) => log::warn!("DEBUG LOG: {}", String::from_utf8_lossy(&args[2])),
         (b"MALLCTL", 1) => {
             let number = std::str::from_utf8(&args[2]).ok().and_then(heap::number);

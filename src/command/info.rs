@@ -16,6 +16,7 @@ use crate::net::Closing;
 use crate::observe::heap;
 use crate::pubsub::Kind;
 use crate::observe::usage::{self, Whose};
+use crate::persist::aof::writer::Writer;
 use crate::resp::Args;
 
 pub const COMMANDS: &[Command] = &[Command {
@@ -249,7 +250,8 @@ fn memory(text: &mut Text, cx: &Ctx<'_>) {
         ],
     );
     text.line("mem_clients_normal", account.clients);
-    text.constant("0", &["mem_cluster_links", "mem_aof_buffer"]);
+    text.constant("0", &["mem_cluster_links"]);
+    text.line("mem_aof_buffer", server.aof.writer().map_or(0, Writer::buffered));
     text.line("mem_allocator", heap::allocator());
     text.constant("0", &["mem_overhead_db_hashtable_rehashing", "active_defrag_running"]);
     text.line("lazyfree_pending_objects", server.keys.pending_free());
@@ -258,7 +260,8 @@ fn memory(text: &mut Text, cx: &Ctx<'_>) {
 
 fn persistence(text: &mut Text, cx: &Ctx<'_>) {
     let server = &cx.server;
-    text.constant("0", &["loading", "async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
+    text.line("loading", u8::from(server.loading.is_some()));
+    text.constant("0", &["async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
     text.constant("0.00", &["current_fork_perc"]);
     text.constant("0", &["current_save_keys_processed", "current_save_keys_total"]);
     text.line("rdb_changes_since_last_save", server.keys.effects.dirty);
@@ -267,23 +270,34 @@ fn persistence(text: &mut Text, cx: &Ctx<'_>) {
     text.line("rdb_last_save_time", (server.clock.unix_us - server.clock.uptime_us) / 1_000_000);
     text.constant("ok", &["rdb_last_bgsave_status"]);
     text.constant("-1", &["rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec"]);
-    text.constant(
-        "0",
-        &[
-            "rdb_saves",
-            "rdb_last_cow_size",
-            "rdb_last_load_keys_expired",
-            "rdb_last_load_keys_loaded",
-            "aof_enabled",
-            "aof_rewrite_in_progress",
-            "aof_rewrite_scheduled",
-        ],
-    );
+    text.constant("0", &["rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"]);
+    let aof = server.aof.writer();
+    text.line("aof_enabled", u8::from(aof.is_some()));
+    text.constant("0", &["aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
     text.constant("-1", &["aof_last_rewrite_time_sec", "aof_current_rewrite_time_sec"]);
     text.constant("ok", &["aof_last_bgrewrite_status"]);
     text.constant("0", &["aof_rewrites", "aof_rewrites_consecutive_failures"]);
-    text.constant("ok", &["aof_last_write_status"]);
+    text.line("aof_last_write_status", if aof.is_none_or(Writer::writes) { "ok" } else { "err" });
     text.constant("0", &["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
+    if let Some(writer) = aof {
+        text.line("aof_current_size", server.aof.size());
+        text.line("aof_base_size", server.aof.base_size());
+        text.constant("0", &["aof_pending_rewrite"]);
+        text.line("aof_buffer_length", writer.buffered());
+        text.line("aof_pending_bio_fsync", writer.syncing());
+        text.line("aof_delayed_fsync", writer.delayed);
+    }
+    if let Some(loading) = &server.loading {
+        let share = 100.0 * loading.loaded_bytes as f64 / loading.total_bytes.max(1) as f64;
+        let elapsed = (server.clock.unix_us / 1_000_000).saturating_sub(loading.started);
+        let eta = if share > 0.0 { (elapsed as f64 * (100.0 - share) / share) as u64 } else { 1 };
+        text.line("loading_start_time", loading.started);
+        text.line("loading_total_bytes", loading.total_bytes);
+        text.line("loading_rdb_used_mem", 0);
+        text.line("loading_loaded_bytes", loading.loaded_bytes);
+        text.line("loading_loaded_perc", format_args!("{share:.2}"));
+        text.line("loading_eta_seconds", eta);
+    }
 }
 
 /// Deadlines that are looked at in each database to tell how long keys live.

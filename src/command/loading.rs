@@ -29,8 +29,6 @@ pub struct Loading {
     /// Unix seconds, and microseconds of uptime.
     pub started: u64,
     pub started_us: u64,
-    /// used_memory at the start, in bytes.
-    pub memory_before: usize,
     /// What INFO tells while the loader is at work.
     pub total_bytes: u64,
     pub loaded_bytes: u64,
@@ -42,10 +40,9 @@ impl Server {
         let (total_bytes, loaded_bytes) = loader.progress();
         let started = self.clock.unix_us / 1_000_000;
         let started_us = self.clock.uptime_us;
-        let memory_before = crate::keyspace::alloc::used();
         self.keys.freeze(true);
         self.keys.effects.journal.pause(true);
-        self.loading = Some(Box::new(Loading { loader: Some(loader), started, started_us, memory_before, total_bytes, loaded_bytes }));
+        self.loading = Some(Box::new(Loading { loader: Some(loader), started, started_us, total_bytes, loaded_bytes }));
         self.look_for_troubles();
     }
 
@@ -59,7 +56,9 @@ impl Server {
     /// # Errors
     /// See [`Loader::slice`].
     pub fn load_slice(&mut self) -> Result<bool, String> {
-        let Some(mut loader) = self.loading.as_mut().and_then(|loading| loading.loader.take()) else { return Ok(false) };
+        let Some(mut loader) = self.loading.as_mut().and_then(|loading| loading.loader.take()) else {
+            return Ok(false);
+        };
         let more = loader.slice(self);
         if let Some(loading) = &mut self.loading {
             (loading.total_bytes, loading.loaded_bytes) = loader.progress();

@@ -154,8 +154,7 @@ impl Checker<'_> {
 
     /// Checks one file. Only a base may begin with a snapshot.
     fn check_file(&mut self, name: &str, path: &Path, is_last: bool, is_base: bool) -> Result<Found, Failure> {
-        let cannot =
-            |error: io::Error| format!("Cannot open file {}: {}, aborting...", path.display(), reason(&error));
+        let cannot = |error: io::Error| format!("Cannot open file {}: {}, aborting...", path.display(), reason(&error));
         let writable = self.repair != Repair::None;
         let mut file = File::options().read(true).write(writable).open(path).map_err(cannot)?;
         let size = file.metadata().map_err(cannot)?.len();
@@ -165,9 +164,8 @@ impl Checker<'_> {
         let mut start = 0;
         if is_base && is_snapshot(&head(path, 8)?) {
             let opened = File::open(path).map_err(cannot)?;
-            start = (self.snapshot)(opened, self.out).map_err(|why| {
-                format!("{why}\nRDB preamble of AOF file is not sane, aborting.")
-            })?;
+            start = (self.snapshot)(opened, self.out)
+                .map_err(|why| format!("{why}\nRDB preamble of AOF file is not sane, aborting."))?;
             say(self.out, format_args!("RDB preamble is OK, proceeding with AOF tail..."))?;
         }
         file.seek(SeekFrom::Start(start)).map_err(cannot)?;
@@ -175,15 +173,13 @@ impl Checker<'_> {
         // Behind the last whole command that is not within a transaction.
         let mut good = start;
         let mut in_transaction = false;
-        let mut complaint = None;
-        loop {
+        let complaint = loop {
             if !in_transaction {
                 good = reader.offset();
             }
             match reader.next() {
                 Ok(Record::End) => {
-                    complaint = in_transaction.then(|| "Reached EOF before reading EXEC for MULTI".to_string());
-                    break;
+                    break in_transaction.then(|| "Reached EOF before reading EXEC for MULTI".to_string());
                 }
                 Ok(Record::Annotation) => {
                     if let (Repair::Truncate(limit), Some(time)) = (self.repair, reader.timestamp())
@@ -197,28 +193,24 @@ impl Checker<'_> {
                     let (multi, exec) = (is(b"multi"), is(b"exec"));
                     if (multi && in_transaction) || (exec && !in_transaction) {
                         let word = if multi { "MULTI" } else { "EXEC" };
-                        complaint = Some(format!("Unexpected {word} in AOF {}", path.display()));
-                        break;
+                        break Some(format!("Unexpected {word} in AOF {}", path.display()));
                     }
                     in_transaction = (in_transaction || multi) && !exec;
                 }
                 Err(Fault::Truncated) => {
-                    complaint = Some("Expected more than the file has".to_string());
-                    break;
+                    break Some("Expected more than the file has".to_string());
                 }
                 Err(Fault::Malformed(expected)) => {
                     say(self.out, format_args!("AOF {name} format error"))?;
-                    complaint = Some(expected);
-                    break;
+                    break Some(expected);
                 }
                 Err(Fault::Damaged(from)) => {
                     good = good.min(from);
-                    complaint = Some(format!("Checksum error: what begins at {from} is not what was written"));
-                    break;
+                    break Some(format!("Checksum error: what begins at {from} is not what was written"));
                 }
                 Err(Fault::Io(error)) => return Err(format!("Failed to read from AOF {name}: {}", reason(&error))),
             }
-        }
+        };
         self.lines += reader.lines();
         if let Some(complaint) = complaint {
             say(self.out, format_args!("0x{:16x}: {complaint}", reader.offset()))?;
@@ -231,7 +223,9 @@ impl Checker<'_> {
         let lines = self.lines;
         say(
             self.out,
-            format_args!("AOF analyzed: filename={name}, size={size}, ok_up_to={good}, ok_up_to_line={lines}, diff={rest}"),
+            format_args!(
+                "AOF analyzed: filename={name}, size={size}, ok_up_to={good}, ok_up_to_line={lines}, diff={rest}"
+            ),
         )?;
         if rest == 0 {
             return Ok(Found::Valid);

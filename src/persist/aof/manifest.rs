@@ -110,7 +110,10 @@ impl Place {
             .map_err(|error| format!("Error trying to write the temporary AOF manifest file {name}: {error}"))?;
         file.sync_data().map_err(|error| format!("Fail to fsync the temp AOF file {name}: {error}."))?;
         fs::rename(&temporary, self.manifest()).map_err(|error| {
-            format!("Error trying to rename the temporary AOF manifest file {name} into {}.manifest: {error}", self.name)
+            format!(
+                "Error trying to rename the temporary AOF manifest file {name} into {}.manifest: {error}",
+                self.name
+            )
         })?;
         sync_directory(&self.directory)
             .map_err(|error| format!("Fail to fsync AOF directory {}: {error}.", self.directory.display()))
@@ -244,7 +247,8 @@ impl Manifest {
 /// The text of the file.
 impl std::fmt::Display for Manifest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let groups = [(Role::Base, self.base.as_slice()), (Role::History, &self.history), (Role::Increment, &self.increments)];
+        let groups =
+            [(Role::Base, self.base.as_slice()), (Role::History, &self.history), (Role::Increment, &self.increments)];
         for (role, parts) in groups {
             for part in parts {
                 writeln!(f, "file {} seq {} type {}", quote_if_needed(&part.name), part.seq, role.letter())?;
@@ -280,7 +284,10 @@ mod tests {
              file \" a \\n.aof .1.base.rdb\" seq 1 type h\nfile x.aof.2.incr.aof seq 2 type i\n"
         );
         let read = Manifest::parse(manifest.to_string().as_bytes()).expect("it is right");
-        assert_eq!(read.parts().map(|part| part.name.as_str()).collect::<Vec<_>>(), ["x.aof.2.base.aof", "x.aof.2.incr.aof"]);
+        assert_eq!(
+            read.parts().map(|part| part.name.as_str()).collect::<Vec<_>>(),
+            ["x.aof.2.base.aof", "x.aof.2.incr.aof"]
+        );
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! increments with the commands since. The manifest says which. A rewrite begins a new increment and makes a new base for
 //! it, whereupon everything older can go.
 
+pub mod check;
+pub mod commands;
 pub mod manifest;
 pub mod reader;
 pub mod writer;

@@ -300,7 +300,8 @@ mod tests {
         loop {
             match reader.next() {
                 Ok(Record::Command) => {
-                    let words: Vec<_> = (0..reader.spans().len()).map(|at| String::from_utf8_lossy(reader.arg(at))).collect();
+                    let words: Vec<_> =
+                        (0..reader.spans().len()).map(|at| String::from_utf8_lossy(reader.arg(at))).collect();
                     found.push(words.join(" "));
                 }
                 Ok(Record::Annotation) => found.push(format!("#{}", String::from_utf8_lossy(reader.annotation()))),
@@ -343,7 +344,16 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_refused() {
-        for bad in ["!!!", "*x\r\n", "*0\r\n", "*-1\r\n", "*1\r\n+OK\r\n", "*1\r\n$-1\r\n", "*1\r\n$1\r\nabc", "*1\r\n$99999999999\r\n"] {
+        for bad in [
+            "!!!",
+            "*x\r\n",
+            "*0\r\n",
+            "*-1\r\n",
+            "*1\r\n+OK\r\n",
+            "*1\r\n$-1\r\n",
+            "*1\r\n$1\r\nabc",
+            "*1\r\n$99999999999\r\n",
+        ] {
             let text = [command(&["PING"]), bad.as_bytes().to_vec()].concat();
             let (found, end, offset) = read(&text, 3);
             assert_eq!((found.len(), end.as_str(), offset), (1, "malformed", 14), "{bad}");

@@ -215,7 +215,9 @@ impl Writer {
         self.buffer.drain(..written);
         self.write_trouble = Some(trouble);
         if manner.policy == AppendFsync::Always {
-            return Err("Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting...".to_string());
+            return Err(
+                "Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting...".to_string()
+            );
         }
         Ok(())
     }
