@@ -1,10 +1,11 @@
 //! A connected socket, TCP or Unix.
 #![allow(unsafe_code)]
 
-use std::io::{self, IoSlice, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::io::{self, IoSlice, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use mio::net::{TcpStream, UnixStream};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 /// A non-blocking connection.
 pub enum Stream {
@@ -18,6 +19,13 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.as_raw_fd(),
             Stream::Unix(stream) => stream.as_raw_fd(),
+        }
+    }
+
+    fn socket(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
         }
     }
 
@@ -39,35 +47,21 @@ impl Stream {
     ///
     /// # Errors
     /// Those of the socket, `WouldBlock` included.
+    #[inline]
     pub fn read_into(&mut self, buffer: &mut Vec<u8>, most: usize) -> io::Result<usize> {
         buffer.reserve(most);
         let spare = &mut buffer.spare_capacity_mut()[..most];
-        // SAFETY: the kernel writes at most `most` bytes into the spare capacity, and says how many.
-        let read = unsafe { libc::recv(self.fd(), spare.as_mut_ptr().cast(), spare.len(), 0) };
-        if read < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: that many bytes were written behind the buffer's end, within its capacity.
-        unsafe { buffer.set_len(buffer.len() + read as usize) };
-        Ok(read as usize)
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.read(buffer),
-            Stream::Unix(stream) => stream.read(buffer),
-        }
+        let ((came, _), _) = recv(self.socket(), spare, RecvFlags::empty())?;
+        let read = came.len();
+        // SAFETY: the kernel wrote that many bytes behind the buffer's end, within its capacity.
+        unsafe { buffer.set_len(buffer.len() + read) };
+        Ok(read)
     }
 }
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.write(bytes),
-            Stream::Unix(stream) => stream.write(bytes),
-        }
+        Ok(send(self.socket(), bytes, SendFlags::NOSIGNAL)?)
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
