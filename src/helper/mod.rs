@@ -1,9 +1,10 @@
-//! The way back from helper threads to the reactor.
+//! Helper threads, and their way back to the reactor.
 //!
 //! A helper owns what it works on and hands its result back as a job: a closure that the reactor runs on its own
 //! thread in its next turn. Sending one wakes the reactor if it sleeps.
 
 pub mod disk;
+pub mod warm;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -25,10 +25,13 @@ pub struct Options(*const c_char);
 unsafe impl Sync for Options {}
 
 /// Huge pages, because random keys cost page walks and nothing here forks, so that they cost nothing in return; one
-/// arena, because one thread owns the data; pages are given back to the kernel by a thread of jemalloc's own.
+/// arena, because one thread owns the data; pages are given back to the kernel by a thread of jemalloc's own; free pages
+/// serve any smaller request, so that those made ready ahead ([`touch_ahead`]) are found.
 #[unsafe(export_name = "_rjem_malloc_conf")]
-pub static OPTIONS: Options =
-    Options(c"thp:always,metadata_thp:auto,narenas:1,background_thread:true,max_background_threads:1".as_ptr());
+pub static OPTIONS: Options = Options(
+    c"thp:always,metadata_thp:auto,narenas:1,background_thread:true,max_background_threads:1,lg_extent_max_active_fit:16"
+        .as_ptr(),
+);
 
 static BY_REACTOR: AtomicIsize = AtomicIsize::new(0);
 static BY_OTHERS: AtomicIsize = AtomicIsize::new(0);
@@ -60,6 +63,43 @@ pub const fn size_class(size: usize) -> usize {
         let shift = usize::BITS - (size - 1).leading_zeros() - 3;
         (((size - 1) >> shift) + 1) << shift
     }
+}
+
+/// Bytes of a huge page.
+pub const HUGE_PAGE: usize = 2 << 20;
+/// Bytes of an ordinary page.
+const PAGE: usize = 4 << 10;
+
+/// Takes memory from the kernel until `bytes` of it lie ready, and leaves them with the allocator for whoever asks next. Not
+/// counted as used.
+pub fn touch_ahead(bytes: usize) {
+    // Not aligned to huge pages: the gaps between aligned blocks would go to the allocator's free pages untouched.
+    let Ok(layout) = Layout::from_size_align(HUGE_PAGE, PAGE) else { return };
+    let blocks: Vec<*mut u8> = (0..bytes / HUGE_PAGE)
+        // SAFETY: the layout's size is not zero.
+        .map(|_| unsafe { Jemalloc.alloc(layout) })
+        .take_while(|block| !block.is_null())
+        .collect();
+    // SAFETY: allocated above with this layout, and given back once.
+    let give_back = |block| unsafe { Jemalloc.dealloc(block, layout) };
+    // Those that lie ready already go back at once: somebody may need them while the others are touched.
+    let (ready, cold): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|&block| is_resident(block));
+    ready.into_iter().for_each(give_back);
+    for block in cold {
+        for offset in (0..HUGE_PAGE).step_by(PAGE) {
+            // SAFETY: within the block, which nobody else knows. The kernel gives a page for it, or the whole huge page.
+            unsafe { block.add(offset).write_volatile(0) };
+        }
+        give_back(block);
+    }
+}
+
+/// Whether the kernel has given pages for a whole block of a huge page's size.
+fn is_resident(block: *mut u8) -> bool {
+    let mut pages = [0; HUGE_PAGE / PAGE];
+    // SAFETY: the block is that many pages, and the kernel writes a byte for each.
+    let asked = unsafe { libc::mincore(block.cast(), HUGE_PAGE, pages.as_mut_ptr()) };
+    asked == 0 && pages.iter().all(|page| page & 1 == 1)
 }
 
 #[inline]

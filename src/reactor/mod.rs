@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -24,6 +24,7 @@ use crate::command::client::describe;
 use crate::command::state::{Server, Shutdown};
 use crate::config::{Settings, Source};
 use crate::helper::disk::Disk;
+use crate::helper::warm::Warmer;
 use crate::helper::{Inbox, Outbox, mailbox};
 use crate::keyspace::alloc;
 use crate::net::client::{READ_SIZE, REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
@@ -86,6 +87,7 @@ pub struct Reactor {
     signals: Signals,
     inbox: Inbox<Server>,
     outbox: Outbox<Server>,
+    warmer: Warmer,
     /// Uptime of the next periodic work, and of the next sample of rates, in milliseconds.
     next_cron_ms: u64,
     next_sample_ms: u64,
@@ -124,6 +126,7 @@ impl Reactor {
             signals,
             inbox,
             outbox,
+            warmer: Warmer::start()?,
             next_cron_ms: 0,
             next_sample_ms: 0,
             cron_client: 0,
@@ -150,7 +153,7 @@ impl Reactor {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
-            let started = Instant::now();
+            let started = self.server.cycles.raw();
             let commands_before = self.server.stats.commands_processed;
             self.server.tick();
             for event in &events {
@@ -163,7 +166,7 @@ impl Reactor {
             self.inbox.run(&mut self.server);
             self.timers();
             self.before_sleep();
-            self.count_turn(started.elapsed(), commands_before);
+            self.count_turn(started, commands_before);
             if let Some(shutdown) = self.server.shutdown {
                 self.server.finish_aof();
                 self.server.listeners.close();
@@ -508,9 +511,9 @@ impl Reactor {
         }
         self.server.flush_journal(false);
         self.send();
-        let started = Instant::now();
+        let started = self.server.cycles.raw();
         while self.server.keys.free_slice() {
-            if started.elapsed() > FREE_TIME {
+            if self.since(started) > FREE_TIME {
                 self.busy = true;
                 break;
             }
@@ -638,16 +641,24 @@ impl Reactor {
         }
     }
 
-    fn count_turn(&mut self, took: Duration, commands_before: u64) {
+    /// The time since the cycle clock stood at `started`.
+    fn since(&self, started: u64) -> Duration {
+        self.server.cycles.delta(started, self.server.cycles.raw())
+    }
+
+    /// Counts a turn that began when the cycle clock stood at `started`.
+    fn count_turn(&mut self, started: u64, commands_before: u64) {
+        let took_us = self.since(started).as_micros() as u64;
         let server = &mut self.server;
-        let took_us = took.as_micros() as u64;
         let stats = &mut server.stats;
         stats.turns += 1;
         stats.turns_us += took_us;
         stats.longest_turn_us = stats.longest_turn_us.max(took_us);
         stats.most_commands_in_turn =
             stats.most_commands_in_turn.max(stats.commands_processed.saturating_sub(commands_before));
-        server.peak_memory = server.peak_memory.max(alloc::used());
+        let used = alloc::used();
+        server.peak_memory = server.peak_memory.max(used);
+        self.warmer.notice(used);
     }
 }
 
