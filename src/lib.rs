@@ -4,6 +4,7 @@
 
 pub mod reactor;
 
+pub mod acl;
 pub mod command;
 
 pub mod net;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::ExitCode;
 
-use cachestorm::config::{Invocation, Loaded, Settings, Supervised};
+use cachestorm::config::{Invocation, Loaded, Settings, Supervised, text};
 use cachestorm::keyspace::alloc::Allocator;
 use cachestorm::net::limits::make_room_for_clients;
 use cachestorm::net::listen::ListenError;
@@ -15,9 +15,9 @@ use cachestorm::reactor::{Reactor, StartError};
 static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let args: Vec<String> = std::env::args_os().skip(1).map(|arg| text::from_bytes(arg.as_encoded_bytes())).collect();
     let environment: HashMap<String, String> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, text::from_bytes(value.as_encoded_bytes()))))
         .collect();
     let loaded = match Settings::load(&args, &|name| environment.get(name).cloned(), &mut std::io::stdin()) {
         Ok(Invocation::Serve(loaded)) => *loaded,

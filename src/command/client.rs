@@ -1,5 +1,7 @@
 //! CLIENT: what the server knows of its connections, and what can be done to them.
 
+use std::rc::Rc;
+
 use super::error::{Error, Outcome};
 use super::state::{Pause, Server};
 use super::table::{Acl, Command, Doc, Flags};
@@ -225,7 +227,7 @@ pub fn describe(server: &Server, token: usize) -> String {
     format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} \
          multi={kept_commands} watch={} qbuf={} qbuf-free={free} argv-mem={} multi-mem={kept_bytes} rbs={} rbp={} obl={in_buffer} oll={pieces} \
-         omem={queued} tot-mem={} events={events} cmd={} user=default redir={redirection} resp={} lib-name={} lib-ver={}",
+         omem={queued} tot-mem={} events={events} cmd={} user={} redir={redirection} resp={} lib-name={} lib-ver={}",
         client.id,
         client.addr,
         client.laddr,
@@ -244,6 +246,7 @@ pub fn describe(server: &Server, token: usize) -> String {
         client.reply_peak,
         client.memory_bytes() + subscriptions.memory_bytes(token) + window,
         client.last_command.unwrap_or("NULL"),
+        client.user.as_ref().map_or("(superuser)".into(), |user| String::from_utf8_lossy(user.name())),
         client.proto as u8,
         String::from_utf8_lossy(&client.lib_name),
         String::from_utf8_lossy(&client.lib_ver),
@@ -441,10 +444,9 @@ fn kill(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             b"addr" => wanted.push(Box::new(move |client| client.addr.as_bytes() == value)),
             b"laddr" => wanted.push(Box::new(move |client| client.laddr.as_bytes() == value)),
             b"user" => {
-                // All clients are this user's, also those that have not said its password yet.
-                if value != b"default" {
-                    return Err(Error::new([b"ERR No such user '", value, b"'"].concat()));
-                }
+                let user = cx.server.acl.user(value).cloned();
+                let user = user.ok_or_else(|| Error::new([b"ERR No such user '", value, b"'"].concat()))?;
+                wanted.push(Box::new(move |client| client.user.as_ref().is_some_and(|own| Rc::ptr_eq(own, &user))));
             }
             b"skipme" => {
                 skip_me = match value {

@@ -5,7 +5,7 @@ use super::state::Server;
 use super::table::{Command, Doc, Flags};
 use super::{Ctx, wrong_arity};
 use crate::effects::journal::Lazy;
-use crate::config::{ApplyError, EvictionPolicy, Rights, SetError, Setting, Settings};
+use crate::config::{ApplyError, EvictionPolicy, Rights, SetError, Setting, Settings, text};
 use crate::net::limits::make_room_for_clients;
 use crate::net::listen::ListenError;
 use crate::observe::process;
@@ -89,7 +89,7 @@ fn get(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     cx.reply.map(found.len());
     for (name, value) in found {
         cx.reply.bulk(name.as_bytes());
-        cx.reply.bulk(value.as_bytes());
+        cx.reply.bulk(&text::to_bytes(&value));
     }
     Ok(())
 }
@@ -120,6 +120,9 @@ fn rewrite(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
     let Some(file) = &cx.server.source.file else {
         return Err(Error::fixed("ERR The server is running without a config file"));
     };
+    // Users may have changed since they were read; what is in force is what is to be written.
+    let users = cx.server.declared_users();
+    let read = std::mem::replace(&mut cx.server.settings.user, users);
     match cx.server.settings.rewrite(file, false) {
         Ok(()) => {
             log::info!("CONFIG REWRITE executed with success.");
@@ -127,6 +130,7 @@ fn rewrite(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
             Ok(())
         }
         Err(error) => {
+            cx.server.settings.user = read;
             log::warn!("CONFIG REWRITE failed: {error}");
             Err(Error::new(format!("ERR Rewriting config file: {error}")))
         }
@@ -188,8 +192,9 @@ impl Server {
                 *value = make_room_for_clients(wanted).unwrap_or(wanted).max(1).to_string();
             }
         }
+        let values: Vec<Vec<u8>> = reload.changes.iter().map(|(_, value)| text::to_bytes(value)).collect();
         let pairs: Vec<(&[u8], &[u8])> =
-            reload.changes.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+            values.iter().zip(&reload.changes).map(|(value, (name, _))| (name.as_bytes(), value.as_slice())).collect();
         if pairs.is_empty() {
             log::info!("The settings were re-read; nothing that can change at run time has changed.");
             return;
@@ -248,6 +253,9 @@ impl Server {
             && let Err(error) = std::env::set_current_dir(&settings.dir)
         {
             return failed("dir", error.to_string());
+        }
+        if has(&["requirepass", "auth-enabled"]) {
+            self.set_default_password(settings);
         }
         if has(&["loglevel"]) {
             crate::observe::log::set_level(settings.loglevel);

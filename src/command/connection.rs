@@ -1,14 +1,11 @@
 //! Connections: who the client is, what it speaks, which database it works on, and how it leaves.
-//!
-//! There is one user, `default`; its password is the setting `requirepass`.
-
-use sha2::{Digest, Sha256};
 
 use super::client::check_name;
 use super::database::index;
 use super::error::{Error, Outcome};
 use super::table::{Acl, Command, Doc, Flags};
 use super::{Ctx, REDIS_VERSION, transaction, wrong_arity};
+use crate::acl::{Context, DEFAULT, Reason};
 use crate::keyspace::Touch;
 use crate::net::{Closing, ReplyMode};
 use crate::resp::{Args, Proto};
@@ -112,36 +109,31 @@ fn auth(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         cx.redact(at);
     }
     match args.len() {
-        2 if cx.server.settings.requirepass.is_empty() => {
+        2 if cx.server.acl.default_user().has_no_password() => {
             return Err(Error::fixed(
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
                  configuration is correct?",
             ));
         }
-        2 => authenticate(cx, b"default", &args[1])?,
-        3 => authenticate(cx, &args[1], &args[2])?,
+        2 => authenticate(cx, &args[0], DEFAULT, &args[1])?,
+        3 => authenticate(cx, &args[0], &args[1], &args[2])?,
         _ => return Err(Error::SYNTAX),
     }
     cx.reply.ok();
     Ok(())
 }
 
-/// Gives the client the user's rights if the password is right.
-fn authenticate(cx: &mut Ctx<'_>, user: &[u8], password: &[u8]) -> Outcome {
-    let secret = cx.server.settings.requirepass.as_bytes();
-    if user != b"default" || !(secret.is_empty() || same_secret(secret, password)) {
-        cx.server.stats.auth_denied += 1;
-        return Err(Error::fixed("WRONGPASS invalid username-password pair or user is disabled."));
+/// Makes the client act as a user if the password is right; `word` is the command that it said it with.
+fn authenticate(cx: &mut Ctx<'_>, word: &[u8], name: &[u8], password: &[u8]) -> Outcome {
+    let acl = &cx.server.acl;
+    let client = &mut cx.server.clients[cx.token];
+    if let Some(user) = acl.authenticate(name, password) {
+        client.act_as(user, true, acl.is_open());
+        return Ok(());
     }
-    cx.server.clients[cx.token].authenticated = true;
-    Ok(())
-}
-
-/// Whether two secrets are the same. Digests are compared, and all of them, so that the time it takes tells neither
-/// where they differ nor how long the stored one is.
-fn same_secret(stored: &[u8], told: &[u8]) -> bool {
-    let (stored, told) = (Sha256::digest(stored), Sha256::digest(told));
-    stored.iter().zip(&told).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+    let context = if client.transaction.is_some() { Context::Multi } else { Context::TopLevel };
+    cx.server.note_denied(cx.token, Reason::Auth, context, word, Some(name));
+    Err(Error::fixed("WRONGPASS invalid username-password pair or user is disabled."))
 }
 
 fn echo(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
@@ -175,7 +167,7 @@ fn hello(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         }
     }
     if let Some((user, password)) = credentials {
-        authenticate(cx, user, password)?;
+        authenticate(cx, &args[0], user, password)?;
     }
     let client = &mut cx.server.clients[cx.token];
     if !client.authenticated {
@@ -245,9 +237,8 @@ fn reset(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
     transaction::end(cx);
     cx.server.subscriptions.forget(cx.token);
     cx.server.stop_tracking(cx.token);
-    let open = cx.server.settings.requirepass.is_empty();
+    cx.server.become_nobody(cx.token);
     let client = &mut cx.server.clients[cx.token];
-    client.authenticated = open;
     client.name = Vec::new();
     client.monitor = false;
     client.subscriber = false;
@@ -272,25 +263,4 @@ fn select(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     cx.server.clients[cx.token].db = db;
     cx.reply.ok();
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_are_compared_whole() {
-        let cases: &[(&[u8], &[u8], bool)] = &[
-            (b"secret", b"secret", true),
-            (b"secret", b"secre", false),
-            (b"secret", b"secret\0", false),
-            (b"secret", b"", false),
-            (b"a\0b", b"a\0b", true),
-            (b"a\0b", b"a\0c", false),
-            (b"", b"", true),
-        ];
-        for &(stored, told, same) in cases {
-            assert_eq!(same_secret(stored, told), same, "{stored:?} {told:?}");
-        }
-    }
 }

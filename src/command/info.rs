@@ -12,6 +12,7 @@ use super::error::Outcome;
 use super::memory::Account;
 use super::table::{Acl, Command, Doc, Flags, all};
 use super::{Ctx, REDIS_VERSION};
+use crate::acl::Reason;
 use crate::net::Closing;
 use crate::observe::heap;
 use crate::pubsub::Kind;
@@ -370,8 +371,14 @@ fn stats(text: &mut Text, cx: &Ctx<'_>) {
     text.line("instantaneous_eventloop_cycles_per_sec", stats.turns_per_second.per_second() as u64);
     text.line("instantaneous_eventloop_duration_usec", stats.turns_us.checked_div(stats.turns).unwrap_or(0));
     text.line("loop_longest_turn_usec", stats.longest_turn_us);
-    text.line("acl_access_denied_auth", stats.auth_denied);
-    text.constant("0", &["acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"]);
+    for (name, reason) in [
+        ("acl_access_denied_auth", Reason::Auth),
+        ("acl_access_denied_cmd", Reason::Command),
+        ("acl_access_denied_key", Reason::Key),
+        ("acl_access_denied_channel", Reason::Channel),
+    ] {
+        text.line(name, server.acl.log.count(reason));
+    }
 }
 
 fn replication(text: &mut Text, cx: &Ctx<'_>) {

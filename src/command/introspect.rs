@@ -9,7 +9,7 @@ use super::key_positions::{each_key, has_keys, legacy_range};
 use super::state::Server;
 use super::syntax::{self, Argument, Kind};
 use super::table::{
-    Acl, Begin, CATEGORY_NAMES, Command, Doc, FLAG_NAMES, Find, Flags, KEY_FLAG_NAMES, KeyFlags, KeySpec, Registered,
+    self, Acl, Begin, CATEGORY_NAMES, Command, Doc, FLAG_NAMES, Find, Flags, KEY_FLAG_NAMES, KeyFlags, KeySpec, Registered,
 };
 use crate::resp::{Args, Reply};
 use crate::types::glob;
@@ -423,7 +423,7 @@ fn list(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         // There are no modules.
         5 if is(2, "filterby") && is(3, "module") => Box::new(|_| false),
         5 if is(2, "filterby") && is(3, "aclcat") => {
-            let category = CATEGORY_NAMES.iter().find(|(_, name)| is(4, name)).map(|(category, _)| *category);
+            let category = table::category(&args[4]);
             Box::new(move |command| category.is_some_and(|category| command.command.categories().contains(category)))
         }
         5 if is(2, "filterby") && is(3, "pattern") => {

@@ -5,6 +5,7 @@ pub mod state;
 pub mod table;
 pub mod transaction;
 
+pub mod acl;
 pub mod aof;
 mod aof_load;
 mod bitmap;
@@ -61,6 +62,7 @@ const FAMILIES: &[&[Command]] = &[
     database::COMMANDS,
     connection::COMMANDS,
     client::COMMANDS,
+    acl::COMMANDS,
     transaction::COMMANDS,
     monitor::COMMANDS,
     pubsub::COMMANDS,
@@ -289,13 +291,13 @@ impl<'s> Ctx<'s> {
 
     /// Checks whether a known command may run now.
     #[inline]
-    fn may_run(&self, command: &Registered, args: &Args<'_>) -> Result<Admission, Error> {
+    fn may_run(&mut self, command: &'static Registered, args: &Args<'_>) -> Result<Admission, Error> {
         let declared = command.command;
         if !declared.takes(args.len()) || (command.is_container() && declared.arity == -2) {
             return Err(wrong_arity(&command.full_name));
         }
         let client = &self.server.clients[self.token];
-        let flags = declared.flags;
+        let (flags, restricted) = (declared.flags, client.restricted);
         if flags.contains(Flags::DEBUG_GATE) && !self.server.settings.enable_debug_command.allows(client.is_local) {
             return Err(Error::fixed(
                 "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it \
@@ -303,10 +305,10 @@ impl<'s> Ctx<'s> {
                  restart the server.",
             ));
         }
-        // Without a password nobody has to say one, not even who came when there was one.
-        if !client.authenticated && !flags.contains(Flags::NO_AUTH) && !self.server.settings.requirepass.is_empty() {
-            return Err(Error::NO_AUTH);
+        if restricted {
+            self.check_access(command, args)?;
         }
+        let client = &self.server.clients[self.token];
         if client.transaction.is_some() {
             return transaction::admit(self, client, command);
         }

@@ -5,7 +5,7 @@
 
 use super::deliver::publish;
 use super::error::{Error, Outcome};
-use super::table::{Command, Doc, Flags, Handler, KeyFlags, KeySpec};
+use super::table::{Channels, Command, Doc, Flags, Handler, KeyFlags, KeySpec};
 use super::{Ctx, malformed};
 use crate::pubsub::Kind;
 use crate::resp::Args;
@@ -28,18 +28,26 @@ const fn with_keys(command: Command, keys: &'static [KeySpec]) -> Command {
     Command { keys, ..command }
 }
 
+/// A command whose user must be allowed to use the channels.
+const fn on(channels: Channels, command: Command) -> Command {
+    Command { channels, ..command }
+}
+
 pub const COMMANDS: &[Command] = &[
-    row(
-        "subscribe",
-        -2,
-        LISTEN,
-        doc(
-            "2.0.0",
-            "O(N) where N is the number of channels.",
-            "channel [channel ...]",
-            "Sends this connection whatever is published to the channels.",
+    on(
+        Channels::All,
+        row(
+            "subscribe",
+            -2,
+            LISTEN,
+            doc(
+                "2.0.0",
+                "O(N) where N is the number of channels.",
+                "channel [channel ...]",
+                "Sends this connection whatever is published to the channels.",
+            ),
+            |cx, args| subscribe(cx, args, Kind::Channel),
         ),
-        |cx, args| subscribe(cx, args, Kind::Channel),
     ),
     row(
         "unsubscribe",
@@ -53,17 +61,20 @@ pub const COMMANDS: &[Command] = &[
         ),
         |cx, args| unsubscribe(cx, args, Kind::Channel),
     ),
-    row(
-        "psubscribe",
-        -2,
-        LISTEN,
-        doc(
-            "2.0.0",
-            "O(N) where N is the number of patterns.",
-            "pattern [pattern ...]",
-            "Sends this connection whatever is published to channels that match the patterns.",
+    on(
+        Channels::Patterns,
+        row(
+            "psubscribe",
+            -2,
+            LISTEN,
+            doc(
+                "2.0.0",
+                "O(N) where N is the number of patterns.",
+                "pattern [pattern ...]",
+                "Sends this connection whatever is published to channels that match the patterns.",
+            ),
+            |cx, args| subscribe(cx, args, Kind::Pattern),
         ),
-        |cx, args| subscribe(cx, args, Kind::Pattern),
     ),
     row(
         "punsubscribe",
@@ -77,20 +88,23 @@ pub const COMMANDS: &[Command] = &[
         ),
         |cx, args| unsubscribe(cx, args, Kind::Pattern),
     ),
-    with_keys(
-        row(
-            "ssubscribe",
-            -2,
-            LISTEN,
-            doc(
-                "7.0.0",
-                "O(N) where N is the number of shard channels.",
-                "shardchannel [shardchannel ...]",
-                "Sends this connection whatever is published to the shard channels.",
+    on(
+        Channels::All,
+        with_keys(
+            row(
+                "ssubscribe",
+                -2,
+                LISTEN,
+                doc(
+                    "7.0.0",
+                    "O(N) where N is the number of shard channels.",
+                    "shardchannel [shardchannel ...]",
+                    "Sends this connection whatever is published to the shard channels.",
+                ),
+                |cx, args| subscribe(cx, args, Kind::Shard),
             ),
-            |cx, args| subscribe(cx, args, Kind::Shard),
+            SHARD_CHANNELS,
         ),
-        SHARD_CHANNELS,
     ),
     with_keys(
         row(
@@ -107,32 +121,38 @@ pub const COMMANDS: &[Command] = &[
         ),
         SHARD_CHANNELS,
     ),
-    row(
-        "publish",
-        3,
-        SEND,
-        doc(
-            "2.0.0",
-            "O(N+M) where N is the number of the channel's subscribers, and M that of all patterns.",
-            "channel message",
-            "Sends a message to the subscribers of a channel.",
-        ),
-        |cx, args| send(cx, args, Kind::Channel),
-    ),
-    with_keys(
+    on(
+        Channels::First,
         row(
-            "spublish",
+            "publish",
             3,
             SEND,
             doc(
-                "7.0.0",
-                "O(N) where N is the number of the channel's subscribers.",
-                "shardchannel message",
-                "Sends a message to the subscribers of a shard channel.",
+                "2.0.0",
+                "O(N+M) where N is the number of the channel's subscribers, and M that of all patterns.",
+                "channel message",
+                "Sends a message to the subscribers of a channel.",
             ),
-            |cx, args| send(cx, args, Kind::Shard),
+            |cx, args| send(cx, args, Kind::Channel),
         ),
-        &[KeySpec::one(1, KeyFlags::NOT_KEY)],
+    ),
+    on(
+        Channels::First,
+        with_keys(
+            row(
+                "spublish",
+                3,
+                SEND,
+                doc(
+                    "7.0.0",
+                    "O(N) where N is the number of the channel's subscribers.",
+                    "shardchannel message",
+                    "Sends a message to the subscribers of a shard channel.",
+                ),
+                |cx, args| send(cx, args, Kind::Shard),
+            ),
+            &[KeySpec::one(1, KeyFlags::NOT_KEY)],
+        ),
     ),
     Command {
         name: "pubsub",

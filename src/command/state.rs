@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::acl;
 use super::aof::Aof;
 use super::loading::Loading;
 use super::client::describe;
 use super::table::{CommandId, Names, all};
+use crate::acl::AccessControl;
 use crate::config::{Settings, Source};
 use crate::keyspace::{Keyspace, alloc};
 use crate::net::{Client, Closing, Listeners};
@@ -43,6 +45,7 @@ pub struct Server {
     pub listeners: Listeners,
     /// The words that call commands.
     pub names: Names,
+    pub acl: AccessControl,
     pub clock: Clock,
     pub stats: Stats,
     /// By [`CommandId::index`].
@@ -113,13 +116,14 @@ impl Server {
     /// A server without clients and keys.
     ///
     /// # Errors
-    /// A text if the settings rename commands in an impossible way.
+    /// A text if the settings rename commands or declare users in an impossible way.
     pub fn new(settings: Settings, source: Source, listeners: Listeners, seed: u64) -> Result<Server, String> {
         let renamed: Vec<(String, String)> = settings
             .rename_command
             .iter()
             .filter_map(|rule| Some((rule.first()?.clone(), rule.get(1)?.clone())))
             .collect();
+        let acl = acl::from_settings(&settings)?;
         let clock = Clock::new();
         let mut keys = Keyspace::new(settings.databases as usize, seed, clock.unix_ms());
         keys.access.follow(&settings);
@@ -128,6 +132,7 @@ impl Server {
         let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(1));
         Ok(Server {
             names: Names::new(&renamed)?,
+            acl,
             keys,
             aof: Aof::new(&settings),
             loading: None,

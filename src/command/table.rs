@@ -132,6 +132,12 @@ pub const CATEGORY_NAMES: &[(Acl, &str)] = &[
     (Acl::SCRIPTING, "scripting"),
 ];
 
+/// The category with a name in any case.
+pub fn category(name: &[u8]) -> Option<Acl> {
+    let mut names = CATEGORY_NAMES.iter();
+    names.find(|(_, known)| known.as_bytes().eq_ignore_ascii_case(name)).map(|(category, _)| *category)
+}
+
 bitflags! {
     /// What a command does with the keys of a key specification.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -213,6 +219,18 @@ impl KeySpec {
     }
 }
 
+/// Which of a command's arguments are channels that its user must be allowed to use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Channels {
+    None,
+    /// The first argument.
+    First,
+    /// All arguments.
+    All,
+    /// All arguments, which are patterns of channels.
+    Patterns,
+}
+
 /// The documentation of a command, in our own words.
 #[derive(Clone, Copy, Debug)]
 pub struct Doc {
@@ -242,6 +260,7 @@ pub struct Command {
     pub flags: Flags,
     pub acl: Acl,
     pub keys: &'static [KeySpec],
+    pub channels: Channels,
     /// Hints for clients and proxies, such as `nondeterministic_output`.
     pub tips: &'static [&'static str],
     pub doc: Doc,
@@ -261,6 +280,7 @@ impl Command {
         flags: Flags::empty(),
         acl: Acl::empty(),
         keys: &[],
+        channels: Channels::None,
         tips: &[],
         doc: Doc {
             summary: "",
@@ -392,6 +412,12 @@ pub fn first() -> &'static Registered {
 /// All commands and subcommands.
 pub fn all() -> impl Iterator<Item = CommandId> {
     (0..ALL.len() as u16).map(CommandId)
+}
+
+/// The command with a name in any case, a subcommand's being `container|subcommand`: as the table has it, whatever
+/// `rename-command` says.
+pub fn named(name: &[u8]) -> Option<&'static Registered> {
+    ALL.iter().find(|known| known.full_name.as_bytes().eq_ignore_ascii_case(name))
 }
 
 /// A word that calls a command.

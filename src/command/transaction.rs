@@ -210,7 +210,13 @@ fn exec(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
         let before = cx.reply.out.len();
         cx.command = queued.command;
         cx.key_hash = queued.key_hash;
-        cx.call(&mut queued.args.args());
+        let mut args = queued.args.args();
+        // Rights may have changed since, through this very transaction for one.
+        let restricted = cx.server.clients[cx.token].restricted;
+        match if restricted { cx.check_kept(queued.command, &args) } else { Ok(()) } {
+            Ok(()) => cx.call(&mut args),
+            Err(error) => cx.error(&error),
+        }
         cx.withhold_reply(before);
     }
     cx.settled = cx.reply.out.len();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::kind::{BAD_DIRECTIVE, os_reason};
 use super::load::{Collector, Place, shorten};
 use super::registry::{SETTINGS, Setting};
-use super::words;
+use super::{text, words};
 
 /// Levels of includes, the first file not counted.
 const MAX_DEPTH: usize = 16;
@@ -66,7 +66,7 @@ fn assign(collector: &mut Collector, setting: &'static Setting, values: &[&str],
         && !setting.kind.is_directive()
         && !list.is_empty()
     {
-        return match words::split_text(list.as_bytes()) {
+        return match words::split_text(&text::to_bytes(list)) {
             Ok(words) => {
                 let words: Vec<&str> = words.iter().map(String::as_str).collect();
                 collector.assign(setting, &words, place, shown);
@@ -292,7 +292,7 @@ mod tests {
             (b"bind \"a 'b\"", "bind \"a 'b\"", "Unbalanced quotes in configuration line"),
             (b"logfile a\0b", "logfile a\0b", "the line holds a NUL byte"),
             (b"logfile \"a\\x00\"", "logfile \"a\\x00\"", "argument must not contain a NUL byte"),
-            (b"logfile \xff", "logfile \u{fffd}", "the line is not valid UTF-8"),
+            (b"logfile \xff", "logfile \u{fffd}", "argument must be valid UTF-8"),
             (b"replicaof 127.0.0.1 abc", "replicaof 127.0.0.1 abc", "Invalid master port"),
             (
                 b"include /no/such/file",

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use super::choices::LogFormat;
 use super::kind::{WRONG_NUMBER, os_reason};
 use super::registry::{SETTINGS, Setting, Settings};
-use super::{Kind, conf, words, yaml};
+use super::{Kind, conf, text, words, yaml};
 
 /// Files that are tried when none is named.
 const DEFAULT_FILES: [&str; 2] = ["./cachestorm.yaml", "/etc/cachestorm/cachestorm.yaml"];
@@ -194,7 +194,8 @@ impl Collector {
                 "Error in user declaration '{user}': Duplicate user found. A user can only be defined once in config \
                  files"
             )),
-            _ => (setting.write)(&mut self.settings, words, !first),
+            _ => text::check_escapes(setting, words)
+                .and_then(|()| (setting.write)(&mut self.settings, words, !first)),
         };
         if let Err(reason) = written {
             let is_complete = reason.contains(" one of ");
@@ -371,7 +372,7 @@ impl Source {
         }
         collector.read_variables(env);
         for line in &self.flags {
-            conf::read_line(&mut collector, line.as_bytes(), Place::Flag);
+            conf::read_line(&mut collector, &text::to_bytes(line), Place::Flag);
         }
         let (settings, problems) = collector.finish();
         if problems.0.is_empty() { Ok(settings) } else { Err(problems) }
@@ -443,7 +444,7 @@ fn parse_command_line(args: &[String]) -> Result<Command, (String, String)> {
 }
 
 fn version() -> String {
-    format!("CacheStorm server v={} redis={} bits={}\n", env!("CARGO_PKG_VERSION"), "7.4.0", usize::BITS)
+    format!("CacheStorm server v={} redis={} bits={}\n", env!("CARGO_PKG_VERSION"), crate::command::REDIS_VERSION, usize::BITS)
 }
 
 /// The text for --help. Flags that have a short name anywhere are listed; all others are in the settings files.

@@ -21,7 +21,7 @@ mod layout;
 mod load;
 mod registry;
 mod rewrite;
-mod text;
+pub mod text;
 pub mod words;
 mod yaml;
 
@@ -30,10 +30,12 @@ use std::fmt;
 pub use amount::parse_size;
 pub use choices::*;
 pub use compound::{Endpoint, NamespaceLimits, OutputBufferLimit, OutputBufferLimits, SavePoint};
-pub use kind::{Kind, MemoryLimit};
+pub use kind::{Kind, MemoryLimit, os_reason};
 pub use load::{ConfigFile, FileFormat, Invocation, Loaded, Problem, Problems, Reload, Source};
 pub use registry::{Flags, SETTINGS, Setting, Settings, Unit};
+pub use rewrite::replace_file;
 pub use text::expand_title;
+pub use words::quote_bytes as quote_word;
 
 /// What the caller of CONFIG SET may do.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +70,8 @@ impl fmt::Display for SetError {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         match self {
             SetError::Unknown(name) => {
+                // As far as a C string goes.
+                let name = name.split('\0').next().unwrap_or_default();
                 write!(out, "Unknown option or number of arguments for CONFIG SET - '{name}'")
             }
             SetError::Refused { name, reason } => {
@@ -150,8 +154,9 @@ impl Settings {
 
         let mut next = self.clone();
         for ((setting, name), (_, value)) in chosen.iter().zip(pairs) {
-            let text = std::str::from_utf8(value).map_err(|_| "argument must be valid UTF-8".to_owned());
-            text.and_then(|text| next.assign_line(setting, text))
+            let text = text::from_bytes(value);
+            text::check_escapes(setting, &[&text])
+                .and_then(|()| next.assign_line(setting, &text))
                 .map_err(|reason| SetError::Refused { name: (*name).to_owned(), reason })?;
         }
         next.settle();
@@ -449,8 +454,12 @@ mod tests {
         let mut settings = Settings::default();
         let invalid: &[u8] = b"\xff";
         let mut error = |pair| settings.set(&[pair], ALL, &mut |_, _| Ok(())).unwrap_err().to_string();
-        assert_eq!(Err(error((b"requirepass", invalid))), failed("requirepass", "argument must be valid UTF-8"));
+        let title: &[u8] = b"proc-title-template";
+        assert_eq!(Err(error((title, invalid))), failed("proc-title-template", "argument must be valid UTF-8"));
         assert_eq!(Err(error((invalid, b"x"))), unknown("\u{fffd}"));
+        assert_eq!(Err(error((b"nope\0nope", b"x"))), unknown("nope"));
+        settings.set(&[(b"requirepass", b"a\xffb")], ALL, &mut |_, _| Ok(())).unwrap();
+        assert_eq!(text::to_bytes(&settings.requirepass), b"a\xffb");
     }
 
     #[test]

@@ -460,16 +460,16 @@ settings! {
     /// Password of the default user.
     requirepass: String = password("requirepass").yaml("plugins.auth.password").short_variable("AUTH_PASSWORD");
     /// Whether the password is asked for.
-    auth_enabled: bool = yes_no("auth-enabled", "yes").yaml("plugins.auth.enabled").inert();
+    auth_enabled: bool = yes_no("auth-enabled", "yes").yaml("plugins.auth.enabled");
     /// File of ACL users.
-    aclfile: String = text("aclfile", "").immutable().inert();
+    aclfile: String = text("aclfile", "").immutable();
     /// An ACL user and its rules.
-    user: Vec<Vec<String>> = row("user", "", Kind::Users).immutable().secret().inert();
+    user: Vec<Vec<String>> = row("user", "", Kind::Users).immutable().secret();
     /// Entries that ACL LOG keeps.
-    acllog_max_len: u64 = integer("acllog-max-len", "128", 0, LONG_MAX).inert();
+    acllog_max_len: u64 = integer("acllog-max-len", "128", 0, LONG_MAX);
     /// Channels that a new ACL user may use.
     acl_pubsub_default: AclPubsubDefault =
-        choice("acl-pubsub-default", "resetchannels", AclPubsubDefault::WORDS).inert();
+        choice("acl-pubsub-default", "resetchannels", AclPubsubDefault::WORDS);
     /// A command and its new name; an empty name removes the command.
     rename_command: Vec<Vec<String>> =
         row("rename-command", "", Kind::Lines { min: 2, max: 2 }).immutable();

@@ -212,7 +212,10 @@ fn rewrite_yaml(settings: &Settings, file: &ConfigFile, old: &[u8], all: bool) -
 }
 
 /// Replaces the file at `path`, or the file that it links to, in one step that survives a crash.
-fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// If it cannot be written; the old file is still there then.
+pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let mut temporary = path.clone().into_os_string();
     temporary.push(format!(".{}.tmp", std::process::id()));

@@ -1,4 +1,60 @@
-//! Checks of settings that are text, and the template of the process title.
+//! Checks of settings that are text, the template of the process title, and bytes that are no text.
+//!
+//! Settings are text throughout, but a password or the name of a user may be any bytes. Bytes that are not UTF-8 are
+//! carried through text as characters of a private range, one for each; what looks like such a character is carried the
+//! same way, so that nothing is ambiguous. Only secrets may hold any: see [`check_escapes`].
+
+use super::registry::Setting;
+
+/// The byte `b` is carried as the character `ESCAPES + b`. Only bytes from 0x80 on can fail to be UTF-8.
+const ESCAPES: u32 = 0x10_f700;
+
+fn is_escape(letter: char) -> bool {
+    (ESCAPES + 0x80..=ESCAPES + 0xff).contains(&(letter as u32))
+}
+
+/// Text that carries any bytes.
+pub fn from_bytes(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    let escape = |text: &mut String, bytes: &[u8]| {
+        text.extend(bytes.iter().filter_map(|&byte| char::from_u32(ESCAPES + u32::from(byte))));
+    };
+    for chunk in bytes.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            if is_escape(letter) {
+                escape(&mut text, letter.encode_utf8(&mut [0; 4]).as_bytes());
+            } else {
+                text.push(letter);
+            }
+        }
+        escape(&mut text, chunk.invalid());
+    }
+    text
+}
+
+/// The bytes that text carries.
+pub fn to_bytes(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    for letter in text.chars() {
+        if is_escape(letter) {
+            bytes.push((letter as u32 - ESCAPES) as u8);
+        } else {
+            bytes.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+    bytes
+}
+
+/// Checks that only a setting which may hold any bytes does.
+///
+/// # Errors
+/// A text that says so.
+pub fn check_escapes(setting: &Setting, words: &[&str]) -> Result<(), String> {
+    if !setting.is_sensitive() && words.iter().any(|word| word.contains(is_escape)) {
+        return Err("argument must be valid UTF-8".to_owned());
+    }
+    Ok(())
+}
 
 /// Text that ends up in a path or a system call: anything but NUL.
 pub fn no_nul(text: &str) -> Result<(), &'static str> {
@@ -95,4 +151,23 @@ pub fn expand_title(template: &str, mut value: impl FnMut(&str) -> Option<String
         };
     }
     Some(title + rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_carries_any_bytes() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        for _ in 0..2000 {
+            let mut bytes: Vec<u8> = (0..rng.usize(..12)).map(|_| rng.u8(..)).collect();
+            if rng.bool() {
+                // What looks like a carried byte.
+                bytes.extend_from_slice("\u{10f7ff}é\u{10f780}".as_bytes());
+            }
+            assert_eq!(to_bytes(&from_bytes(&bytes)), bytes);
+        }
+        assert_eq!(from_bytes("aé\0".as_bytes()), "aé\0");
+    }
 }

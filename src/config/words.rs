@@ -2,8 +2,10 @@
 //!
 //! Words are separated by blanks. A word, or the rest of one, may stand in double quotes, where `\n \r \t \b \a`,
 //! `\xHH` and a backslash before any other character are escapes, or in single quotes, where only `\'` is one.
-//! After a closing quote a blank or the end of the line must follow. Words are bytes here; whoever needs text
-//! checks for UTF-8.
+//! After a closing quote a blank or the end of the line must follow. Words are bytes here; as text, those
+//! that are not UTF-8 are escaped as [`super::text`] says.
+
+use super::text;
 
 /// Cuts `line` into words. `None` if a quote is left open or closed in the middle of a word.
 pub fn split(line: &[u8]) -> Option<Vec<Vec<u8>>> {
@@ -23,15 +25,19 @@ pub fn split(line: &[u8]) -> Option<Vec<Vec<u8>>> {
 /// As [`split`], for text. `Err` says what is wrong with the line.
 pub fn split_text(line: &[u8]) -> Result<Vec<String>, &'static str> {
     let words = split(line).ok_or("Unbalanced quotes in configuration line")?;
-    let text = words.into_iter().map(String::from_utf8).collect::<Result<_, _>>();
-    text.map_err(|_| "the line is not valid UTF-8")
+    Ok(words.iter().map(|word| text::from_bytes(word)).collect())
 }
 
 /// Writes `word` in double quotes, with everything escaped that is not printable ASCII.
 pub fn quote(word: &str) -> String {
+    quote_bytes(&text::to_bytes(word))
+}
+
+/// As [`quote`], for bytes.
+pub fn quote_bytes(word: &[u8]) -> String {
     let mut out = String::with_capacity(word.len() + 2);
     out.push('"');
-    for byte in word.bytes() {
+    for &byte in word {
         match byte {
             b'"' | b'\\' => out.extend(['\\', byte as char]),
             b'\n' => out.push_str("\\n"),
@@ -171,9 +177,12 @@ mod tests {
     }
 
     #[test]
-    fn text_must_be_utf8() {
-        assert_eq!(split_text(br#"a "\xff""#), Err("the line is not valid UTF-8"));
-        assert_eq!(split_text(b"a \xff"), Err("the line is not valid UTF-8"));
+    fn text_carries_bytes_that_are_not_utf8() {
+        for line in [&br#"a "\xff""#[..], b"a \xff"] {
+            let words = split_text(line).unwrap();
+            assert_eq!(text::to_bytes(&words[1]), b"\xff");
+            assert_eq!(quote(&words[1]), r#""\xff""#);
+        }
         assert_eq!(split_text(b"a 'b"), Err("Unbalanced quotes in configuration line"));
     }
 }

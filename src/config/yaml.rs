@@ -227,7 +227,7 @@ pub(super) fn scalar_words(setting: &Setting, value: &str) -> Result<Vec<String>
         ref kind if kind.takes_many_words() && !value.is_empty() => {
             let is_list = matches!(kind, Kind::Words { .. });
             let value = if is_list { value.replace(',', " ") } else { value.to_owned() };
-            words::split_text(value.as_bytes()).map_err(str::to_owned)
+            words::split_text(&super::text::to_bytes(&value)).map_err(str::to_owned)
         }
         _ => Ok(vec![value.to_owned()]),
     }

@@ -3,6 +3,9 @@
 //! An idle client owns no buffers. Requests are parsed in the reactor's read arena; only what is left of an incomplete
 //! one is kept in [`Client::input`]. Replies go into a buffer that is lent from a pool and taken back once sent.
 
+use std::rc::Rc;
+
+use crate::acl::User;
 use crate::command::transaction::Transaction;
 use crate::effects::tracking::Tracking;
 use crate::resp::{Output, Proto, RequestParser};
@@ -93,8 +96,12 @@ pub struct Client {
     pub proto: Proto,
     /// The selected database.
     pub db: usize,
-    /// Whether it has the rights of its user.
+    /// Who it acts as. One without a user, such as what is replayed from a file, may do everything.
+    pub user: Option<Rc<User>>,
+    /// It has said who it is, or was let in when nobody had to.
     pub authenticated: bool,
+    /// There may be commands that it must not run.
+    pub restricted: bool,
     /// CLIENT SETNAME.
     pub name: Vec<u8>,
     /// CLIENT SETINFO lib-name.
@@ -163,7 +170,9 @@ impl Client {
             over_soft_limit_since: None,
             proto: Proto::Resp2,
             db: 0,
+            user: None,
             authenticated: false,
+            restricted: false,
             name: Vec::new(),
             lib_name: Vec::new(),
             lib_ver: Vec::new(),
@@ -197,6 +206,13 @@ impl Client {
     #[inline]
     pub fn queued_output(&self) -> usize {
         self.output.len().saturating_sub(self.reply_buffer)
+    }
+
+    /// Makes it act as a user. `open` says that clients need not authenticate to act as the default user.
+    pub fn act_as(&mut self, user: &Rc<User>, authenticated: bool, open: bool) {
+        self.restricted = !(authenticated || open) || !user.may_everything();
+        self.authenticated = authenticated;
+        self.user = Some(user.clone());
     }
 
     /// Asks for the connection to end; the stricter wish wins.

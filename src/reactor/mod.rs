@@ -252,7 +252,7 @@ impl Reactor {
         let is_local = peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback());
         let refusal: Option<&[u8]> = if server.clients.len() >= settings.maxclients as usize {
             Some(b"-ERR max number of clients reached\r\n")
-        } else if settings.protected_mode && settings.requirepass.is_empty() && !is_local {
+        } else if settings.protected_mode && server.acl.default_user().has_no_password() && !is_local {
             Some(DENIED.as_bytes())
         } else {
             None
@@ -283,7 +283,7 @@ impl Reactor {
         server.next_client_id += 1;
         let mut client = Box::new(Client::new(stream, id, server.clock.uptime_ms()));
         client.is_local = is_local;
-        client.authenticated = settings.requirepass.is_empty();
+        client.act_as(server.acl.default_user(), server.acl.is_open(), server.acl.is_open());
         match (&client.stream, peer) {
             (Stream::Tcp(tcp), Some(peer)) => {
                 client.addr = peer.to_string();
@@ -386,9 +386,8 @@ impl Reactor {
                 return;
             }
         }
-        let Server { clients, names, keys, settings, .. } = &mut self.server;
-        let open = settings.requirepass.is_empty();
-        let parsing = Parsing { names, keys, max_bulk: settings.proto_max_bulk_len, open };
+        let Server { clients, names, keys, settings, acl, .. } = &mut self.server;
+        let parsing = Parsing { names, keys, max_bulk: settings.proto_max_bulk_len, open: acl.is_open() };
         self.batch.gather(token, &mut clients[token], parsing, start);
     }
 
@@ -744,7 +743,7 @@ fn check_input(server: &mut Server, token: usize) {
     let held = client.input.len() + client.replay.len() + client.parser.memory_bytes() + kept;
     server.stats.recent_max_input = server.stats.recent_max_input.max(held);
     let limit = server.settings.client_query_buffer_limit as usize;
-    let trusted = client.authenticated || server.settings.requirepass.is_empty();
+    let trusted = client.authenticated || server.acl.is_open();
     if held > limit || (!trusted && held > UNAUTHENTICATED_INPUT) {
         log::warn!("Closing client that reached max query buffer length: {}", describe(server, token));
         server.stats.query_buffer_limit_disconnections += 1;
