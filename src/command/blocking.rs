@@ -15,10 +15,24 @@ use crate::effects::waiting::Waiter;
 use crate::keyspace::entry::Type;
 use crate::net::ReplyMode;
 use crate::resp::{Args, Limits, RequestParser};
-use crate::types::number::parse_f64;
+use crate::types::number::{parse_f64, parse_i64};
 
 /// What CLIENT UNBLOCK ERROR makes a client read.
 const UNBLOCKED: Error = Error::fixed("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+
+/// What a command waits for.
+pub struct Wait {
+    /// The positions of the keys.
+    pub keys: Range<usize>,
+    /// The type that a key must have.
+    pub kind: Type,
+    /// It waits for a key to be removed, or to become something else, as well.
+    pub until_gone: bool,
+    /// Until when, in milliseconds of uptime.
+    pub deadline_ms: Option<u64>,
+    /// What to run then, if that is not the command as it is.
+    pub request: Option<Vec<u8>>,
+}
 
 impl Ctx<'_> {
     /// The deadline that a timeout in seconds means, in milliseconds of uptime; `None` for a timeout of 0, which never
@@ -40,6 +54,20 @@ impl Ctx<'_> {
         Ok((milliseconds > 0.0).then(|| clock.uptime_ms().saturating_add(milliseconds as u64)))
     }
 
+    /// The deadline that a timeout in milliseconds means, as [`Ctx::deadline`] does.
+    ///
+    /// # Errors
+    /// If it is not an integer, negative, or too large.
+    pub fn deadline_from_ms(&self, text: &[u8]) -> Result<Option<u64>, Error> {
+        let milliseconds = parse_i64(text).ok_or(Error::fixed("ERR timeout is not an integer or out of range"))?;
+        let milliseconds = u64::try_from(milliseconds).map_err(|_| Error::fixed("ERR timeout is negative"))?;
+        let clock = &self.server.clock;
+        if milliseconds > i64::MAX as u64 - clock.unix_ms() {
+            return Err(Error::fixed("ERR timeout is out of range"));
+        }
+        Ok((milliseconds > 0).then(|| clock.uptime_ms().saturating_add(milliseconds)))
+    }
+
     /// Sets the client aside until one of the keys at these arguments holds a value of a type, or the deadline passes.
     /// Where nobody may wait, the time is over at once, and `nothing` writes the reply.
     pub fn wait(
@@ -50,15 +78,24 @@ impl Ctx<'_> {
         deadline_ms: Option<u64>,
         nothing: impl FnOnce(&mut Ctx<'_>),
     ) -> Outcome {
+        self.wait_for(args, Wait { keys, kind, until_gone: false, deadline_ms, request: None }, nothing)
+    }
+
+    /// As [`Ctx::wait`], with more to say about the wait.
+    pub fn wait_for(&mut self, args: &Args<'_>, wait: Wait, nothing: impl FnOnce(&mut Ctx<'_>)) -> Outcome {
         if self.in_exec {
             nothing(self);
             return Ok(());
         }
-        let mut request = Vec::new();
-        args.encode(&mut request);
-        let keys = keys.map(|at| args[at].into()).collect();
-        let deadline_ms = self.resumed.unwrap_or(deadline_ms);
-        let waiter = Waiter { db: self.db, keys, kind, deadline_ms, request };
+        let request = wait.request.unwrap_or_else(|| {
+            let mut request = Vec::new();
+            args.encode(&mut request);
+            request
+        });
+        let keys = wait.keys.map(|at| args[at].into()).collect();
+        let deadline_ms = self.resumed.unwrap_or(wait.deadline_ms);
+        let waiter =
+            Waiter { db: self.db, keys, kind: wait.kind, until_gone: wait.until_gone, deadline_ms, request };
         self.server.keys.effects.waiting.add(self.token, waiter);
         self.server.clients[self.token].blocked = true;
         self.blocked = true;
@@ -90,11 +127,14 @@ fn serve_key(server: &mut Server, db: usize, key: &[u8]) {
     let mut behind = None;
     for _ in 0..server.keys.effects.waiting.look_at(db, key) {
         let hashed = server.keys.key(key);
-        let Some(entry) = server.keys.peek(db, hashed) else { return };
-        let kind = entry.kind();
-        let Some((turn, token, wanted)) = server.keys.effects.waiting.next(db, key, behind) else { return };
+        let kind = server.keys.peek(db, hashed).map(|entry| entry.kind());
+        let waiting = &server.keys.effects.waiting;
+        if kind.is_none() && !waiting.is_awaited_until_gone(db, key) {
+            return;
+        }
+        let Some((turn, token, waiter)) = waiting.next(db, key, behind) else { return };
         behind = Some(turn);
-        if wanted == kind {
+        if waiter.until_gone || Some(waiter.kind) == kind {
             run_again(server, token);
         }
     }

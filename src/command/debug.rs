@@ -24,6 +24,7 @@ use crate::types::hashmap::HashView;
 use crate::types::number::{parse_f64, parse_i64};
 use crate::types::quicklist::List;
 use crate::types::set::SetRef;
+use crate::types::stream::{Id, Stream};
 use crate::types::zset::ZsetRef;
 
 pub const COMMANDS: &[Command] = &[Command {
@@ -227,9 +228,25 @@ fn value_digest(entry: EntryRef<'_>) -> Digest {
         Type::Set => set_digest(entry, &expires),
         Type::Hash => hash_digest(entry, &expires),
         Type::Zset => zset_digest(entry, &expires),
-        // Each family adds what makes its values the same whatever their encoding.
-        _ => signature(&[kind.name().as_bytes(), &expires, entry.compact()]),
+        Type::Stream => stream_digest(entry, &expires),
     }
+}
+
+/// The signature of a stream: that of its entries in their order, each with its ID and all texts with their lengths. Groups
+/// are no part of it.
+fn stream_digest(entry: EntryRef<'_>, expires: &[u8]) -> Digest {
+    let mut all = Vec::new();
+    for entry in entry.stream().into_iter().flat_map(|stream| stream.log.range(Id::MIN, Id::MAX)) {
+        all.extend_from_slice(&entry.id.to_bytes());
+        all.extend_from_slice(&(entry.fields() as u64).to_le_bytes());
+        for text in entry.pairs().flat_map(|(name, value)| [name, value]) {
+            text.with_bytes(|text| {
+                all.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                all.extend_from_slice(text);
+            });
+        }
+    }
+    signature(&[entry.kind().name().as_bytes(), expires, &all])
 }
 
 /// The signature of a list: that of its elements in their order, each with its length.
@@ -296,6 +313,29 @@ fn hash_serialized_bytes(hash: HashView<'_>) -> usize {
     }
 }
 
+/// How many bytes a stream takes in a snapshot: its nodes under their IDs, the numbers beside them, and the groups.
+fn stream_serialized_bytes(stream: &Stream) -> usize {
+    const ID: usize = 16;
+    let number = |number: u64| if number > u64::from(u32::MAX) { 9 } else { count_bytes(number as usize) };
+    let numbers = |id: Id| number(id.ms) + number(id.seq);
+    let (log, counters) = (&stream.log, stream.log.counters());
+    let nodes = log.nodes().map(|(_, bytes)| text_bytes(ID) + text_bytes(bytes.len() + 5));
+    let mut bytes = count_bytes(log.node_count()) + nodes.sum::<usize>() + number(log.len());
+    bytes += numbers(counters.last_id) + numbers(log.first_id()) + numbers(counters.max_deleted_id);
+    bytes += number(counters.entries_added) + count_bytes(stream.groups.len());
+    for (name, group) in &stream.groups {
+        bytes += text_bytes(name.len()) + numbers(group.last_id) + number(group.entries_read.unwrap_or(-1) as u64);
+        bytes += count_bytes(group.pending_len()) + count_bytes(group.consumers_len());
+        // Eight bytes for the time of delivery, and for both times of a consumer.
+        bytes += group.pending_from(Id::MIN).map(|(_, one)| ID + 8 + number(one.deliveries)).sum::<usize>();
+        for consumer in group.consumers() {
+            bytes += text_bytes(consumer.name().len()) + 16;
+            bytes += count_bytes(consumer.pending_len()) + ID * consumer.pending_len();
+        }
+    }
+    bytes
+}
+
 /// The signature of all data: all zeros for none.
 fn digest(cx: &Ctx<'_>) -> Digest {
     let mut all = [0; 20];
@@ -349,7 +389,10 @@ fn object(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
                     let members = tree.iter(0..tree.len()).map(|entry| serialized_bytes(entry.member()) + 8);
                     count_bytes(tree.len()) + members.sum::<usize>()
                 }
-                None => serialized_bytes(entry.string()),
+                None => match entry.stream() {
+                    Some(stream) => stream_serialized_bytes(stream),
+                    None => serialized_bytes(entry.string()),
+                },
             },
         },
     };

@@ -101,6 +101,7 @@ pub fn tell_news(server: &mut Server, author: Option<usize>) {
                 }
                 publish_event(server, db, event, &key);
             }
+            News::Within { db, event, key } => publish_event(server, db, event, &key),
             News::Flushed => {
                 server.keys.effects.trackers.forget_keys();
                 let trackers = server.clients.iter().filter(|(_, client)| client.tracking.is_some());

@@ -200,7 +200,7 @@ fn clients(text: &mut Text, cx: &Ctx<'_>) {
     text.line("clients_in_timeout_table", waiting.clients_with_deadline());
     text.line("total_watched_keys", watches.keys());
     text.line("total_blocking_keys", waiting.keys());
-    text.constant("0", &["total_blocking_keys_on_nokey"]);
+    text.line("total_blocking_keys_on_nokey", waiting.keys_until_gone());
 }
 
 fn memory(text: &mut Text, cx: &Ctx<'_>) {

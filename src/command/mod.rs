@@ -33,6 +33,7 @@ mod scan_options;
 mod server;
 mod set;
 mod sort;
+mod stream;
 mod string;
 mod syntax;
 mod tracking;
@@ -58,6 +59,7 @@ const FAMILIES: &[&[Command]] = &[
     set::COMMANDS,
     geo::COMMANDS,
     sort::COMMANDS,
+    stream::COMMANDS,
     keys::COMMANDS,
     database::COMMANDS,
     connection::COMMANDS,

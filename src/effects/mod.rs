@@ -38,6 +38,8 @@ impl Event {
     pub const MOVE_TO: Event = Event("move_to");
     /// A change of bytes that means nothing to clients, of which no notification tells.
     pub const SILENT: Event = Event("");
+    pub const XDEL: Event = Event("xdel");
+    pub const XTRIM: Event = Event("xtrim");
     /// A key came into being; what did it is an event of its own.
     pub const NEW: Event = Event("new");
     /// A key was looked for that does not exist.
@@ -75,6 +77,8 @@ impl Event {
 pub enum News {
     /// An event of a key.
     Key { db: usize, event: Event, key: Box<[u8]> },
+    /// An event of a key whose value is what it was, or has been told to be another.
+    Within { db: usize, event: Event, key: Box<[u8]> },
     /// One or all databases were emptied.
     Flushed,
 }
@@ -130,12 +134,30 @@ impl Effects {
         log::trace!(target: "keyspace", "db {db}: {} of a key of {} bytes", event.0, key.len());
     }
 
+    /// As [`Effects::changed_by`], for what belongs to a key but is no part of its value, such as a stream's consumer
+    /// groups: it spoils no transaction and wakes nobody.
+    pub fn changed_within(&mut self, db: usize, key: &[u8], changes: u64) {
+        self.dirty += changes;
+        log::trace!(target: "keyspace", "db {db}: {changes} times within a key of {} bytes", key.len());
+    }
+
+    /// An event of a key that comes with a change which has been reported, or that is within the key.
+    pub fn happened(&mut self, db: usize, key: &[u8], event: Event) {
+        if self.published.contains(event.class()) {
+            self.news.push(News::Within { db, event, key: key.into() });
+        }
+        log::trace!(target: "keyspace", "db {db}: {} of a key of {} bytes", event.0, key.len());
+    }
+
     /// Tells those who wait for a change of this key.
     #[inline]
     fn reach(&mut self, db: usize, key: &[u8], event: Event) {
         if !self.watches.is_empty() | self.waiting.any() | self.told {
             self.watches.changed(db, key, event == Event::EXPIRED);
-            self.waiting.changed(db, key);
+            // Nobody waits for a stream to become shorter.
+            if event != Event::XDEL && event != Event::XTRIM {
+                self.waiting.changed(db, key);
+            }
             self.tell(db, key, event);
         }
     }
@@ -215,6 +237,9 @@ impl Effects {
         self.dirty += keys as u64;
         if self.trackers.any() && self.news.last() != Some(&News::Flushed) {
             self.news.push(News::Flushed);
+        }
+        if self.waiting.any() {
+            self.waiting.changed_all(db);
         }
         log::trace!(target: "keyspace", "db {db}: flushed {keys} keys");
     }

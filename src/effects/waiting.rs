@@ -18,6 +18,8 @@ pub struct Waiter {
     pub keys: Vec<Box<[u8]>>,
     /// The type that a key must have.
     pub kind: Type,
+    /// A key that is removed, or becomes something else, will do as well: the command then has an error to tell.
+    pub until_gone: bool,
     /// Until when, in milliseconds of uptime; `None` for as long as it takes.
     pub deadline_ms: Option<u64>,
     /// The command, as a request: it runs again when a key is ready.
@@ -29,6 +31,8 @@ pub struct Waiter {
 struct Queue {
     /// Tokens by the turn in which they came.
     clients: BTreeMap<u64, usize>,
+    /// How many of them wait for the key to be gone, too.
+    until_gone: usize,
     /// It is listed as ready.
     ready: bool,
 }
@@ -93,12 +97,17 @@ impl Waiting {
         queue.clients.len()
     }
 
-    /// Who waits for a key behind the one with a turn, or first of all: the turn, the token, and the type waited for.
-    pub fn next(&self, db: usize, key: &[u8], behind: Option<u64>) -> Option<(u64, usize, Type)> {
+    /// Whether somebody waits for a key to be gone.
+    pub fn is_awaited_until_gone(&self, db: usize, key: &[u8]) -> bool {
+        self.queues.get(&db).and_then(|queues| queues.get(key)).is_some_and(|queue| queue.until_gone > 0)
+    }
+
+    /// Who waits for a key behind the one with a turn, or first of all: the turn, the token, and what is waited for.
+    pub fn next(&self, db: usize, key: &[u8], behind: Option<u64>) -> Option<(u64, usize, &Waiter)> {
         let queue = self.queues.get(&db)?.get(key)?;
         let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
         let (&turn, &token) = queue.clients.range((from, Bound::Unbounded)).next()?;
-        Some((turn, token, self.waiters.get(&token)?.1.kind))
+        Some((turn, token, &self.waiters.get(&token)?.1))
     }
 
     /// Lets a client wait, behind all others.
@@ -107,7 +116,11 @@ impl Waiting {
         self.next_turn += 1;
         let queues = self.queues.entry(waiter.db).or_default();
         for key in &waiter.keys {
-            queues.entry(key.clone()).or_default().clients.insert(turn, token);
+            let queue = queues.entry(key.clone()).or_default();
+            // A key that is named twice is waited for once.
+            if queue.clients.insert(turn, token).is_none() {
+                queue.until_gone += usize::from(waiter.until_gone);
+            }
         }
         self.deadlines.extend(waiter.deadline_ms.map(|deadline| (deadline, token)));
         self.waiters.insert(token, (turn, waiter));
@@ -120,7 +133,9 @@ impl Waiting {
             for key in &waiter.keys {
                 // A key that was named twice is gone at the second time.
                 let Some(queue) = queues.get_mut(key) else { continue };
-                queue.clients.remove(&turn);
+                if queue.clients.remove(&turn).is_some() {
+                    queue.until_gone -= usize::from(waiter.until_gone);
+                }
                 if queue.clients.is_empty() {
                     queues.remove(key);
                 }
@@ -158,6 +173,11 @@ impl Waiting {
     pub fn keys(&self) -> usize {
         self.queues.values().map(BTreeMap::len).sum()
     }
+
+    /// How many keys are waited for until they are gone.
+    pub fn keys_until_gone(&self) -> usize {
+        self.queues.values().flat_map(BTreeMap::values).filter(|queue| queue.until_gone > 0).count()
+    }
 }
 
 #[cfg(test)]
@@ -166,7 +186,7 @@ mod tests {
 
     fn waiter(keys: &[&str], deadline_ms: Option<u64>) -> Waiter {
         let keys = keys.iter().map(|key| key.as_bytes().into()).collect();
-        Waiter { db: 0, keys, kind: Type::List, deadline_ms, request: Vec::new() }
+        Waiter { db: 0, keys, kind: Type::List, until_gone: false, deadline_ms, request: Vec::new() }
     }
 
     fn queue(waiting: &Waiting, key: &str) -> Vec<usize> {

@@ -33,6 +33,7 @@ use crate::types::member::Members;
 use crate::types::ordered::Ordered;
 use crate::types::quicklist::{List, Quicklist};
 use crate::types::set::SetRef;
+use crate::types::stream::Stream;
 use crate::types::table::Item;
 use crate::types::zset::ZsetRef;
 
@@ -173,6 +174,8 @@ pub enum Object {
     Hash(FieldTable),
     /// A large sorted set.
     Zset(Ordered),
+    /// A stream, in a box of its own because it would make all others larger.
+    Stream(Box<Stream>),
 }
 
 impl Object {
@@ -188,6 +191,7 @@ impl Object {
             Object::List(list) => list.memory_bytes(),
             Object::Hash(fields) => fields.memory_bytes(),
             Object::Zset(tree) => tree.memory_bytes(),
+            Object::Stream(stream) => size_class(size_of::<Stream>()) + stream.memory_bytes(),
         };
         size_class(size_of::<Object>()) + value
     }
@@ -200,6 +204,7 @@ impl Object {
             Object::List(list) => list.nodes(),
             Object::Hash(fields) => fields.len(),
             Object::Zset(tree) => tree.len(),
+            Object::Stream(stream) => stream.items(),
         }
     }
 
@@ -211,6 +216,7 @@ impl Object {
             Object::List(list) => list.free_slice(),
             Object::Hash(fields) => fields.free_slice(),
             Object::Zset(tree) => tree.free_slice(),
+            Object::Stream(stream) => stream.free_slice(),
         }
     }
 }
@@ -542,6 +548,14 @@ impl<'a> EntryRef<'a> {
         match (self.kind(), self.object()) {
             (Type::Zset, Some(Object::Zset(tree))) => Some(ZsetRef::Tree(tree)),
             (Type::Zset, _) => Some(ZsetRef::List(self.compact())),
+            _ => None,
+        }
+    }
+
+    /// The stream that the value is.
+    pub fn stream(self) -> Option<&'a Stream> {
+        match self.object() {
+            Some(Object::Stream(stream)) => Some(stream),
             _ => None,
         }
     }

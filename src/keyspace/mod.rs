@@ -611,6 +611,50 @@ impl Keyspace {
         Ok(result)
     }
 
+    /// As [`Keyspace::change`], for what belongs to a key but is no part of its value, such as a stream's consumer groups:
+    /// nobody who watches the key or waits for it is told. What happened says [`Keyspace::report`].
+    ///
+    /// # Errors
+    /// [`WrongType`] if the key holds a value of another type.
+    pub fn change_within<R>(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+        kind: Type,
+        change: impl FnOnce(&mut Value<'_>) -> Changed<R>,
+    ) -> Result<Option<R>, WrongType> {
+        let Some(position) = self.find(db, key) else { return Ok(None) };
+        let database = self.database_mut(db);
+        if database.entry(position).kind() != kind {
+            return Err(WrongType);
+        }
+        let Changed { result, changes, .. } = change(&mut Value::new(database, position));
+        self.touch(db, position, Touch::Yes);
+        if changes > 0 {
+            self.effects.changed_within(db, key.bytes, changes);
+        }
+        Ok(Some(result))
+    }
+
+    /// Reports an event that comes with a change which has been reported already, or was one within a key.
+    pub fn report(&mut self, db: usize, key: Key<'_>, event: Event) {
+        self.effects.happened(db, key.bytes, event);
+    }
+
+    /// Lets those who wait for a key look at it, although its value has not changed.
+    pub fn wake(&mut self, db: usize, key: Key<'_>) {
+        if self.effects.waiting.any() {
+            self.effects.waiting.changed(db, key.bytes);
+        }
+    }
+
+    /// Frees what was a part of a value, in slices if it is large.
+    pub fn free_later(&mut self, object: Object) {
+        if object.items() > FREE_AT_ONCE {
+            self.doomed_objects.push_back(Box::new(object));
+        }
+    }
+
     fn change_at<R>(
         &mut self,
         db: usize,

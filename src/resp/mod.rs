@@ -6,5 +6,5 @@ pub mod reply;
 pub mod request;
 
 pub use output::Output;
-pub use reply::{Proto, Reply};
+pub use reply::{Deferred, Proto, Reply};
 pub use request::{Args, KeptArgs, Limits, ProtocolError, RequestParser};

@@ -231,12 +231,26 @@ impl Reply {
         self.finish(if self.is_resp3() { b'~' } else { b'*' }, set, len);
     }
 
+    /// Ends what was started by [`Reply::deferred_array`] as a map of `pairs` keys and values.
+    pub fn finish_map(&mut self, map: Deferred, pairs: usize) {
+        if self.is_resp3() {
+            self.finish(b'%', map, pairs);
+        } else {
+            self.finish(b'*', map, pairs * 2);
+        }
+    }
+
     fn finish(&mut self, kind: u8, array: Deferred, len: usize) {
-        assert_eq!(array.chunks, self.out.chunks(), "a deferred array holds no shared values");
+        self.finish_with(array, |reply| reply.header(kind, len));
+    }
+
+    /// Puts what is written now where [`Reply::deferred_array`] was asked for a place.
+    pub fn finish_with(&mut self, place: Deferred, write: impl FnOnce(&mut Reply)) {
+        assert_eq!(place.chunks, self.out.chunks(), "what was deferred holds no shared values");
         let body_end = self.out.tail().len();
-        self.header(kind, len);
-        let header = self.out.tail().len() - body_end;
-        self.out.tail()[array.at..].rotate_right(header);
+        write(self);
+        let written = self.out.tail().len() - body_end;
+        self.out.tail()[place.at..].rotate_right(written);
     }
 }
 

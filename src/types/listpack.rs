@@ -467,6 +467,14 @@ pub fn push(bytes: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
+/// Counts elements that were encoded at the end of bytes of one's own.
+pub fn count_pushed(bytes: &mut Vec<u8>, count: usize) {
+    let stored = stored_count(bytes);
+    if stored != UNCOUNTED {
+        store_count(bytes, usize::from(stored) + count);
+    }
+}
+
 /// Removes the `count` elements that lie in a range.
 pub fn remove(buffer: &mut impl Buffer, range: Range<usize>, count: usize) {
     buffer.splice(range, &[]);

@@ -17,5 +17,6 @@ pub mod number;
 pub mod ordered;
 pub mod quicklist;
 pub mod set;
+pub mod stream;
 pub mod table;
 pub mod zset;

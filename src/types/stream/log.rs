@@ -1,0 +1,418 @@
+//! The entries of a stream, and what it remembers of those that are gone.
+//!
+//! Nodes are kept by the ID of their first entry. A new entry joins the last node unless that is full, so nodes only lose
+//! entries, and go when they have none; a node that only holds deleted ones may stay for a while. Appending, finding an
+//! entry and removing one cost a search among the nodes and a walk through one.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map;
+
+use super::id::Id;
+use super::node::{self, Entries, Entry};
+use crate::keyspace::alloc::size_class;
+
+/// Bytes of names and values that an entry may have, and of a node whatever the settings say.
+const NODE_BYTES_MAX: usize = 1 << 30;
+/// Bytes of a listpack in Redis that ours do not have: its length and its end.
+const REDIS_HEADER: usize = 5;
+/// Nodes that are freed in one slice.
+const FREED_AT_ONCE: usize = 128;
+
+/// When a node is full; 0 for no limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// stream-node-max-bytes
+    pub bytes: usize,
+    /// stream-node-max-entries
+    pub entries: u64,
+}
+
+/// What a trim leaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keep {
+    /// So many of the last entries.
+    Last(u64),
+    /// The entries from this ID on.
+    From(Id),
+}
+
+/// How a stream is trimmed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Trim {
+    pub keep: Keep,
+    /// Only whole nodes go, so that more may be left than asked for.
+    pub whole_nodes: bool,
+    /// How many entries may go at most; 0 for any number. A node that would exceed it stays.
+    pub limit: u64,
+}
+
+/// The entry is too large for a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TooLarge;
+
+/// Parts from outside are not those of a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Malformed;
+
+/// The numbers that a stream has beside its entries.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Counters {
+    /// The greatest ID that an entry has had.
+    pub last_id: Id,
+    /// The greatest ID that was deleted one by one, or 0-0.
+    pub max_deleted_id: Id,
+    /// How many entries there have been.
+    pub entries_added: u64,
+}
+
+/// The entries, and the numbers about them.
+#[derive(Clone, Default)]
+pub struct Log {
+    nodes: BTreeMap<Id, Vec<u8>>,
+    len: u64,
+    /// Of the first entry; 0-0 if there is none.
+    first_id: Id,
+    counters: Counters,
+}
+
+impl Log {
+    /// How many entries there are.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The first entry's ID; 0-0 if there is none.
+    pub fn first_id(&self) -> Id {
+        self.first_id
+    }
+
+    /// The numbers that do not follow from the entries.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The greatest ID that an entry has had.
+    pub fn last_id(&self) -> Id {
+        self.counters.last_id
+    }
+
+    /// The nodes in their order: their IDs, and their bytes as snapshots have them but for the listpack's header and end.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = (Id, &[u8])> {
+        self.nodes.iter().map(|(&id, bytes)| (id, bytes.as_slice()))
+    }
+
+    /// The ID of an entry that is added now.
+    pub fn next_id(&self, now_ms: u64) -> Option<Id> {
+        let last = self.counters.last_id;
+        if now_ms > last.ms { Some(Id { ms: now_ms, seq: 0 }) } else { last.next() }
+    }
+
+    /// The ID of an entry that is added under a time.
+    pub fn next_id_at(&self, ms: u64) -> Option<Id> {
+        let last = self.counters.last_id;
+        if ms == last.ms { Some(Id { ms, seq: last.seq.checked_add(1)? }) } else { Some(Id { ms, seq: 0 }) }
+    }
+
+    /// Appends an entry: names and values in turn. Its ID must be above [`Log::last_id`].
+    ///
+    /// # Errors
+    /// If its names and values have more than 1 GiB; then nothing has changed.
+    pub fn append<'p>(
+        &mut self,
+        id: Id,
+        pairs: impl ExactSizeIterator<Item = &'p [u8]> + Clone,
+        limits: Limits,
+    ) -> Result<(), TooLarge> {
+        debug_assert!(id > self.counters.last_id);
+        let bytes: usize = pairs.clone().map(<[u8]>::len).sum();
+        if bytes > NODE_BYTES_MAX {
+            return Err(TooLarge);
+        }
+        let most = if limits.bytes == 0 { NODE_BYTES_MAX } else { limits.bytes.min(NODE_BYTES_MAX) };
+        let last = self.nodes.last_entry().and_then(|mut last| {
+            let node = last.get_mut();
+            let full = node.len() + REDIS_HEADER + bytes >= most
+                || limits.entries > 0 && node::entries_ever(node) >= limits.entries;
+            if full {
+                // It grows no more.
+                node.shrink_to_fit();
+                return None;
+            }
+            Some((*last.key(), last.into_mut()))
+        });
+        match last {
+            Some((at, node)) => node::append(node, at, id, pairs),
+            None => {
+                let names: Vec<&[u8]> = pairs.clone().step_by(2).collect();
+                let mut node = node::begin(names.into_iter());
+                node::append(&mut node, id, id, pairs);
+                self.nodes.insert(id, node);
+            }
+        }
+        self.len += 1;
+        self.counters.entries_added = self.counters.entries_added.wrapping_add(1);
+        self.counters.last_id = id;
+        if self.len == 1 {
+            self.first_id = id;
+        }
+        Ok(())
+    }
+
+    /// The entries from one ID to another, which is included.
+    pub fn range(&self, from: Id, to: Id) -> Range<'_> {
+        // The first ones may lie in the node before.
+        let start = self.nodes.range(..=from).next_back().map_or(from, |(&node, _)| node);
+        Range { nodes: self.nodes.range(start..), node: None, from, to, backwards: false }
+    }
+
+    /// The entries from one ID to another, from the last one on.
+    pub fn range_backwards(&self, from: Id, to: Id) -> Range<'_> {
+        Range { nodes: self.nodes.range(..=to), node: None, from, to, backwards: true }
+    }
+
+    /// How many entries [`Log::range`] has, if that is known without walking.
+    pub fn count_in(&self, from: Id, to: Id) -> Option<u64> {
+        (from <= self.first_id && to >= self.counters.last_id).then_some(self.len)
+    }
+
+    /// The entry with an ID.
+    pub fn entry(&self, id: Id) -> Option<Entry<'_>> {
+        self.range(id, id).next()
+    }
+
+    /// The last entry's ID.
+    pub fn last_entry_id(&self) -> Option<Id> {
+        self.range_backwards(Id::MIN, Id::MAX).next().map(|entry| entry.id)
+    }
+
+    /// Deletes entries. Returns how many were there.
+    pub fn delete(&mut self, ids: &[Id]) -> usize {
+        let first = self.first_id;
+        let (mut deleted, mut first_deleted) = (0, false);
+        for &id in ids {
+            let Some((&at, bytes)) = self.nodes.range_mut(..=id).next_back() else { continue };
+            if !node::delete(bytes, at, id) {
+                continue;
+            }
+            if node::live(bytes) == 0 {
+                self.nodes.remove(&at);
+            }
+            self.len -= 1;
+            deleted += 1;
+            first_deleted |= id == first;
+            self.counters.max_deleted_id = self.counters.max_deleted_id.max(id);
+        }
+        if first_deleted {
+            self.renew_first_id();
+        }
+        deleted
+    }
+
+    /// Removes entries from the first on. Returns how many.
+    pub fn trim(&mut self, trim: &Trim) -> u64 {
+        let mut removed = 0;
+        while let Some(mut first) = self.nodes.first_entry() {
+            let (at, live) = (*first.key(), node::live(first.get()));
+            let whole = match trim.keep {
+                Keep::Last(count) if self.len <= count => break,
+                Keep::Last(count) => self.len - live >= count,
+                Keep::From(id) => node::last_id(first.get(), at) < id,
+            };
+            if trim.limit > 0 && removed + live > trim.limit {
+                break;
+            }
+            if whole {
+                first.remove();
+                self.len -= live;
+                removed += live;
+                continue;
+            }
+            if !trim.whole_nodes {
+                let part = match trim.keep {
+                    Keep::Last(count) => node::delete_first(first.get_mut(), at, self.len - count, None),
+                    Keep::From(id) => node::delete_first(first.get_mut(), at, u64::MAX, Some(id)),
+                };
+                self.len -= part;
+                removed += part;
+            }
+            break;
+        }
+        if removed > 0 {
+            self.renew_first_id();
+        }
+        removed
+    }
+
+    /// The ID of the first entry whose bytes are still there, deleted or not: by it a trim of whole nodes can be repeated.
+    pub fn first_kept_id(&self) -> Option<Id> {
+        let (&at, bytes) = self.nodes.first_key_value()?;
+        Entries::new(bytes, at).next().map(|entry| entry.id)
+    }
+
+    fn renew_first_id(&mut self) {
+        self.first_id = self.range(Id::MIN, Id::MAX).next().map_or(Id::MIN, |entry| entry.id);
+    }
+
+    /// Puts other numbers in the place of those that do not follow from the entries.
+    pub fn set_counters(&mut self, counters: Counters) {
+        self.counters = counters;
+    }
+
+    /// Whether the last deleted entry lies among those that are still there, and not before `from`. Then the entries from
+    /// there on cannot be counted by their numbers.
+    pub fn has_gap_from(&self, from: Id) -> bool {
+        let gap = self.counters.max_deleted_id;
+        self.len > 0 && gap != Id::MIN && gap >= self.first_id && gap >= from
+    }
+
+    /// How many entries there have been up to an ID, if that can be told without counting.
+    pub fn entries_until(&self, id: Id) -> Option<i64> {
+        let Counters { last_id, max_deleted_id, entries_added } = self.counters;
+        let added = entries_added as i64;
+        if added == 0 {
+            return Some(0);
+        }
+        if id > last_id {
+            return None;
+        }
+        if self.len == 0 || id == last_id {
+            return Some(added);
+        }
+        let before_first = added.wrapping_sub(self.len as i64);
+        match id.cmp(&self.first_id) {
+            _ if max_deleted_id != Id::MIN && max_deleted_id >= self.first_id => None,
+            std::cmp::Ordering::Less => Some(before_first),
+            std::cmp::Ordering::Equal => Some(before_first.wrapping_add(1)),
+            std::cmp::Ordering::Greater => None,
+        }
+    }
+
+    /// How many nodes there are.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// How many nodes the radix tree has in which Redis keeps the IDs of these: one where IDs part, one for the bytes
+    /// between two of these places if there are any, and one at the end of each ID.
+    pub fn radix_nodes(&self) -> usize {
+        /// The length of an ID, and the depth above the root, whose first byte nobody leads to.
+        const END: i32 = 16;
+        const NOWHERE: i32 = -1;
+        if self.nodes.is_empty() {
+            return 1;
+        }
+        let below = |depth: i32, parent: i32| 1 + usize::from(depth - parent > 1);
+        let mut ids = self.nodes.keys().map(|id| u128::from_be_bytes(id.to_bytes())).peekable();
+        // The depths at which those seen so far part, and how much two neighbours have in common.
+        let (mut total, mut partings, mut left) = (0, Vec::<i32>::new(), NOWHERE);
+        while let Some(id) = ids.next() {
+            let right = ids.peek().map_or(NOWHERE, |next| (id ^ next).leading_zeros() as i32 / 8);
+            total += below(END, left.max(right));
+            while let Some(depth) = partings.pop_if(|depth| *depth > right) {
+                total += below(depth, partings.last().map_or(right, |&parent| parent.max(right)));
+            }
+            if right != NOWHERE && partings.last() != Some(&right) {
+                partings.push(right);
+            }
+            left = right;
+        }
+        total
+    }
+
+    /// Bytes of memory the nodes take.
+    pub fn memory_bytes(&self) -> usize {
+        super::tree_bytes(self.nodes.len(), size_of::<(Id, Vec<u8>)>())
+            + self.nodes.values().map(|node| size_class(node.capacity())).sum::<usize>()
+    }
+
+    /// Frees some nodes. Returns whether there are more.
+    pub fn free_slice(&mut self) -> bool {
+        for _ in 0..FREED_AT_ONCE {
+            if self.nodes.pop_first().is_none() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Adds a node from outside, behind those that were added before.
+    ///
+    /// # Errors
+    /// If it is none, or its entries do not follow those before.
+    pub fn add_node(&mut self, at: Id, bytes: Vec<u8>) -> Result<(), Malformed> {
+        let last = self.nodes.last_key_value().map(|(&at, _)| at);
+        let behind = last.is_none_or(|last| at > last) && self.last_entry_id().is_none_or(|last| at > last);
+        if !behind || !node::validate(&bytes, at) {
+            return Err(Malformed);
+        }
+        self.len += node::live(&bytes);
+        self.nodes.insert(at, bytes);
+        Ok(())
+    }
+
+    /// Ends the adding of nodes: there are to be `len` entries.
+    ///
+    /// # Errors
+    /// If there are more or fewer, or an entry lies beyond the last ID.
+    pub fn complete(&mut self, len: u64, counters: Counters) -> Result<(), Malformed> {
+        if len != self.len || self.last_entry_id().is_some_and(|last| last > counters.last_id) {
+            return Err(Malformed);
+        }
+        self.counters = counters;
+        self.renew_first_id();
+        Ok(())
+    }
+}
+
+/// Entries in a range of IDs; see [`Log::range`].
+#[derive(Clone)]
+pub struct Range<'a> {
+    nodes: btree_map::Range<'a, Id, Vec<u8>>,
+    /// What is left of the node that is being read.
+    node: Option<Entries<'a>>,
+    from: Id,
+    to: Id,
+    backwards: bool,
+}
+
+impl<'a> Range<'a> {
+    fn step(&mut self) -> Option<Entry<'a>> {
+        loop {
+            if let Some(entries) = &mut self.node {
+                let entry = if self.backwards { entries.next_back() } else { entries.next() };
+                if entry.is_some() {
+                    return entry;
+                }
+            }
+            let (&at, bytes) = if self.backwards { self.nodes.next_back()? } else { self.nodes.next()? };
+            self.node = Some(Entries::new(bytes, at));
+        }
+    }
+}
+
+impl<'a> Iterator for Range<'a> {
+    type Item = Entry<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Entry<'a>> {
+        loop {
+            let entry = self.step()?;
+            if entry.is_deleted() {
+                continue;
+            }
+            let (before, behind) = (entry.id < self.from, entry.id > self.to);
+            let (not_yet, over) = if self.backwards { (behind, before) } else { (before, behind) };
+            if over {
+                return None;
+            }
+            if !not_yet {
+                return Some(entry);
+            }
+        }
+    }
+}
