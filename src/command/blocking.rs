@@ -13,10 +13,11 @@ use super::table::Registered;
 use super::{Ctx, Verdict};
 use crate::effects::waiting::Waiter;
 use crate::keyspace::entry::Type;
-use crate::net::ReplyMode;
+use crate::net::{Client, ReplyMode};
 use crate::resp::{Args, Limits, RequestParser};
 use crate::types::number::{parse_f64, parse_i64};
 
+const TIMEOUT_TOO_LARGE: Error = Error::fixed("ERR timeout is out of range");
 /// What CLIENT UNBLOCK ERROR makes a client read.
 const UNBLOCKED: Error = Error::fixed("UNBLOCKED client unblocked via CLIENT UNBLOCK");
 
@@ -46,12 +47,30 @@ impl Ctx<'_> {
         if milliseconds < 0.0 {
             return Err(Error::fixed("ERR timeout is negative"));
         }
+        // What is too large for Redis, too, fits no number of milliseconds.
+        if milliseconds > i64::MAX as f64 {
+            return Err(TIMEOUT_TOO_LARGE);
+        }
+        self.deadline_after(milliseconds as u64)
+    }
+
+    /// As [`Ctx::deadline`] for a timeout in milliseconds.
+    ///
+    /// # Errors
+    /// If it is not a number, negative, or too large.
+    pub fn deadline_in_ms(&self, text: &[u8]) -> Result<Option<u64>, Error> {
+        let milliseconds = parse_i64(text).ok_or(Error::fixed("ERR timeout is not an integer or out of range"))?;
+        let milliseconds = u64::try_from(milliseconds).map_err(|_| Error::fixed("ERR timeout is negative"))?;
+        self.deadline_after(milliseconds)
+    }
+
+    fn deadline_after(&self, milliseconds: u64) -> Result<Option<u64>, Error> {
         let clock = &self.server.clock;
         // Redis counts in Unix time, so there are fewer milliseconds left than would fit.
-        if milliseconds > (i64::MAX as u64 - clock.unix_ms()) as f64 {
-            return Err(Error::fixed("ERR timeout is out of range"));
+        if milliseconds > i64::MAX as u64 - clock.unix_ms() {
+            return Err(TIMEOUT_TOO_LARGE);
         }
-        Ok((milliseconds > 0.0).then(|| clock.uptime_ms().saturating_add(milliseconds as u64)))
+        Ok((milliseconds > 0).then(|| clock.uptime_ms().saturating_add(milliseconds)))
     }
 
     /// The deadline that a timeout in milliseconds means, as [`Ctx::deadline`] does.
@@ -103,9 +122,41 @@ impl Ctx<'_> {
     }
 }
 
-/// Ends a command that waits, or that has changed keys which are waited for.
+impl Ctx<'_> {
+    /// Sets the client aside until all that has been flushed is freed. Where nobody may wait, it is freed at once.
+    pub fn wait_until_freed(&mut self, args: &Args<'_>) {
+        let ticket = self.server.keys.flush_ticket();
+        if self.in_exec {
+            while !self.server.keys.is_freed(ticket) {
+                self.server.keys.free_slice();
+            }
+        }
+        if self.server.keys.is_freed(ticket) {
+            self.reply.ok();
+            return;
+        }
+        let mut request = Vec::new();
+        args.encode(&mut request);
+        let client = &mut self.server.clients[self.token];
+        client.blocked = true;
+        self.blocked = true;
+        let wait = FlushWait { token: self.token, client_id: client.id, ticket, since: self.ticks, request };
+        self.server.flushing.push_back(wait);
+    }
+}
+
+/// Ends a command that waits, or that has changed keys which are waited for, or whose client has to be counted.
 #[cold]
 pub(super) fn settle(cx: &mut Ctx<'_>) -> Verdict {
+    if cx.server.budget.is_on() {
+        let (server, token) = (&mut *cx.server, cx.token);
+        std::mem::swap(&mut server.clients[token].output, &mut cx.reply.out);
+        // Who is over its own limit does not make others go.
+        server.check_output(token);
+        server.count_client(token);
+        server.end_large_clients();
+        std::mem::swap(&mut server.clients[token].output, &mut cx.reply.out);
+    }
     // What a command changes that runs again is looked at when all that became ready with its key have been served.
     if cx.resumed.is_none() {
         serve(cx.server);
@@ -170,6 +221,8 @@ fn run_again(server: &mut Server, token: usize) {
     let verdict = with_command(server, &waiter.request, |server, command, args| {
         let mut cx = Ctx::new(server, token);
         cx.resumed = Some(waiter.deadline_ms);
+        // It goes on where it stopped, as if it had begun so much earlier.
+        cx.ticks = cx.ticks.wrapping_sub(cx.server.clients[token].spent_ticks);
         let verdict = cx.run(Some(command), args, None);
         cx.finish();
         verdict
@@ -194,23 +247,58 @@ pub fn end_overdue(server: &mut Server) {
     }
 }
 
+/// A client whose command waits until the memory of what it deleted is back.
+pub struct FlushWait {
+    token: usize,
+    client_id: u64,
+    /// Tells what it waits for: see [`Keyspace::is_freed`](crate::keyspace::Keyspace::is_freed).
+    ticket: u64,
+    /// The cycle clock when it began.
+    since: u64,
+    request: Vec<u8>,
+}
+
+/// Answers those whose memory is back.
+pub fn end_flushes(server: &mut Server) {
+    while let Some(wait) = server.flushing.pop_front_if(|wait| server.keys.is_freed(wait.ticket)) {
+        let waits = |client: &Client| client.id == wait.client_id && client.blocked;
+        if server.clients.get(wait.token).is_some_and(|client| waits(client)) {
+            server.clients[wait.token].blocked = false;
+            // Unlike a wait for a key, this is the command's own work.
+            server.clients[wait.token].spent_ticks = server.cycles.raw().wrapping_sub(wait.since);
+            end_wait(server, wait.token, &wait.request, false, |cx| cx.reply.ok());
+        }
+    }
+}
+
 /// Ends a client's wait as if its time were over, or with an error. Returns whether it waited.
 pub fn unblock(server: &mut Server, token: usize, with_error: bool) -> bool {
     let Some(waiter) = release(server, token) else { return false };
-    with_command(server, &waiter.request, |server, command, _| {
-        let stats = server.stats_of(command.id);
-        stats.calls += 1;
-        stats.failed += u64::from(with_error);
-        server.stats.commands_processed += 1;
+    end_wait(server, token, &waiter.request, with_error, |cx| {
+        if with_error {
+            cx.error(&UNBLOCKED);
+        } else if waiter.keys.is_empty() {
+            // That was WAIT: what it waited for are replicas, and none came.
+            cx.reply.integer(0);
+        } else {
+            cx.reply.null_array();
+        }
+    });
+    true
+}
+
+/// Ends a wait without running the command again: counts the command, and answers it.
+fn end_wait(server: &mut Server, token: usize, request: &[u8], failed: bool, answer: impl FnOnce(&mut Ctx<'_>)) {
+    with_command(server, request, |server, command, args| {
+        let mut cx = Ctx::new(server, token);
+        cx.command = command;
+        cx.count_wait(args, failed);
+        cx.finish();
     });
     let mode = server.clients[token].reply_mode;
     let mut cx = Ctx::new(server, token);
     let before = cx.reply.out.len();
-    if with_error {
-        cx.error(&UNBLOCKED);
-    } else {
-        cx.reply.null_array();
-    }
+    answer(&mut cx);
     if mode != ReplyMode::On {
         cx.reply.out.truncate(before);
     }
@@ -219,5 +307,4 @@ pub fn unblock(server: &mut Server, token: usize, with_error: bool) -> bool {
         server.clients[token].reply_mode = ReplyMode::On;
     }
     server.resumed.push(token);
-    true
 }

@@ -244,7 +244,7 @@ pub fn describe(server: &Server, token: usize) -> String {
         client.argv_bytes,
         client.reply_buffer,
         client.reply_peak,
-        client.memory_bytes() + subscriptions.memory_bytes(token) + window,
+        server.client_bytes(token) + window,
         client.last_command.unwrap_or("NULL"),
         client.user.as_ref().map_or("(superuser)".into(), |user| String::from_utf8_lossy(user.name())),
         client.proto as u8,

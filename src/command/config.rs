@@ -267,6 +267,10 @@ impl Server {
         self.keys.effects.journal.lazy = lazy_removals(settings);
         self.keys.effects.follow(settings);
         self.aof.follow(settings);
+        self.follow_thresholds(settings);
+        if has(&["maxmemory", "maxmemory-clients"]) {
+            self.limit_clients(settings.maxmemory_clients.bytes(settings.maxmemory));
+        }
         Ok(())
     }
 
@@ -275,7 +279,7 @@ impl Server {
         self.stats = Default::default();
         self.keys.stats = Default::default();
         self.command_stats.fill(Default::default());
-        self.error_stats.clear();
+        self.error_stats = Default::default();
     }
 }
 

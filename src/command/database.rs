@@ -1,5 +1,7 @@
 //! Databases as a whole: their size, exchanging and emptying them.
 
+use std::ops::Range;
+
 use super::Ctx;
 use super::error::{Error, Outcome};
 use super::table::{Acl, Command, Doc, Flags};
@@ -37,7 +39,7 @@ pub const COMMANDS: &[Command] = &[
         name: "flushdb",
         doc: doc(
             "1.0.0",
-            "O(1); the memory is freed in the background in O(N) where N is the number of keys",
+            "O(N) where N is the number of keys, none of which holds up other clients",
             "[ASYNC | SYNC]",
             "Deletes all keys of the database.",
         ),
@@ -48,7 +50,7 @@ pub const COMMANDS: &[Command] = &[
         name: "flushall",
         doc: doc(
             "1.0.0",
-            "O(1); the memory is freed in the background in O(N) where N is the number of keys",
+            "O(N) where N is the number of keys, none of which holds up other clients",
             "[ASYNC | SYNC]",
             "Deletes all keys of all databases.",
         ),
@@ -103,38 +105,31 @@ fn swapdb(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn flushdb(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    check_flush_mode(args)?;
-    cx.server.keys.flush(cx.db);
-    propagate_flush(cx, args);
-    cx.reply.ok();
-    Ok(())
+    flush(cx, args, cx.db..cx.db + 1)
 }
 
 fn flushall(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    check_flush_mode(args)?;
-    for db in 0..cx.server.keys.databases() {
+    flush(cx, args, 0..cx.server.keys.databases())
+}
+
+/// Empties databases. The keys are gone at once; their memory follows in slices that hold nobody else up. SYNC answers
+/// when all of it is back: who asks for it is about to rely on that.
+fn flush(cx: &mut Ctx<'_>, args: &Args<'_>, databases: Range<usize>) -> Outcome {
+    let sync = match args.get(1) {
+        None => !cx.server.settings.lazyfree_lazy_user_flush,
+        Some(word) if args.len() == 2 && word.eq_ignore_ascii_case(b"SYNC") => true,
+        Some(word) if args.len() == 2 && word.eq_ignore_ascii_case(b"ASYNC") => false,
+        Some(_) => return Err(Error::SYNTAX),
+    };
+    for db in databases {
         cx.server.keys.flush(db);
     }
-    propagate_flush(cx, args);
-    cx.reply.ok();
-    Ok(())
-}
-
-/// A flush is propagated even if there was nothing to flush: elsewhere there may be.
-fn propagate_flush(cx: &mut Ctx<'_>, args: &Args<'_>) {
-    let db = cx.db;
-    cx.propagate_in(db, args.iter_from(0));
-}
-
-/// ASYNC and SYNC do the same: the keys are gone at once, their memory follows in slices that hold nobody up.
-fn check_flush_mode(args: &Args<'_>) -> Outcome {
-    match args.get(1) {
-        None => Ok(()),
-        Some(mode)
-            if args.len() == 2 && (mode.eq_ignore_ascii_case(b"SYNC") || mode.eq_ignore_ascii_case(b"ASYNC")) =>
-        {
-            Ok(())
-        }
-        _ => Err(Error::SYNTAX),
+    // It is propagated even if there was nothing to flush: elsewhere there may be.
+    cx.propagate_in(cx.db, args.iter_from(0));
+    if sync {
+        cx.wait_until_freed(args);
+    } else {
+        cx.reply.ok();
     }
+    Ok(())
 }

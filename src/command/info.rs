@@ -190,10 +190,10 @@ fn clients(text: &mut Text, cx: &Ctx<'_>) {
     text.line("connected_clients", connected);
     text.line("cluster_connections", 0);
     text.line("maxclients", server.settings.maxclients);
-    text.line("client_recent_max_input_buffer", server.stats.recent_max_input);
-    text.line("client_recent_max_output_buffer", server.stats.recent_max_output);
+    text.line("client_recent_max_input_buffer", server.stats.recent_max_input.largest());
+    text.line("client_recent_max_output_buffer", server.stats.recent_max_output.largest());
     let (watches, waiting) = (&server.keys.effects.watches, &server.keys.effects.waiting);
-    text.line("blocked_clients", server.paused_clients + waiting.clients());
+    text.line("blocked_clients", server.paused_clients + waiting.clients() + server.flushing.len());
     text.line("tracking_clients", server.keys.effects.trackers.clients());
     text.line("pubsub_clients", server.subscriptions.clients());
     text.line("watching_clients", watches.clients());
@@ -311,12 +311,12 @@ fn stats(text: &mut Text, cx: &Ctx<'_>) {
     let kilobytes = |bytes: f64| format!("{:.2}", bytes / 1024.0);
     text.line("total_connections_received", stats.connections_received);
     text.line("total_commands_processed", stats.commands_processed);
-    text.line("instantaneous_ops_per_sec", stats.commands_per_second.per_second() as u64);
+    text.line("instantaneous_ops_per_sec", stats.commands_per_second.average() as u64);
     text.line("total_net_input_bytes", stats.net_input_bytes);
     text.line("total_net_output_bytes", stats.net_output_bytes);
     text.constant("0", &["total_net_repl_input_bytes", "total_net_repl_output_bytes"]);
-    text.line("instantaneous_input_kbps", kilobytes(stats.input_bytes_per_second.per_second()));
-    text.line("instantaneous_output_kbps", kilobytes(stats.output_bytes_per_second.per_second()));
+    text.line("instantaneous_input_kbps", kilobytes(stats.input_bytes_per_second.average()));
+    text.line("instantaneous_output_kbps", kilobytes(stats.output_bytes_per_second.average()));
     text.constant("0.00", &["instantaneous_input_repl_kbps", "instantaneous_output_repl_kbps"]);
     text.line("rejected_connections", stats.connections_rejected);
     text.constant("0", &["sync_full", "sync_partial_ok", "sync_partial_err", "expired_subkeys"]);
@@ -327,7 +327,9 @@ fn stats(text: &mut Text, cx: &Ctx<'_>) {
     let past = deadlines.iter().filter(|&&deadline| deadline < now_ms).count();
     let stale = 100.0 * past as f64 / deadlines.len().max(1) as f64;
     text.line("expired_stale_perc", format_args!("{stale:.2}"));
-    text.constant("0", &["expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds", "evicted_keys"]);
+    text.line("expired_time_cap_reached_count", stats.expire_slices_cut);
+    text.line("expire_cycle_cpu_milliseconds", stats.expire_us / 1000);
+    text.constant("0", &["evicted_keys"]);
     text.line("evicted_clients", server.stats.evicted_clients);
     text.constant("0", &["evicted_scripts", "total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
     text.line("keyspace_hits", keys.stats.hits);
@@ -368,8 +370,8 @@ fn stats(text: &mut Text, cx: &Ctx<'_>) {
     text.line("eventloop_duration_sum", stats.turns_us);
     let in_commands: u64 = server.command_stats.iter().map(|stats| stats.ticks).sum();
     text.line("eventloop_duration_cmd_sum", time_of(cx, in_commands).as_micros());
-    text.line("instantaneous_eventloop_cycles_per_sec", stats.turns_per_second.per_second() as u64);
-    text.line("instantaneous_eventloop_duration_usec", stats.turns_us.checked_div(stats.turns).unwrap_or(0));
+    text.line("instantaneous_eventloop_cycles_per_sec", stats.turns_per_second.average() as u64);
+    text.line("instantaneous_eventloop_duration_usec", stats.turn_length.average() as u64);
     text.line("loop_longest_turn_usec", stats.longest_turn_us);
     for (name, reason) in [
         ("acl_access_denied_auth", Reason::Auth),
@@ -385,8 +387,13 @@ fn replication(text: &mut Text, cx: &Ctx<'_>) {
     const NOBODY: &str = "0000000000000000000000000000000000000000";
     text.constant("master", &["role"]);
     text.constant("0", &["connected_slaves"]);
+    let settings = &cx.server.settings;
+    if settings.min_replicas_to_write > 0 && settings.min_replicas_max_lag > 0 {
+        text.constant("0", &["min_slaves_good_slaves"]);
+    }
     text.constant("no-failover", &["master_failover_state"]);
-    text.constant(NOBODY, &["master_replid", "master_replid2"]);
+    text.line("master_replid", &cx.server.replication_id);
+    text.constant(NOBODY, &["master_replid2"]);
     text.constant("0", &["master_repl_offset"]);
     text.constant("-1", &["second_repl_offset"]);
     text.constant("0", &["repl_backlog_active"]);
@@ -437,7 +444,9 @@ fn latency_stats(text: &mut Text, cx: &Ctx<'_>) {
 }
 
 fn error_stats(text: &mut Text, cx: &Ctx<'_>) {
-    for (code, count) in &cx.server.error_stats {
+    for (code, count) in cx.server.error_stats.iter() {
+        // What would look like the structure of these lines.
+        let code = code.replace(['#', ':', '\r', '\n'], "_");
         text.line(format_args!("errorstat_{code}"), format_args!("count={count}"));
     }
 }
@@ -462,7 +471,8 @@ fn keyspace(text: &mut Text, cx: &Ctx<'_>) {
 }
 
 fn debug(text: &mut Text, cx: &Ctx<'_>) {
-    text.constant("0", &["eventloop_duration_aof_sum", "eventloop_duration_cron_sum"]);
+    text.constant("0", &["eventloop_duration_aof_sum"]);
+    text.line("eventloop_duration_cron_sum", cx.server.stats.cron_us + cx.server.stats.expire_us);
     text.line("eventloop_duration_max", cx.server.stats.longest_turn_us);
     text.line("eventloop_cmd_per_cycle_max", cx.server.stats.most_commands_in_turn);
     text.constant(

@@ -117,7 +117,7 @@ impl Account {
     pub fn new(cx: &Ctx<'_>) -> Account {
         let server = &cx.server;
         let used = alloc::used();
-        let clients: usize = server.clients.iter().map(|(_, client)| client.memory_bytes()).sum();
+        let clients: usize = server.clients.iter().map(|(token, _)| server.client_bytes(token)).sum();
         let databases = (0..server.keys.databases()).filter_map(|db| Some((db, server.keys.database(db)?)));
         Account {
             used,

@@ -11,6 +11,7 @@ mod aof_load;
 mod bitmap;
 pub mod blocking;
 pub mod client;
+mod cluster;
 mod config;
 mod connection;
 mod database;
@@ -23,15 +24,20 @@ mod info;
 mod introspect;
 pub mod key_positions;
 mod keys;
+mod latency;
+pub mod limits;
 mod list;
 pub mod loading;
 mod memory;
+mod module;
 mod monitor;
 mod propagation;
 mod pubsub;
+mod replication;
 mod scan_options;
 mod server;
 mod set;
+mod slowlog;
 mod sort;
 mod stream;
 mod string;
@@ -40,9 +46,11 @@ mod tracking;
 mod zset;
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use crate::keyspace::{Key, Touch};
 use crate::net::{Client, Closing, ReplyMode};
+use crate::observe::slowlog::{Entry as SlowEntry, cut_args};
 use crate::resp::{Args, Proto, Reply};
 use error::{Error, Outcome};
 use state::Server;
@@ -69,9 +77,14 @@ const FAMILIES: &[&[Command]] = &[
     monitor::COMMANDS,
     pubsub::COMMANDS,
     server::COMMANDS,
+    replication::COMMANDS,
+    cluster::COMMANDS,
+    module::COMMANDS,
     info::COMMANDS,
     config::COMMANDS,
     memory::COMMANDS,
+    slowlog::COMMANDS,
+    latency::COMMANDS,
     debug::COMMANDS,
     introspect::COMMANDS,
 ];
@@ -260,7 +273,7 @@ impl<'s> Ctx<'s> {
         match self.admit(command, args) {
             Ok(Admission::Run) => {
                 self.call(args);
-                if self.blocked | self.server.keys.effects.waiting.has_ready() {
+                if self.blocked | self.server.keys.effects.waiting.has_ready() | self.server.budget.is_on() {
                     return blocking::settle(self);
                 }
             }
@@ -300,12 +313,8 @@ impl<'s> Ctx<'s> {
         }
         let client = &self.server.clients[self.token];
         let (flags, restricted) = (declared.flags, client.restricted);
-        if flags.contains(Flags::DEBUG_GATE) && !self.server.settings.enable_debug_command.allows(client.is_local) {
-            return Err(Error::fixed(
-                "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it \
-                 from a local connection, otherwise you need to set this option in the configuration file, and then \
-                 restart the server.",
-            ));
+        if flags.intersects(Flags::DEBUG_GATE | Flags::MODULE_GATE) {
+            self.check_gate(client, flags)?;
         }
         if restricted {
             self.check_access(command, args)?;
@@ -318,6 +327,28 @@ impl<'s> Ctx<'s> {
             return Err(Error::OUT_OF_MEMORY);
         }
         self.may_go_on(client, command, flags)
+    }
+
+    /// Checks whether the settings let the client run a command that is dangerous in itself.
+    #[cold]
+    fn check_gate(&self, client: &Client, flags: Flags) -> Result<(), Error> {
+        let settings = &self.server.settings;
+        let (action, text) = if flags.contains(Flags::DEBUG_GATE) {
+            (
+                settings.enable_debug_command,
+                "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it \
+                 from a local connection, otherwise you need to set this option in the configuration file, and then \
+                 restart the server.",
+            )
+        } else {
+            (
+                settings.enable_module_command,
+                "ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run it \
+                 from a local connection, otherwise you need to set this option in the configuration file, and then \
+                 restart the server.",
+            )
+        };
+        if action.allows(client.is_local) { Ok(()) } else { Err(Error::fixed(text)) }
     }
 
     /// Checks whether a command that is like `flags` may run in the client's mode, and whether a pause holds it up.
@@ -371,8 +402,9 @@ impl<'s> Ctx<'s> {
         }
         let now = self.server.cycles.raw();
         if self.blocked {
-            // It is counted when its wait is over.
+            // It is counted when its wait is over, without the time of the wait.
             self.ticks = now;
+            self.server.clients[self.token].spent_ticks = now.wrapping_sub(started);
             if let Some(shown) = shown {
                 monitor::feed(self, &shown);
             }
@@ -380,12 +412,15 @@ impl<'s> Ctx<'s> {
         }
         let stats = &mut self.server.command_stats[command.id.index()];
         stats.calls += 1;
-        let ticks = now - started;
+        let ticks = now.wrapping_sub(started);
         stats.ticks += ticks;
         if self.server.settings.latency_tracking {
             stats.latency.get_or_insert_default().record(ticks);
         }
         self.ticks = now;
+        if ticks >= self.server.slow_ticks {
+            self.took_long(args, ticks);
+        }
         self.server.stats.commands_processed += 1;
         if let Err(error) = outcome {
             self.server.command_stats[command.id.index()].failed += 1;
@@ -399,20 +434,55 @@ impl<'s> Ctx<'s> {
         }
     }
 
+    /// Counts a command whose wait ended without its running again.
+    fn count_wait(&mut self, args: &Args<'_>, failed: bool) {
+        let ticks = self.server.clients[self.token].spent_ticks;
+        let tracked = self.server.settings.latency_tracking;
+        let stats = self.server.stats_of(self.command.id);
+        stats.calls += 1;
+        stats.failed += u64::from(failed);
+        stats.ticks += ticks;
+        if tracked {
+            stats.latency.get_or_insert_default().record(ticks);
+        }
+        self.server.stats.commands_processed += 1;
+        if ticks >= self.server.slow_ticks {
+            self.took_long(args, ticks);
+        }
+    }
+
+    /// Reports the command that just ran to the slow log and to the latency monitor, as far as they want it.
+    #[cold]
+    fn took_long(&mut self, args: &Args<'_>, ticks: u64) {
+        let Command { flags, .. } = *self.command.command;
+        let took = Duration::from_nanos(self.server.cycles.delta_as_nanos(0, ticks));
+        self.server.note_latency(if flags.contains(Flags::FAST) { "fast-command" } else { "command" }, took);
+        if flags.contains(Flags::SKIP_SLOWLOG) || !self.server.is_slow(took) {
+            return;
+        }
+        let client = &self.server.clients[self.token];
+        let shown = |at| if self.redacted.contains(&at) { b"(redacted)".to_vec() } else { args.shown(at) };
+        let entry = SlowEntry {
+            id: 0,
+            unix_seconds: self.server.clock.seconds_now(),
+            micros: took.as_micros() as u64,
+            args: cut_args(args.len(), shown),
+            addr: client.addr.clone(),
+            client_name: client.name.clone(),
+        };
+        let most = self.server.settings.slowlog_max_len as usize;
+        self.server.slow_log.push(entry, most);
+    }
+
     /// Writes an error reply and counts it.
     #[cold]
     pub fn error(&mut self, error: &Error) {
         let text = error.text();
         self.reply.error(text);
         self.server.stats.error_replies += 1;
-        /// Codes counted one by one; clients can make up codes, through scripts for one.
-        const CODES: usize = 128;
         let code = text.split(|&byte| byte == b' ').next().unwrap_or_default();
-        let code = String::from_utf8_lossy(&code[..code.len().min(32)]).into_owned();
-        let codes = &mut self.server.error_stats;
-        if codes.len() < CODES || codes.contains_key(&code) {
-            *codes.entry(code).or_default() += 1;
-        }
+        let code = String::from_utf8_lossy(&code[..code.len().min(32)]);
+        self.server.error_stats.count(&code);
     }
 
     #[cold]

@@ -1,4 +1,4 @@
-//! The small commands about the server itself: TIME, ROLE, LOLWUT, SHUTDOWN.
+//! The small commands about the server itself: TIME, LOLWUT, SHUTDOWN.
 
 use super::error::{Error, Outcome};
 use super::state::Shutdown;
@@ -25,20 +25,6 @@ pub const COMMANDS: &[Command] = &[
             ..DOC
         },
         handler: lolwut,
-        ..Command::NONE
-    },
-    Command {
-        name: "role",
-        arity: 1,
-        flags: ANYTIME.union(Flags::NOSCRIPT).union(Flags::FAST),
-        acl: Acl::ADMIN.union(Acl::DANGEROUS),
-        doc: Doc {
-            summary: "Tells the part that the server plays in replication.",
-            since: "2.8.12",
-            complexity: "O(1)",
-            ..DOC
-        },
-        handler: role,
         ..Command::NONE
     },
     Command {
@@ -123,15 +109,6 @@ fn thunderstorm(rng: &mut fastrand::Rng) -> String {
 }
 
 // --- the others ------------------------------------------------------------------------------------------------
-
-fn role(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
-    // Nobody follows this server, so nothing has been sent to anybody.
-    cx.reply.array(3);
-    cx.reply.bulk(b"master");
-    cx.reply.integer(0);
-    cx.reply.array(0);
-    Ok(())
-}
 
 /// What SHUTDOWN was asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

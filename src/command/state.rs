@@ -1,21 +1,25 @@
 //! The server's state: what commands work on besides their own client.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use slab::Slab;
 
 use super::acl;
 use super::aof::Aof;
+use super::blocking::FlushWait;
 use super::loading::Loading;
 use super::client::describe;
 use super::table::{CommandId, Names, all};
 use crate::acl::AccessControl;
 use crate::config::{Settings, Source};
 use crate::keyspace::{Keyspace, alloc};
+use crate::net::budget::ClientBudget;
 use crate::net::{Client, Closing, Listeners};
 use crate::observe::clock::Clock;
-use crate::observe::stats::{CommandStats, Stats};
+use crate::observe::latency::{LatencyMonitor, Sample};
+use crate::observe::slowlog::SlowLog;
+use crate::observe::stats::{CommandStats, ErrorStats, Stats};
 use crate::pubsub::Subscriptions;
 
 /// CLIENT PAUSE in force.
@@ -51,11 +55,17 @@ pub struct Server {
     /// By [`CommandId::index`].
     pub command_stats: Vec<CommandStats>,
     /// How often each error code was replied.
-    pub error_stats: BTreeMap<String, u64>,
+    pub error_stats: ErrorStats,
     /// Counts cycles for the statistics.
     pub cycles: quanta::Clock,
+    /// A command that takes so many of its ticks is looked at: the slow log or the latency monitor may want it.
+    pub slow_ticks: u64,
+    pub slow_log: SlowLog,
+    pub latency: LatencyMonitor,
     /// 40 hexadecimal digits that name this run.
     pub run_id: String,
+    /// 40 hexadecimal digits that name this history of the data.
+    pub replication_id: String,
     /// The next client's number.
     pub next_client_id: u64,
     /// Who subscribes to what.
@@ -71,6 +81,10 @@ pub struct Server {
     pub resumed: Vec<usize>,
     /// Clients that have something to be sent.
     pub unsent: Vec<usize>,
+    /// What all clients together take, where that is limited.
+    pub budget: ClientBudget,
+    /// Clients whose FLUSHALL or FLUSHDB waits until the memory is back.
+    pub flushing: VecDeque<FlushWait>,
     /// Clients whose connections are to end.
     pub dying: Vec<usize>,
     /// The append-only file.
@@ -130,6 +144,11 @@ impl Server {
         keys.effects.journal.lazy = super::config::lazy_removals(&settings);
         keys.effects.follow(&settings);
         let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(1));
+        let mut name = || (0..40).map(|_| char::from(b"0123456789abcdef"[rng.usize(0..16)])).collect();
+        let cycles = quanta::Clock::new();
+        let slow_ticks = slow_ticks(&settings, &cycles);
+        let mut budget = ClientBudget::default();
+        budget.set_limit(settings.maxmemory_clients.bytes(settings.maxmemory));
         Ok(Server {
             names: Names::new(&renamed)?,
             acl,
@@ -144,9 +163,13 @@ impl Server {
             listeners,
             clock,
             stats: Stats::default(),
-            error_stats: BTreeMap::new(),
-            cycles: quanta::Clock::new(),
-            run_id: (0..40).map(|_| char::from(b"0123456789abcdef"[rng.usize(0..16)])).collect(),
+            error_stats: ErrorStats::default(),
+            slow_ticks,
+            slow_log: SlowLog::default(),
+            latency: LatencyMonitor::default(),
+            cycles,
+            run_id: name(),
+            replication_id: name(),
             next_client_id: 1,
             subscriptions: Subscriptions::default(),
             delivered: false,
@@ -155,6 +178,8 @@ impl Server {
             paused_clients: 0,
             resumed: Vec::new(),
             unsent: Vec::new(),
+            budget,
+            flushing: VecDeque::new(),
             dying: Vec::new(),
             shutdown: None,
             startup_memory: 0,
@@ -179,6 +204,28 @@ impl Server {
         most > 0 && alloc::used() as u64 > most
     }
 
+    /// Puts the thresholds of the slow log and of the latency monitor into effect.
+    pub fn follow_thresholds(&mut self, settings: &Settings) {
+        self.slow_ticks = slow_ticks(settings, &self.cycles);
+        if settings.slow_log_is_on() {
+            self.slow_log.truncate(settings.slowlog_max_len as usize);
+        }
+    }
+
+    /// Whether a command that took so long belongs into the slow log.
+    pub fn is_slow(&self, took: Duration) -> bool {
+        let settings = &self.settings;
+        settings.slow_log_is_on() && took.as_micros() >= settings.slowlog_log_slower_than as u128
+    }
+
+    /// Tells the latency monitor how long an event held the server up; it keeps what reaches the threshold.
+    pub fn note_latency(&mut self, event: &'static str, took: Duration) {
+        let (threshold, millis) = (self.settings.latency_monitor_threshold, took.as_millis() as u64);
+        if threshold > 0 && millis >= threshold {
+            self.latency.add(event, Sample { unix_seconds: self.clock.seconds_now(), millis });
+        }
+    }
+
     /// Ends CLIENT PAUSE.
     pub fn end_pause(&mut self) {
         self.pause = None;
@@ -193,6 +240,7 @@ impl Server {
         if how == Closing::Now {
             self.subscriptions.forget(token);
             self.stop_tracking(token);
+            self.budget.forget(token);
         }
         self.dying.push(token);
     }
@@ -201,7 +249,7 @@ impl Server {
     pub fn check_output(&mut self, token: usize) {
         let now_ms = self.clock.uptime_ms();
         let client = &mut self.clients[token];
-        self.stats.recent_max_output = self.stats.recent_max_output.max(client.output.len());
+        self.stats.recent_max_output.note(client.output.len());
         let held = client.queued_output() as u64;
         let limit = self.settings.client_output_buffer_limits[client.class() as usize];
         let soft = limit.soft_bytes > 0 && held > limit.soft_bytes;
@@ -231,5 +279,26 @@ impl Server {
     /// The statistics of a command.
     pub fn stats_of(&mut self, id: CommandId) -> &mut CommandStats {
         &mut self.command_stats[id.index()]
+    }
+}
+
+/// From how many ticks on the slow log or the latency monitor may want a command; a little less, for they look closely.
+fn slow_ticks(settings: &Settings, cycles: &quanta::Clock) -> u64 {
+    /// So many ticks are timed to learn how long one is.
+    const TIMED: u64 = 1 << 32;
+    let log_us = settings.slow_log_is_on().then_some(settings.slowlog_log_slower_than as u128);
+    let monitor_ms = Some(settings.latency_monitor_threshold as u128).filter(|&millis| millis > 0);
+    let Some(least_us) = log_us.into_iter().chain(monitor_ms.map(|millis| millis * 1000)).min() else {
+        return u64::MAX;
+    };
+    let nanos = cycles.delta_as_nanos(0, TIMED).max(1) as u128;
+    let ticks = least_us * 1000 * TIMED as u128 / nanos;
+    u64::try_from(ticks - ticks / 1024).unwrap_or(u64::MAX)
+}
+
+impl Settings {
+    /// Whether any command is slow enough for the slow log.
+    pub fn slow_log_is_on(&self) -> bool {
+        self.slowlog_enabled && self.slowlog_log_slower_than >= 0 && self.slowlog_max_len > 0
     }
 }

@@ -53,6 +53,8 @@ bitflags! {
         const DEBUG_GATE = 1 << 18;
         /// What it does may reach replicas although it changes no key: a pause of writes holds it up. Not told to clients.
         const MAY_REPLICATE = 1 << 19;
+        /// It runs only where enable-module-command allows it. Not told to clients.
+        const MODULE_GATE = 1 << 20;
     }
 }
 

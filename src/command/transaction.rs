@@ -72,8 +72,9 @@ pub struct Transaction {
     queued: Vec<Queued>,
     /// How many commands it holds, also while they run.
     len: usize,
-    /// Bytes of their arguments as CLIENT LIST tells them.
+    /// Bytes of their arguments as CLIENT LIST tells them, and bytes of memory that these take.
     bytes: usize,
+    memory: usize,
     /// What any of them is like.
     flags: Flags,
     /// One was refused: EXEC will be, too.
@@ -102,7 +103,7 @@ impl Transaction {
     pub fn memory_bytes(&self) -> usize {
         size_of::<Transaction>()
             + self.queued.capacity() * size_of::<Queued>()
-            + self.queued.iter().map(|queued| queued.args.memory_bytes()).sum::<usize>()
+            + self.memory
     }
 }
 
@@ -144,7 +145,9 @@ pub(super) fn queue(cx: &mut Ctx<'_>, args: &mut Args<'_>) {
         transaction.len += 1;
         transaction.bytes += args.total_bytes() + args.len() * ARGUMENT_OVERHEAD;
         transaction.flags |= cx.command.command.flags;
-        transaction.queued.push(Queued { command: cx.command, key_hash: cx.key_hash, args: args.keep() });
+        let args = args.keep();
+        transaction.memory += args.memory_bytes();
+        transaction.queued.push(Queued { command: cx.command, key_hash: cx.key_hash, args });
     }
     cx.reply.status("QUEUED");
 }

@@ -446,12 +446,12 @@ settings! {
     logfile: String = text("logfile", "").yaml("logging.output")
         .words(&[("stdout", ""), ("stderr", "/dev/stderr")]).immutable();
     /// Also log to syslog.
-    syslog_enabled: bool = yes_no("syslog-enabled", "no").immutable().inert();
+    syslog_enabled: bool = yes_no("syslog-enabled", "no").immutable();
     /// Name in syslog.
-    syslog_ident: String = text("syslog-ident", "redis").immutable().inert();
+    syslog_ident: String = text("syslog-ident", "redis").immutable();
     /// Facility in syslog.
     syslog_facility: SyslogFacility =
-        choice("syslog-facility", "local0", SyslogFacility::WORDS).immutable().inert();
+        choice("syslog-facility", "local0", SyslogFacility::WORDS).immutable();
     /// Keep keys and values out of the log.
     hide_user_data_from_log: bool = yes_no("hide-user-data-from-log", "no");
 
@@ -604,7 +604,7 @@ settings! {
     /// Slow commands that are kept.
     slowlog_max_len: u64 = integer("slowlog-max-len", "128", 0, LONG_MAX).yaml("plugins.slowlog.max_entries");
     /// Whether slow commands are kept at all.
-    slowlog_enabled: bool = yes_no("slowlog-enabled", "yes").yaml("plugins.slowlog.enabled").inert();
+    slowlog_enabled: bool = yes_no("slowlog-enabled", "yes").yaml("plugins.slowlog.enabled");
     /// Milliseconds from which an event is recorded for LATENCY; 0 records none.
     latency_monitor_threshold: u64 = integer("latency-monitor-threshold", "0", 0, LONG_MAX);
     /// Keep a latency histogram of each command.

@@ -159,6 +159,14 @@ impl Waiting {
         self.deadlines.first().filter(|&&(deadline, _)| deadline < now_ms).map(|&(_, token)| token)
     }
 
+    /// Bytes of memory that a client's waiting takes.
+    pub fn bytes(&self, token: usize) -> usize {
+        let Some((_, waiter)) = self.waiters.get(&token) else { return 0 };
+        // A key's name is here, and in the table if nobody else waits for it.
+        let keys = waiter.keys.iter().map(|key| 2 * key.len() + size_of::<Box<[u8]>>() + size_of::<Queue>());
+        size_of::<Waiter>() + waiter.request.capacity() + keys.sum::<usize>()
+    }
+
     /// How many clients wait.
     pub fn clients(&self) -> usize {
         self.waiters.len()

@@ -32,6 +32,8 @@ struct Watching {
     keys: Vec<(usize, Box<[u8]>)>,
     /// One of its keys has changed.
     dirty: bool,
+    /// Bytes of memory that its interest takes.
+    bytes: usize,
 }
 
 /// The table of watched keys. Clients are known by their tokens.
@@ -67,6 +69,11 @@ impl Watches {
         self.clients.get(&client).map_or(0, |watching| watching.keys.len())
     }
 
+    /// Bytes of memory that a client's watching takes.
+    pub fn bytes(&self, client: usize) -> usize {
+        self.clients.get(&client).map_or(0, |watching| watching.bytes)
+    }
+
     /// Whether something has changed that a client watched.
     pub fn is_dirty(&self, client: usize) -> bool {
         self.clients.get(&client).is_some_and(|watching| watching.dirty)
@@ -90,6 +97,8 @@ impl Watches {
         }
         watchers.push(Watcher { client, stale: presence == Presence::Stale });
         watching.keys.push((db, key.into()));
+        // The name is here, and in the table if nobody else watches it.
+        watching.bytes += 2 * key.len() + size_of::<(usize, Box<[u8]>)>() + size_of::<Watcher>();
     }
 
     /// Lets a client forget all that it watches, and whether any of it has changed.
@@ -133,6 +142,7 @@ impl Watches {
             if let Some(watching) = self.clients.get_mut(&client) {
                 watching.dirty = true;
                 let keys = std::mem::take(&mut watching.keys);
+                watching.bytes = 0;
                 self.leave(client, &keys);
             }
         }

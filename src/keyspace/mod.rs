@@ -139,6 +139,8 @@ pub struct Keyspace {
     doomed_objects: VecDeque<Box<Object>>,
     /// Databases that were flushed, being freed in slices.
     doomed: VecDeque<Box<Namespace>>,
+    /// How many flushed databases have been freed.
+    freed_databases: u64,
 }
 
 impl Keyspace {
@@ -158,6 +160,7 @@ impl Keyspace {
             may_expire: true,
             doomed_objects: VecDeque::new(),
             doomed: VecDeque::new(),
+            freed_databases: 0,
         }
     }
 
@@ -861,6 +864,16 @@ impl Keyspace {
         keys
     }
 
+    /// A number for all that has been flushed up to now.
+    pub fn flush_ticket(&self) -> u64 {
+        self.freed_databases + self.doomed.len() as u64
+    }
+
+    /// Whether the memory of all that was flushed up to a ticket is back.
+    pub fn is_freed(&self, ticket: u64) -> bool {
+        self.freed_databases >= ticket && self.doomed_objects.is_empty()
+    }
+
     /// Frees a few hundred entries of what was flushed. Returns whether there is more.
     pub fn free_slice(&mut self) -> bool {
         if self.effects.trackers.free_slice() {
@@ -880,6 +893,7 @@ impl Keyspace {
         self.stats.lazily_freed += (before - database.len()) as u64;
         if !more {
             self.doomed.pop_front();
+            self.freed_databases += 1;
         }
         !self.doomed.is_empty() || !self.doomed_objects.is_empty()
     }

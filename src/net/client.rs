@@ -127,6 +127,8 @@ pub struct Client {
     pub blocked: bool,
     /// Where in the journal its last write ends; see [`crate::effects::journal::Journal::offset`].
     pub written: u64,
+    /// What the command that it waits in has taken so far, without the wait, in ticks of the cycle clock.
+    pub spent_ticks: u64,
     /// The full name of the last command.
     pub last_command: Option<&'static str>,
 
@@ -186,6 +188,7 @@ impl Client {
             paused: false,
             blocked: false,
             written: 0,
+            spent_ticks: 0,
             last_command: None,
             query_bytes: 0,
             argv_bytes: 0,

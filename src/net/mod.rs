@@ -1,5 +1,6 @@
 //! Sockets: listening, accepting, and what the server knows of each client.
 
+pub mod budget;
 pub mod client;
 pub mod limits;
 pub mod listen;

@@ -27,6 +27,13 @@ impl Clock {
         self.uptime_us = self.started.elapsed().as_micros() as u64;
     }
 
+    /// Seconds since the Unix epoch at this very moment, which may be well behind the beginning of the turn.
+    pub fn seconds_now(&self) -> u64 {
+        let mut present = self.clone();
+        present.tick();
+        present.unix_us / 1_000_000
+    }
+
     /// Milliseconds since the Unix epoch.
     #[inline]
     pub fn unix_ms(&self) -> u64 {

@@ -37,6 +37,11 @@ impl Histogram {
         self.total == 0
     }
 
+    /// The buckets that values fell into: the largest value of each, and how many fell into it.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.counts.iter().enumerate().filter(|(_, count)| **count > 0).map(|(at, &count)| (upper_bound(at), count))
+    }
+
     /// The least bound that `percent` of the values do not exceed; 0 without values.
     pub fn percentile(&self, percent: f64) -> u64 {
         let wanted = (self.total as f64 * percent / 100.0).ceil().max(1.0) as u64;

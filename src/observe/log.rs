@@ -37,6 +37,7 @@ use std::sync::{Mutex, PoisonError};
 use ::log::{Level, LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, WriteLogger};
 
+use super::syslog::Syslog;
 use crate::config::{LogFormat, LogLevel, Settings};
 
 /// What the server is, as the log shows it.
@@ -55,7 +56,10 @@ static ROLE: AtomicU8 = AtomicU8::new(Role::Master as u8);
 /// If the log file cannot be opened, or logging has started already.
 pub fn init(settings: &Settings) -> io::Result<()> {
     let output = Output::named(&settings.logfile)?;
-    let log = ServerLog::new(settings.logformat, output);
+    let mut log = ServerLog::new(settings.logformat, output);
+    if settings.syslog_enabled {
+        log.syslog = Some(Syslog::open(&settings.syslog_ident, settings.syslog_facility));
+    }
     ::log::set_boxed_logger(Box::new(log)).map_err(io::Error::other)?;
     set_level(settings.loglevel);
     Ok(())
@@ -104,6 +108,8 @@ fn level(level: Level) -> (char, &'static str) {
 struct ServerLog {
     format: LogFormat,
     output: Output,
+    /// Where lines go besides.
+    syslog: Option<Syslog>,
     writer: Mutex<Box<WriteLogger<LineWriter>>>,
 }
 
@@ -120,7 +126,8 @@ impl ServerLog {
             let _ = config.set_time_offset_to_local();
         }
         let line = LineWriter { format, output: output.clone(), line: Vec::new() };
-        ServerLog { format, output, writer: Mutex::new(WriteLogger::new(LevelFilter::Trace, config.build(), line)) }
+        let writer = Mutex::new(WriteLogger::new(LevelFilter::Trace, config.build(), line));
+        ServerLog { format, output, syslog: None, writer }
     }
 }
 
@@ -146,6 +153,11 @@ impl Log for ServerLog {
         let metadata = record.metadata().clone();
         writer.log(&Record::builder().metadata(metadata).args(format_args!("{text}")).build());
         writer.flush();
+        if let Some(syslog) = &self.syslog
+            && record.target().starts_with(env!("CARGO_PKG_NAME"))
+        {
+            syslog.write(record.level(), &record.args().to_string());
+        }
     }
 
     /// Lines are never held back, so there is nothing to do but to see whether the next one can be written.

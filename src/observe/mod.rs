@@ -3,7 +3,10 @@
 pub mod clock;
 pub mod heap;
 pub mod histogram;
+pub mod latency;
 pub mod log;
 pub mod process;
+pub mod slowlog;
 pub mod stats;
+pub mod syslog;
 pub mod usage;

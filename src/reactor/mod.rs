@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -303,6 +303,7 @@ impl Reactor {
         log::debug!("Accepted {}", client.addr);
         entry.insert(client);
         server.stats.connections_received += 1;
+        server.count_client(token.0);
     }
 
     /// Serves every client that is ready once.
@@ -443,9 +444,14 @@ impl Reactor {
             stats.input_bytes_per_second.sample(stats.net_input_bytes, now_us);
             stats.output_bytes_per_second.sample(stats.net_output_bytes, now_us);
             stats.turns_per_second.sample(stats.turns, now_us);
+            stats.turn_length.sample_per(stats.turns_us, stats.turns);
+            stats.recent_max_input.advance(now_us / 1_000_000);
+            stats.recent_max_output.advance(now_us / 1_000_000);
         }
         if !self.server.debug.pause_cron {
+            let started = Instant::now();
             self.look_after_clients(hz);
+            self.server.stats.cron_us += started.elapsed().as_micros() as u64;
         }
     }
 
@@ -497,13 +503,14 @@ impl Reactor {
                 server.close(token, Closing::Now);
             }
             server.check_output(token);
+            server.count_client(token);
         }
-        evict_clients(server);
+        server.end_large_clients();
         deliver::forget_excess(server);
     }
 
     fn before_sleep(&mut self) {
-        self.busy = self.load() | self.server.keys.expire_slice(EXPIRE_SLICE);
+        self.busy = self.load() | self.expire();
         if self.server.keys.effects.told() {
             deliver::tell_news(&mut self.server, None);
             deliver::broadcast(&mut self.server);
@@ -517,6 +524,7 @@ impl Reactor {
                 break;
             }
         }
+        blocking::end_flushes(&mut self.server);
         self.bury();
     }
 
@@ -550,6 +558,21 @@ impl Reactor {
         if let Err(error) = process::notify_supervisor("READY=1\nSTATUS=Ready to accept connections\n") {
             log::warn!("The supervisor could not be told: {error}");
         }
+    }
+
+    /// Removes a part of the keys that are due. Returns whether there are more.
+    fn expire(&mut self) -> bool {
+        let server = &mut self.server;
+        if server.keys.next_deadline().is_none_or(|at| at > server.keys.now_ms()) {
+            return false;
+        }
+        let started = Instant::now();
+        let more = server.keys.expire_slice(EXPIRE_SLICE);
+        let took = started.elapsed();
+        server.stats.expire_us += took.as_micros() as u64;
+        server.stats.expire_slices_cut += u64::from(more);
+        server.note_latency("expire-cycle", took);
+        more
     }
 
     /// Sends what waits to be sent.
@@ -612,7 +635,9 @@ impl Reactor {
                 client.blocked_on_write = true;
                 watch(&self.poll, client, token, Interest::READABLE | Interest::WRITABLE);
             }
+            self.server.count_client(token);
         }
+        self.server.end_large_clients();
     }
 
     /// Ends the connections whose time has come.
@@ -634,6 +659,7 @@ impl Reactor {
             server.keys.effects.watches.forget(token);
             server.keys.effects.waiting.remove(token);
             server.subscriptions.forget(token);
+            server.budget.forget(token);
             if let Err(error) = self.poll.registry().deregister(client.stream.source()) {
                 log::warn!("A connection could not be taken out of the poll: {error}");
             }
@@ -692,7 +718,7 @@ fn protocol_error(server: &mut Server, token: usize, error: &ProtocolError, byte
     tail.extend(error.text().into_iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
     tail.extend_from_slice(b"\r\n");
     server.stats.error_replies += 1;
-    *server.error_stats.entry("ERR".to_string()).or_default() += 1;
+    server.error_stats.count("ERR");
     server.will_send(token);
     server.close(token, Closing::AfterReply);
 }
@@ -716,32 +742,12 @@ fn resize_reply_buffer(server: &mut Server, token: usize) {
     }
 }
 
-/// While clients together take more than maxmemory-clients, ends the connection of the one that takes most.
-fn evict_clients(server: &mut Server) {
-    let limit = server.settings.maxmemory_clients.bytes(server.settings.maxmemory);
-    if limit == 0 {
-        return;
-    }
-    let evictable = server.clients.iter().filter(|(_, client)| !client.no_evict && client.closing.is_none());
-    let mut sizes: Vec<(usize, usize)> = evictable.map(|(token, client)| (client.memory_bytes(), token)).collect();
-    let mut total: usize = sizes.iter().map(|(bytes, _)| bytes).sum();
-    sizes.sort_unstable();
-    while total as u64 > limit
-        && let Some((bytes, token)) = sizes.pop()
-    {
-        total -= bytes;
-        log::info!("Evicting client: {}", describe(server, token));
-        server.stats.evicted_clients += 1;
-        server.close(token, Closing::Now);
-    }
-}
-
 /// Ends a connection whose unfinished request has become too long.
 fn check_input(server: &mut Server, token: usize) {
     let client = &server.clients[token];
     let kept = client.transaction.as_ref().map_or(0, |transaction| transaction.bytes());
     let held = client.input.len() + client.replay.len() + client.parser.memory_bytes() + kept;
-    server.stats.recent_max_input = server.stats.recent_max_input.max(held);
+    server.stats.recent_max_input.note(held);
     let limit = server.settings.client_query_buffer_limit as usize;
     let trusted = client.authenticated || server.acl.is_open();
     if held > limit || (!trusted && held > UNAUTHENTICATED_INPUT) {
@@ -749,4 +755,6 @@ fn check_input(server: &mut Server, token: usize) {
         server.stats.query_buffer_limit_disconnections += 1;
         server.close(token, Closing::Now);
     }
+    server.count_client(token);
+    server.end_large_clients();
 }

@@ -12,6 +12,7 @@ use std::fmt;
 use std::ops::Index;
 
 use crate::effects::journal;
+use crate::observe::slowlog::cut_arg;
 use crate::types::number::parse_i64;
 
 /// From this many bytes on, an argument that has not arrived in full gets its own memory.
@@ -441,12 +442,14 @@ pub struct Args<'a> {
     owned: &'a mut [Vec<u8>],
     /// Somebody reads them after the handler: nothing may be taken.
     pinned: bool,
+    /// What logs show of those that have been taken.
+    taken: Vec<(usize, Vec<u8>)>,
 }
 
 impl<'a> Args<'a> {
     /// The arguments that `spans` describe. `owned` are those the parser owned for the same command.
     pub fn new(buf: &'a [u8], spans: &'a [Span], owned: &'a mut [Vec<u8>]) -> Args<'a> {
-        Args { buf, spans, owned, pinned: false }
+        Args { buf, spans, owned, taken: Vec::new(), pinned: false }
     }
 
     /// How many there are, with the name.
@@ -479,8 +482,18 @@ impl<'a> Args<'a> {
         if self.pinned {
             return None;
         }
-        let span = self.spans.get(at)?;
-        (span.len == OWNED).then(|| std::mem::take(&mut self.owned[span.start as usize]))
+        let span = self.spans.get(at).filter(|span| span.len == OWNED)?;
+        let taken = std::mem::take(&mut self.owned[span.start as usize]);
+        self.taken.push((at, cut_arg(&taken)));
+        Some(taken)
+    }
+
+    /// What a log shows of an argument, also of one that has been taken.
+    pub fn shown(&self, at: usize) -> Vec<u8> {
+        match self.taken.iter().find(|(taken, _)| *taken == at) {
+            Some((_, shown)) => shown.clone(),
+            None => cut_arg(&self[at]),
+        }
     }
 
     /// Copies what has to be kept when the command is to run later; arguments with their own memory move.
@@ -490,15 +503,13 @@ impl<'a> Args<'a> {
             self.spans.iter().filter(|span| span.len != OWNED).map(|span| span.len as usize).sum::<usize>(),
         );
         for at in 0..self.len() {
-            match self.take_owned(at) {
-                Some(bytes) => {
-                    kept.spans.push(Span { start: kept.owned.len() as u32, len: OWNED });
-                    kept.owned.push(bytes);
-                }
-                None => {
-                    kept.spans.push(Span { start: kept.bytes.len() as u32, len: self.spans[at].len });
-                    kept.bytes.extend_from_slice(&self[at]);
-                }
+            let span = self.spans[at];
+            if span.len == OWNED {
+                kept.spans.push(Span { start: kept.owned.len() as u32, len: OWNED });
+                kept.owned.push(std::mem::take(&mut self.owned[span.start as usize]));
+            } else {
+                kept.spans.push(Span { start: kept.bytes.len() as u32, len: span.len });
+                kept.bytes.extend_from_slice(&self[at]);
             }
         }
         kept

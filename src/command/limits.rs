@@ -1,0 +1,45 @@
+//! What clients may take all together: `maxmemory-clients`.
+
+use super::client::describe;
+use super::state::Server;
+use crate::net::Closing;
+
+impl Server {
+    /// Bytes of memory that a client takes: its own, and what it subscribes to, watches or waits for.
+    pub fn client_bytes(&self, token: usize) -> usize {
+        let effects = &self.keys.effects;
+        self.clients[token].memory_bytes()
+            + self.subscriptions.memory_bytes(token)
+            + effects.watches.bytes(token)
+            + effects.waiting.bytes(token)
+    }
+
+    /// Counts a client whose memory may have changed, where all clients together have a limit.
+    pub fn count_client(&mut self, token: usize) {
+        let client = &self.clients[token];
+        if self.budget.is_on() && client.closing != Some(Closing::Now) {
+            let (bytes, evictable) = (self.client_bytes(token), !client.no_evict);
+            self.budget.count(token, bytes, evictable);
+        }
+    }
+
+    /// While all clients together take too much, ends the connection of the one that takes most.
+    pub fn end_large_clients(&mut self) {
+        while let Some(token) = self.budget.too_large() {
+            log::info!("Evicting client: {}", describe(self, token));
+            self.stats.evicted_clients += 1;
+            // Which takes it out of the books.
+            self.close(token, Closing::Now);
+        }
+    }
+
+    /// Sets what all clients together may take, in bytes; 0 for no limit.
+    pub fn limit_clients(&mut self, limit: u64) {
+        self.budget.set_limit(limit);
+        if self.budget.is_on() {
+            let tokens: Vec<usize> = self.clients.iter().map(|(token, _)| token).collect();
+            tokens.into_iter().for_each(|token| self.count_client(token));
+            self.end_large_clients();
+        }
+    }
+}
