@@ -40,9 +40,9 @@ lint:      ## formatting and clippy, warnings are errors
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
-fuzz: build ## random bytes into the parser and into a running server (SECONDS=60)
+fuzz: build ## random bytes into what reads them and into a running server (SECONDS=60)
 	utils/need python3:python3
-	FUZZ_SECONDS=$(or $(SECONDS),60) $(CARGO) test --release --locked fuzz_parser
+	FUZZ_SECONDS=$(or $(SECONDS),60) $(CARGO) test --release --locked --lib fuzz_
 	utils/fuzz-socket --server $(BINARY) --seconds $(or $(SECONDS),60)
 
 clients: build ## short sessions of redis-py, ioredis and node-redis

@@ -26,3 +26,6 @@ pub mod observe;
 pub mod config;
 
 pub mod helper;
+
+#[cfg(test)]
+mod fuzz;

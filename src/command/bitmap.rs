@@ -338,9 +338,7 @@ fn bitfield(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             let (new, answer) = match *action {
                 Action::Get => (Some(old), Some(old)),
                 Action::Set(value, overflow) => {
-                    // To an unsigned integer, a negative value is one that is too large.
-                    let value = if field.signed { value as i128 } else { value as u64 as i128 };
-                    let new = field.fit(value, overflow);
+                    let new = field.fit_set(value, overflow);
                     (new, new.and(Some(old)))
                 }
                 Action::Add(increment, overflow) => {

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use super::error::{Error, Outcome};
 use super::scan_options::{self, ScanOptions};
 use super::table::{Acl, Command, Doc, Flags, KeyFlags, KeySpec};
-use super::{Ctx, wrong_arity};
+use super::{Ctx, in_portions, wrong_arity};
 use crate::effects::Event;
 use crate::keyspace::entry::{Encoding, Type};
 use crate::keyspace::value::{Changed, Value};
@@ -488,6 +488,7 @@ fn hrandfield(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     if with_values && count.unsigned_abs() > i64::MAX as u64 / 2 {
         return Err(Error::OUT_OF_RANGE);
     }
+    let most = cx.most_output();
     let Some(hash) = hash_of!(cx, args) else {
         cx.reply.array(0);
         return Ok(());
@@ -497,7 +498,7 @@ fn hrandfield(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     let found = if count < 0 { wanted } else { wanted.min(hash.len()) };
     reply.array(if with_values && !nested { found * 2 } else { found });
-    let write = |name: Element<'_>, value: FieldValue<'_>| {
+    let write = |reply: &mut Reply, name: Element<'_>, value: FieldValue<'_>| {
         if nested {
             reply.array(2);
         }
@@ -507,10 +508,14 @@ fn hrandfield(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         }
     };
     if count < 0 {
-        draw(hash, found, &mut rng, write)
+        in_portions(found, |count| {
+            draw(hash, count, &mut rng, |name, value| write(reply, name, value));
+            reply.out.len() <= most
+        });
     } else {
-        choose(hash, found, &mut rng, write)
+        choose(hash, found, &mut rng, |name, value| write(reply, name, value));
     }
+    cx.end_if_beyond(most);
     Ok(())
 }
 

@@ -271,6 +271,7 @@ fn pfdebug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         densify(cx, key, form)?;
         cx.reply.integer(i64::from(form == Form::Sparse));
     } else {
+        let word = super::shown(word, usize::MAX);
         return Err(Error::new([b"ERR Unknown PFDEBUG subcommand '", word, &b"'"[..]].concat()));
     }
     Ok(())

@@ -704,7 +704,8 @@ fn lset(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         let text = owned.map_or(Cow::Borrowed(&args[3]), Cow::Owned);
         // As if the element came on top of the one that it replaces.
         grow(value, &rules, text_bytes, 1);
-        let Some(index) = index_in(number, view(value).len()) else {
+        // Of the index, Redis looks at 32 bits.
+        let Some(index) = index_in(i64::from(number as i32), view(value).len()) else {
             return Changed { result: Err(Error::fixed("ERR index out of range")), changes: 0, empty: false };
         };
         if let Some(list) = nodes(value) {
@@ -804,7 +805,7 @@ fn ltrim(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let (start, stop) = (integer(&args[2])?, integer(&args[3])?);
     let rules = rules(cx);
     let key = cx.key(args, 1);
-    cx.server.keys.change(cx.db, key, Type::List, Event("ltrim"), |value| {
+    let trimmed = cx.server.keys.change(cx.db, key, Type::List, Event("ltrim"), |value| {
         let len = view(value).len();
         let kept = range_in(start, stop, len);
         if !kept.is_empty() {
@@ -812,8 +813,14 @@ fn ltrim(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             remove(value, 0, kept.start);
             shrink(value, &rules);
         }
-        Changed { result: (), changes: (len - kept.len()) as u64, empty: kept.is_empty() }
+        let trimmed = len - kept.len();
+        Changed { result: trimmed, changes: trimmed as u64, empty: kept.is_empty() }
     })?;
+    if trimmed == Some(0) {
+        // That is an event, too.
+        let nothing = |_: &mut Value<'_>| Changed { result: (), changes: 1, empty: false };
+        cx.server.keys.change_uncounted(cx.db, key, Type::List, Event("ltrim"), nothing)?;
+    }
     cx.reply.ok();
     Ok(())
 }

@@ -515,6 +515,24 @@ impl<'s> Ctx<'s> {
         Error::new(text)
     }
 
+    /// The most bytes of replies that a client may leave unread, for commands whose replies can be of any length: what the
+    /// settings say, and otherwise more than anybody reads.
+    pub fn most_output(&self) -> usize {
+        const MOST: usize = 1 << 30;
+        let limits = self.server.settings.client_output_buffer_limits;
+        match limits[self.server.clients[self.token].class() as usize].hard_bytes {
+            0 => MOST,
+            bytes => usize::try_from(bytes).unwrap_or(MOST),
+        }
+    }
+
+    /// Ends the connection if its reply, which is not whole then, has more bytes than [`Ctx::most_output`] said.
+    pub fn end_if_beyond(&mut self, most: usize) {
+        if self.reply.out.len() > most {
+            self.server.close(self.token, Closing::Now);
+        }
+    }
+
     /// Answers a container's HELP: `lines` are forms and their explanations, the latter with four leading spaces.
     pub fn help(&mut self, args: &Args<'_>, lines: &[&str]) -> Outcome {
         let container = String::from_utf8_lossy(&args[0]).to_uppercase();
@@ -570,6 +588,15 @@ fn malformed(args: &Args<'_>) -> Error {
     Error::new(
         [b"ERR unknown subcommand or wrong number of arguments for '", name, b"'. Try ", &container, b" HELP."].concat(),
     )
+}
+
+/// Does something `count` times, a thousand at once, as long as `portion` returns true.
+pub fn in_portions(count: usize, mut portion: impl FnMut(usize) -> bool) {
+    const PORTION: usize = 1000;
+    let mut left = count;
+    while left > 0 && portion(left.min(PORTION)) {
+        left -= left.min(PORTION);
+    }
 }
 
 /// "wrong number of arguments"

@@ -5,11 +5,11 @@
 
 use std::ops::ControlFlow;
 
-use super::Ctx;
 use super::error::{Error, Outcome};
 use super::scan_options::{self, ScanOptions};
 use super::state::Server;
 use super::table::{Acl, Begin, Command, Doc, Find, Flags, KeyFlags, KeySpec};
+use super::{Ctx, in_portions};
 use crate::effects::Event;
 use crate::keyspace::entry::{Encoding, INLINE_MAX, NewValue, Object, Type};
 use crate::keyspace::value::Changed;
@@ -442,7 +442,7 @@ fn srandmember(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
         ));
     }
-    let key = cx.key(args, 1);
+    let (key, most) = (cx.key(args, 1), cx.most_output());
     let mut rng = cx.server.keys.random_source();
     let set = read_set(&mut cx.server.keys, cx.db, key, cx.touch)?;
     let reply = &mut cx.reply;
@@ -454,13 +454,17 @@ fn srandmember(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
             if count < 0 {
                 reply.array(wanted);
-                set.draw(wanted, &mut rng, |element| member(reply, element));
+                in_portions(wanted, |count| {
+                    set.draw(count, &mut rng, |element| member(reply, element));
+                    reply.out.len() <= most
+                });
             } else {
                 reply.array(wanted.min(set.len()));
                 set.sample(wanted, &mut rng, |element| member(reply, element));
             }
         }
     }
+    cx.end_if_beyond(most);
     Ok(())
 }
 

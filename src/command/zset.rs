@@ -13,7 +13,7 @@ use super::error::{Error, Outcome};
 use super::scan_options::{self, ScanOptions};
 use super::string::integer;
 use super::table::{Acl, Begin, Command, Doc, Find, Flags, KeyFlags, KeySpec};
-use super::{Ctx, wrong_arity};
+use super::{Ctx, in_portions, wrong_arity};
 use crate::effects::Event;
 use crate::keyspace::entry::{Encoding, INLINE_MAX, NewValue, Object, Type};
 use crate::keyspace::value::{Changed, Value};
@@ -1289,6 +1289,7 @@ fn zrandmember(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     if with_scores && count.unsigned_abs() > i64::MAX as u64 / 2 {
         return Err(Error::OUT_OF_RANGE);
     }
+    let most = cx.most_output();
     let zset = zset_of!(cx, args, 1);
     let reply = &mut cx.reply;
     let Some(zset) = zset else {
@@ -1298,16 +1299,14 @@ fn zrandmember(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let len = zset.len();
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     if count < 0 {
-        /// Ranks drawn at once, so that a listpack need not be walked for every member.
-        const DRAWN: usize = 1000;
         entries_reply(reply, wanted, with_scores, std::iter::empty());
         let nested = with_scores && reply.proto == Proto::Resp3;
-        let mut left = wanted;
-        while left > 0 {
-            let ranks: Vec<usize> = (0..left.min(DRAWN)).map(|_| rng.usize(..len)).collect();
+        in_portions(wanted, |count| {
+            // All ranks first, so that a listpack need not be walked for every member.
+            let ranks: Vec<usize> = (0..count).map(|_| rng.usize(..len)).collect();
             zset.visit(&ranks, |member, score| entry_reply(reply, member, with_scores.then_some(score), nested));
-            left -= ranks.len();
-        }
+            reply.out.len() <= most
+        });
     } else if wanted >= len {
         entries_reply(reply, len, with_scores, zset.iter(0..len));
     } else {
@@ -1316,6 +1315,7 @@ fn zrandmember(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         let nested = with_scores && reply.proto == Proto::Resp3;
         zset.visit(&ranks, |member, score| entry_reply(reply, member, with_scores.then_some(score), nested));
     }
+    cx.end_if_beyond(most);
     Ok(())
 }
 

@@ -116,7 +116,9 @@ impl Kind {
                 fits.then_some(number.into()).ok_or_else(|| out_of_range(min.into(), max.into()))
             }
             Kind::Memory { min, max } => {
-                let bytes = parse_size(word).ok_or("argument must be a memory value")?;
+                // Nothing at all is no bytes.
+                let bytes = if word.is_empty() { Some(0) } else { parse_size(word) };
+                let bytes = bytes.ok_or("argument must be a memory value")?;
                 let fits = (min..=max).contains(&bytes);
                 fits.then_some(bytes.into()).ok_or_else(|| out_of_range(min.into(), max.into()))
             }

@@ -559,6 +559,7 @@ impl Index<usize> for Args<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::fuzz;
 
     const LIMITS: Limits = Limits { max_bulk: 512 << 20, authenticated: true };
 
@@ -676,12 +677,7 @@ mod tests {
     /// arrive in other pieces. Runs for `FUZZ_SECONDS` when asked, a moment otherwise.
     #[test]
     fn fuzz_parser() {
-        let seconds = std::env::var("FUZZ_SECONDS").ok().and_then(|s| s.parse().ok());
-        let started = std::time::Instant::now();
-        let mut rng = fastrand::Rng::with_seed(seconds.map_or(1, |_| fastrand::u64(..)));
-        let mut round = 0;
-        while seconds.map_or(round < 2_000, |seconds| started.elapsed().as_secs() < seconds) {
-            round += 1;
+        fuzz(2_000, |rng| {
             let mut input = Vec::new();
             for _ in 0..rng.usize(1..6) {
                 let args = rng.usize(0..5);
@@ -712,6 +708,6 @@ mod tests {
             let whole = commands(&input, input.len(), limits);
             let pieces = commands(&input, rng.usize(1..40), limits);
             assert_eq!(whole, pieces, "seed found {input:?}");
-        }
+        });
     }
 }

@@ -241,6 +241,20 @@ impl Field {
         }
     }
 
+    /// As [`Field::fit`], for a value that is set as it is given.
+    pub fn fit_set(&self, value: i64, overflow: Overflow) -> Option<i64> {
+        if !self.signed {
+            // To an unsigned integer, a negative value is one that is too large.
+            return self.fit(i128::from(value as u64), overflow);
+        }
+        let max = i64::MAX >> (64 - self.bits);
+        if overflow == Overflow::Saturate && max.checked_sub(value).is_none() && self.bits < 64 {
+            // Redis tells the side on which a value is out of range by a difference of 64 bits, which is too narrow here.
+            return Some(max);
+        }
+        self.fit(i128::from(value), overflow)
+    }
+
     /// The lowest bits of a number as an integer of this kind.
     fn lowest(&self, number: u128) -> i64 {
         let top = number << (128 - self.bits);

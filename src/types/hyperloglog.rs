@@ -537,6 +537,7 @@ fn tau(mut x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::{fuzz, spoil};
 
     const MOST: usize = 3000;
 
@@ -638,32 +639,26 @@ mod tests {
         assert_eq!(registers(&value)[7], 33);
     }
 
+    /// Whatever the bytes, nothing breaks, and what is corrupt is found out.
     #[test]
-    fn whatever_the_bytes_nothing_breaks() {
-        let mut rng = fastrand::Rng::with_seed(9);
-        let mut corrupt = 0;
-        for round in 0..4000 {
+    fn fuzz_hyperloglog() {
+        let mut corrupt = 0u64;
+        fuzz(4000, |rng| {
             let mut value = empty();
             for _ in 0..rng.usize(..60) {
                 let (index, rank) = place(&rng.u64(..).to_le_bytes());
                 raise(&mut value, index, rank, MOST).unwrap();
             }
-            if round % 4 == 0 {
+            if rng.u8(..4) == 0 {
                 densify(&mut value).unwrap();
             }
+            let mut runs = value.split_off(HEADER);
             for _ in 0..rng.usize(1..4) {
-                match rng.u8(..4) {
-                    0 => value.truncate(rng.usize(HEADER..=value.len())),
-                    1 => value.extend_from_slice(&rng.u32(..).to_le_bytes()[..rng.usize(..5)]),
-                    _ if value.len() > HEADER => {
-                        let at = rng.usize(HEADER..value.len());
-                        value[at] = rng.u8(..);
-                    }
-                    _ => {}
-                }
+                spoil(&mut runs, rng);
             }
-            let Some(form) = form(&value) else { continue };
-            corrupt += u32::from(estimate(&value).is_err());
+            value.append(&mut runs);
+            let Some(form) = form(&value) else { return };
+            corrupt += u64::from(estimate(&value).is_err());
             let merged = Registers::of(&value);
             assert!(form == Form::Sparse || merged.is_ok());
             if let Ok(registers) = merged {
@@ -676,7 +671,7 @@ mod tests {
                 }
             }
             let _ = densify(&mut value);
-        }
+        });
         assert!(corrupt > 500, "{corrupt}");
     }
 

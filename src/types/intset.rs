@@ -110,6 +110,14 @@ pub fn contains(set: &[u8], integer: i64) -> bool {
     width_for(integer) <= width(set) && find(set, integer).is_ok()
 }
 
+/// Whether bytes of unknown origin are an intset: of a known width, with whole integers, one at least, in ascending order.
+pub fn validate(bytes: &[u8]) -> bool {
+    let Some((&width @ (2 | 4 | 8), integers)) = bytes.split_first() else { return false };
+    !integers.is_empty()
+        && integers.len().is_multiple_of(width as usize)
+        && (1..len(bytes)).all(|index| get(bytes, index - 1) < get(bytes, index))
+}
+
 /// How to add an integer; `None` if it is there already.
 pub fn insertion(set: &[u8], integer: i64) -> Option<Edit> {
     let (old, needed) = (width(set), width_for(integer));
@@ -192,6 +200,36 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::fuzz::{fuzz, spoil};
+
+    /// Whatever the bytes, what passes is a set.
+    #[test]
+    fn fuzz_intset() {
+        assert!(!validate(b"") && !validate(EMPTY) && !validate(&[3, 1, 1, 1]));
+        let mut passed = 0u64;
+        fuzz(20_000, |rng| {
+            let mut set = EMPTY.to_vec();
+            for _ in 0..rng.usize(1..6) {
+                insert(&mut set, [rng.i64(-9..9), rng.i64(-70_000..70_000), rng.i64(..)][rng.usize(..3)]);
+            }
+            assert!(validate(&set));
+            for _ in 0..rng.usize(..3) {
+                spoil(&mut set, rng);
+            }
+            if !validate(&set) {
+                return;
+            }
+            passed += 1;
+            let integers: Vec<i64> = iter(&set).collect();
+            assert_eq!(integers.iter().collect::<BTreeSet<_>>().len(), integers.len());
+            for &integer in &integers {
+                assert!(contains(&set, integer) && removal(&set, integer).is_some());
+            }
+            insert(&mut set, rng.i64(..));
+            assert!(validate(&set));
+        });
+        assert!(passed > 1000, "{passed}");
+    }
 
     fn insert(set: &mut Vec<u8>, integer: i64) -> bool {
         let Some(edit) = insertion(set, integer) else { return false };
