@@ -137,3 +137,17 @@ case "where the keys are" {
     COMMAND GETKEYS SORT k GET STORE STORE d STORE e -> ["k" "e"]
     COMMAND GETKEYS SORT_RO k   -> ["k"]
 }
+
+case "patterns need a user who may read all keys" {
+    RPUSH k 2 1                 -> :2
+    ACL SETUSER limited on nopass +sort +sort_ro ~k %W~* -> +OK
+    ACL SETUSER reader on nopass +sort %R~* -> +OK
+    B: AUTH limited x           -> +OK
+    B: SORT k                   -> ["1" "2"]
+    B: SORT k BY nosort         -> ["2" "1"]
+    B: SORT k BY w_*            -> -ERR BY option of SORT denied due to insufficient ACL permissions.
+    B: SORT_RO k GET #          -> -ERR GET option of SORT denied due to insufficient ACL permissions.
+    C: AUTH reader x            -> +OK
+    C: SORT k BY w_* GET #      -> ["1" "2"]
+    A: ACL DELUSER limited reader -> :2
+}

@@ -151,8 +151,14 @@ struct Query<'a> {
 
 impl<'a> Query<'a> {
     /// # Errors
-    /// What is wrong with the options.
-    fn parse(args: &'a Args<'_>, may_store: bool) -> Result<Query<'a>, Error> {
+    /// What is wrong with the options, or that the user may not read the keys that patterns can name.
+    fn parse(cx: &Ctx<'_>, args: &'a Args<'_>, may_store: bool) -> Result<Query<'a>, Error> {
+        let may_look_up = || {
+            let user = cx.server.clients[cx.token].user.as_deref();
+            user.is_none_or(|user| {
+                user.may_everything() || user.may_run_on_all_keys(cx.command, args, KeyFlags::ACCESS)
+            })
+        };
         let mut query = Query::default();
         let mut at = 2;
         while let Some(word) = args.get(at) {
@@ -173,9 +179,16 @@ impl<'a> Query<'a> {
                 query.destination = Some(at);
                 at += 1;
             } else if is("BY") && left >= 1 {
-                query.by = Some(Pattern::new(&args[at]));
+                let pattern = Pattern::new(&args[at]);
+                if matches!(pattern, Pattern::Key { .. }) && !may_look_up() {
+                    return Err(Error::fixed("ERR BY option of SORT denied due to insufficient ACL permissions."));
+                }
+                query.by = Some(pattern);
                 at += 1;
             } else if is("GET") && left >= 1 {
+                if !may_look_up() {
+                    return Err(Error::fixed("ERR GET option of SORT denied due to insufficient ACL permissions."));
+                }
                 query.gets.push(Pattern::new(&args[at]));
                 at += 1;
             } else {
@@ -344,7 +357,7 @@ fn sorted(place: &mut Place<'_>, query: &Query<'_>, texts: &Texts) -> Result<Vec
 }
 
 fn sort(cx: &mut Ctx<'_>, args: &Args<'_>, may_store: bool) -> Outcome {
-    let mut query = Query::parse(args, may_store)?;
+    let mut query = Query::parse(cx, args, may_store)?;
     let rules = list::rules(cx);
     let key = cx.key(args, 1);
     let mut place = Place { keys: &mut cx.server.keys, db: cx.db, touch: cx.touch };
