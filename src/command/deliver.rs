@@ -168,13 +168,13 @@ pub fn broadcast(server: &mut Server) {
 
 /// Forgets readers of keys while there are more keys than the settings allow; they are told as if the keys had changed.
 pub fn forget_excess(server: &mut Server) {
-    let most = server.settings.tracking_table_max_keys;
-    if most == 0 {
+    let most = server.settings.tracking_table_max_keys as usize;
+    if most == 0 || server.keys.effects.trackers.remembered().0 <= most {
         return;
     }
     let mut rng = server.keys.random_source();
     for _ in 0..EXCESS {
-        let excess = server.keys.effects.trackers.take_excess(most as usize, |below| rng.usize(..below));
+        let excess = server.keys.effects.trackers.take_excess(most, |below| rng.usize(..below));
         let Some((key, readers)) = excess else { return };
         tell_readers(server, &key, readers, None);
     }

@@ -8,7 +8,9 @@ impl Server {
     /// Bytes of memory that a client takes: its own, and what it subscribes to, watches or waits for.
     pub fn client_bytes(&self, token: usize) -> usize {
         let effects = &self.keys.effects;
-        self.clients[token].memory_bytes()
+        let client = &self.clients[token];
+        client.memory_bytes()
+            + client.tracking.as_ref().map_or(0, |tracking| tracking.memory_bytes())
             + self.subscriptions.memory_bytes(token)
             + effects.watches.bytes(token)
             + effects.waiting.bytes(token)

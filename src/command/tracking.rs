@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Ctx;
-use super::deliver::{forget_excess, tell_news};
+use super::deliver::tell_news;
 use super::error::{Error, Outcome};
 use super::key_positions::each_key;
 use super::state::Server;
@@ -251,9 +251,6 @@ impl Ctx<'_> {
         // CLIENT CACHING holds for one command, or for one transaction.
         if client.transaction.is_none() && !self.in_exec && !command.full_name.starts_with("client|") {
             tracking.caching = false;
-        }
-        if reads {
-            forget_excess(self.server);
         }
     }
 

@@ -52,6 +52,12 @@ pub struct Tracking {
 }
 
 impl Tracking {
+    /// About how many bytes its prefixes take, here and in the table.
+    pub fn memory_bytes(&self) -> usize {
+        const EACH: usize = size_of::<(Box<[u8]>, Prefix)>() + size_of::<Box<[u8]>>() + size_of::<usize>();
+        size_of::<Tracking>() + self.prefixes.iter().map(|prefix| EACH + 2 * prefix.len()).sum::<usize>()
+    }
+
     /// Whether it is told of keys because it has read them.
     pub fn reads(&self) -> bool {
         self.choice != Choice::Broadcast

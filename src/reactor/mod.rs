@@ -506,13 +506,13 @@ impl Reactor {
             server.count_client(token);
         }
         server.end_large_clients();
-        deliver::forget_excess(server);
     }
 
     fn before_sleep(&mut self) {
         self.busy = self.load() | self.expire();
         if self.server.keys.effects.told() {
             deliver::tell_news(&mut self.server, None);
+            deliver::forget_excess(&mut self.server);
             deliver::broadcast(&mut self.server);
         }
         self.server.flush_journal(false);
