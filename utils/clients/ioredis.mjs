@@ -44,6 +44,52 @@ await assert.rejects(redis.call("SET", "k"), /ERR wrong number of arguments for 
 await assert.rejects(redis.call("NOSUCH"), /ERR unknown command 'NOSUCH'/);
 await assert.rejects(redis.incr("big"), /ERR value is not an integer or out of range/);
 
+// Messages.
+const subscriber = new Redis(port);
+const messages = [];
+let heard = () => {};
+for (const kind of ["message", "pmessage", "smessage"]) {
+  subscriber.on(kind, (...words) => {
+    messages.push([kind, ...words]);
+    heard();
+  });
+}
+const until = (count) => new Promise((resolve) => {
+  heard = () => messages.length >= count && resolve();
+  heard();
+});
+assert.equal(await subscriber.subscribe("news", "weather"), 2);
+assert.equal(await subscriber.psubscribe("n*"), 3);
+assert.equal(await subscriber.ssubscribe("shard"), 1);
+assert.equal(await redis.publish("news", "hello"), 2);
+assert.equal(await redis.spublish("shard", "x"), 1);
+await until(3);
+assert.deepEqual(messages, [
+  ["message", "news", "hello"],
+  ["pmessage", "n*", "news", "hello"],
+  ["smessage", "shard", "x"],
+]);
+await assert.rejects(subscriber.get("k"), /subscriber mode/);
+assert.equal(await subscriber.unsubscribe("weather"), 2);
+// A connection that was lost subscribes again by itself.
+subscriber.on("error", () => {});
+await redis.client("KILL", "TYPE", "pubsub");
+while ((await redis.publish("news", "again")) < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+await until(5);
+
+// Copies of keys: invalidations are redirected to a subscriber.
+const reader = new Redis(port);
+await subscriber.subscribe("__redis__:invalidate");
+const [, id] = (await redis.client("LIST", "TYPE", "pubsub")).match(/^id=(\d+)/);
+assert.equal(await reader.client("TRACKING", "ON", "REDIRECT", id), "OK");
+await reader.get("k");
+messages.length = 0;
+await redis.set("k", "changed");
+await until(1);
+assert.deepEqual(messages[0].slice(0, 2), ["message", "__redis__:invalidate"]);
+await subscriber.quit();
+await reader.quit();
+
 // Reconnecting after the server has closed the connection.
 const killer = new Redis(port);
 await killer.client("KILL", "ID", await redis.client("ID"));

@@ -1,8 +1,10 @@
 """A session of redis-py in RESP2 and RESP3. Started by `run` with the port."""
 
 import sys
+import time
 
 import redis
+from redis.cache import CacheConfig
 
 PORT = int(sys.argv[1])
 
@@ -93,5 +95,67 @@ def session(protocol):
     other.flushdb()
 
 
+def heard(subscriber):
+    """The next message that is not an answer to subscribing."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        message = subscriber.get_message(ignore_subscribe_messages=True, timeout=1)
+        if message:
+            return message["type"], message["channel"], message["data"]
+    raise AssertionError("no message came")
+
+
+def publishing(protocol):
+    r = redis.Redis(port=PORT, protocol=protocol)
+    with r.pubsub() as subscriber:
+        subscriber.subscribe("news")
+        subscriber.psubscribe("n*")
+        subscriber.ssubscribe("shard")
+        # The answers to subscribing are read first.
+        for _ in range(3):
+            assert subscriber.get_message(timeout=10)["type"].endswith("subscribe")
+        assert r.pubsub_numsub("news") == [(b"news", 1)] and r.pubsub_numpat() == 1
+        assert r.publish("news", "hello") == 2
+        assert [heard(subscriber), heard(subscriber)] == [
+            ("message", b"news", b"hello"),
+            ("pmessage", b"news", b"hello"),
+        ]
+        assert r.spublish("shard", "x") == 1 and heard(subscriber)[0] == "smessage"
+        # A ping keeps the connection alive, and a connection that was lost subscribes again.
+        subscriber.ping()
+        assert heard(subscriber)[0] == "pong"
+        r.client_kill_filter(_type="pubsub")
+        end = time.monotonic() + 10
+        while r.publish("news", "again") < 2 and time.monotonic() < end:
+            try:
+                subscriber.get_message(timeout=0.1)
+            except redis.ConnectionError:
+                pass
+        assert r.pubsub_numsub("news") == [(b"news", 1)]
+
+    r.config_set("notify-keyspace-events", "Ex")
+    with r.pubsub() as subscriber:
+        subscriber.subscribe("__keyevent@0__:expired")
+        r.set("short-lived", 1, px=20)
+        assert heard(subscriber) == ("message", b"__keyevent@0__:expired", b"short-lived")
+    r.config_set("notify-keyspace-events", "")
+
+
+def caching():
+    cached = redis.Redis(port=PORT, protocol=3, cache_config=CacheConfig())
+    other = redis.Redis(port=PORT)
+    other.set("k", "1")
+    assert cached.get("k") == b"1" and cached.get_cache().size == 1
+    other.set("k", "2")
+    end = time.monotonic() + 10
+    while cached.get("k") != b"2" and time.monotonic() < end:
+        time.sleep(0.01)
+    assert cached.get("k") == b"2"
+    cached.flushall()
+    assert cached.get("k") is None
+
+
 for version in (2, 3):
     session(version)
+    publishing(version)
+caching()
