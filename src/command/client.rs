@@ -212,7 +212,11 @@ pub fn describe(server: &Server, token: usize) -> String {
     // Requests are read into an arena that all clients share. `qbuf` is what of it the client's requests take now, and
     // what the client keeps of requests that have not arrived in full or are held up; `qbuf-free` is the room its next
     // read has: the arena's read window for a client that is active, and whatever memory it has set aside of its own.
-    let kept = client.input.len() + client.replay.len() + client.parser.held_bytes();
+    let kept = match client.parser.big_arg_bytes() {
+        // What comes before a big argument counts as parsed.
+        Some(arrived) => arrived,
+        None => client.input.len() + client.replay.len() + client.parser.held_bytes(),
+    };
     let capacity = client.input.capacity() + client.replay.capacity() + client.parser.memory_bytes();
     let window = if idle_ms <= ACTIVE_MS { READ_SIZE } else { 0 };
     let free = window + capacity.saturating_sub(kept);

@@ -172,6 +172,11 @@ impl RequestParser {
         }
     }
 
+    /// Bytes of the big argument that have arrived, if there is one.
+    pub fn big_arg_bytes(&self) -> Option<usize> {
+        self.big.as_ref().map(|big| big.bytes.len())
+    }
+
     /// Gives back memory that was set aside for a big argument whose bytes do not come.
     pub fn shrink(&mut self) {
         if let Some(big) = &mut self.big {
