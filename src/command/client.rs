@@ -210,13 +210,9 @@ pub fn describe(server: &Server, token: usize) -> String {
         flags.push('N');
     }
     // Requests are read into an arena that all clients share. `qbuf` is what of it the client's requests take now, and
-    // what the client keeps of requests that have not arrived in full or are held up; `qbuf-free` is the room its next
-    // read has: the arena's read window for a client that is active, and whatever memory it has set aside of its own.
-    let kept = match client.parser.big_arg_bytes() {
-        // What comes before a big argument counts as parsed.
-        Some(arrived) => arrived,
-        None => client.input.len() + client.replay.len() + client.parser.held_bytes(),
-    };
+    // what the client keeps; `qbuf-free` is the room its next read has: the arena's read window for a client that is
+    // active, and whatever memory it has set aside of its own.
+    let kept = client.kept_input();
     let capacity = client.input.capacity() + client.replay.capacity() + client.parser.memory_bytes();
     let window = if idle_ms <= ACTIVE_MS { READ_SIZE } else { 0 };
     let free = window + capacity.saturating_sub(kept);
@@ -248,7 +244,7 @@ pub fn describe(server: &Server, token: usize) -> String {
         client.argv_bytes,
         client.reply_buffer,
         client.reply_peak,
-        server.client_bytes(token) + window,
+        server.client_bytes(token),
         client.last_command.unwrap_or("NULL"),
         client.user.as_ref().map_or("(superuser)".into(), |user| String::from_utf8_lossy(user.name())),
         client.proto as u8,

@@ -205,6 +205,13 @@ impl Client {
         if self.subscriber { Class::Pubsub } else { Class::Normal }
     }
 
+    /// Bytes of requests that it keeps because they have not arrived in full or are held up. Of a request with a big
+    /// argument it is the argument alone, as Redis has it.
+    pub fn kept_input(&self) -> usize {
+        let arrived = || self.input.len() + self.parser.held_bytes();
+        self.replay.len() + self.parser.big_arg_bytes().unwrap_or_else(arrived)
+    }
+
     /// Bytes of output that do not fit its reply buffer: what the limits of output count.
     #[inline]
     pub fn queued_output(&self) -> usize {

@@ -372,6 +372,7 @@ impl Reactor {
                 return;
             }
             if !complete {
+                check_input(&mut self.server, token);
                 if self.server.clients[token].readable {
                     self.enqueue(token);
                 }
@@ -746,7 +747,7 @@ fn resize_reply_buffer(server: &mut Server, token: usize) {
 fn check_input(server: &mut Server, token: usize) {
     let client = &server.clients[token];
     let kept = client.transaction.as_ref().map_or(0, |transaction| transaction.bytes());
-    let held = client.input.len() + client.replay.len() + client.parser.memory_bytes() + kept;
+    let held = client.kept_input() + kept;
     server.stats.recent_max_input.note(held);
     let limit = server.settings.client_query_buffer_limit as usize;
     let trusted = client.authenticated || server.acl.is_open();

@@ -20,6 +20,7 @@ use std::rc::Rc;
 
 use super::listpack::{self, Buffer, Element};
 use super::lzf;
+use crate::keyspace::alloc::size_class;
 
 /// Bytes that Redis counts for a listpack beyond ours: half of its header, and its end.
 const FRAME: usize = 5;
@@ -182,9 +183,12 @@ impl Node {
 
     fn memory_bytes(&self) -> usize {
         match self {
-            Node::Packed { bytes, .. } => bytes.capacity(),
-            Node::Plain(blob) => blob.capacity() + size_of::<Vec<u8>>() + 2 * size_of::<usize>(),
-            Node::Compressed { lzf, .. } => lzf.len(),
+            Node::Packed { bytes, .. } => size_class(bytes.capacity()),
+            // The block that counts references, and the one with the bytes.
+            Node::Plain(blob) => {
+                size_class(size_of::<Vec<u8>>() + 2 * size_of::<usize>()) + size_class(blob.capacity())
+            }
+            Node::Compressed { lzf, .. } => size_class(lzf.len()),
         }
     }
 }
@@ -241,7 +245,7 @@ impl Quicklist {
 
     /// Bytes of memory it takes, without the struct itself. Counts all nodes.
     pub fn memory_bytes(&self) -> usize {
-        self.nodes.capacity() * size_of::<Node>() + self.nodes.iter().map(Node::memory_bytes).sum::<usize>()
+        size_class(self.nodes.capacity() * size_of::<Node>()) + self.nodes.iter().map(Node::memory_bytes).sum::<usize>()
     }
 
     /// Frees some nodes of a list that nobody uses any more. Returns whether there are more.

@@ -149,7 +149,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "xread",
         arity: -4,
-        flags: Flags::BLOCKING.union(Flags::READONLY),
+        flags: Flags::BLOCKING.union(Flags::READONLY).union(Flags::MOVABLE_KEYS),
         keys: &[listed(1)],
         doc: Doc {
             summary: "Answers the entries of several streams behind an ID in each, and may wait for one.",
@@ -163,7 +163,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "xreadgroup",
         arity: -7,
-        flags: Flags::BLOCKING.union(Flags::WRITE),
+        flags: Flags::BLOCKING.union(Flags::WRITE).union(Flags::MOVABLE_KEYS),
         keys: &[listed(4)],
         doc: Doc {
             summary: "Answers entries of several streams that no consumer of a group has been given, or again those that \
