@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::Path;
 use std::process::ExitCode;
 
 use cachestorm::config::{Invocation, Loaded, Settings, Supervised, text};
@@ -9,13 +10,20 @@ use cachestorm::keyspace::alloc::Allocator;
 use cachestorm::net::limits::make_room_for_clients;
 use cachestorm::net::listen::ListenError;
 use cachestorm::observe::{log as logging, process};
+use cachestorm::persist::rdb::check;
 use cachestorm::reactor::{Reactor, StartError};
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
+    let program = std::env::args_os().next().unwrap_or_default();
     let args: Vec<String> = std::env::args_os().skip(1).map(|arg| text::from_bytes(arg.as_encoded_bytes())).collect();
+    let as_checker = Path::new(&program).file_name().is_some_and(|name| name == "redis-check-rdb");
+    if as_checker || args.first().is_some_and(|arg| arg == "--check-rdb") {
+        let files = &args[usize::from(!as_checker)..];
+        return if check::run(files, &mut std::io::stdout()) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let environment: HashMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, text::from_bytes(value.as_encoded_bytes()))))
         .collect();
@@ -91,20 +99,16 @@ fn serve(Loaded { mut settings, source }: Loaded) -> Result<(), String> {
     let pidfile = write_pidfile(&pidfile, daemon);
     log::info!("Server initialized");
     let ended = reactor.run();
-    tell_supervisor("STOPPING=1\n");
+    process::tell_supervisor("STOPPING=1\n");
     if let Some(path) = pidfile {
         log::info!("Removing the pid file.");
         if let Err(error) = std::fs::remove_file(&path) {
             log::warn!("The pid file {path} could not be removed: {error}");
         }
     }
-    match ended {
-        Ok(_) => {
-            log::warn!("CacheStorm is now ready to exit, bye bye...");
-            Ok(())
-        }
-        Err(error) => Err(format!("Polling failed: {error}")),
-    }
+    ended?;
+    log::warn!("CacheStorm is now ready to exit, bye bye...");
+    Ok(())
 }
 
 /// Writes the process's number where the settings say; a server in the background always writes it somewhere. Failing
@@ -120,11 +124,5 @@ fn write_pidfile(path: &str, daemon: bool) -> Option<String> {
             log::warn!("Failed to write PID file {path}: {error}");
             None
         }
-    }
-}
-
-fn tell_supervisor(state: &str) {
-    if let Err(error) = process::notify_supervisor(state) {
-        log::warn!("The supervisor could not be told: {error}");
     }
 }

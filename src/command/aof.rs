@@ -8,6 +8,7 @@ use std::fs::File;
 use std::process;
 
 use super::aof_load::AofLoader;
+use super::load;
 use super::state::Server;
 use crate::config::{AppendFsync, Settings};
 use crate::effects::journal::Journal;
@@ -216,7 +217,10 @@ impl Server {
     /// # Errors
     /// If the server must not start.
     pub fn start_loading(&mut self) -> Result<(), String> {
-        if !self.settings.appendonly || self.begin_loading_aof()? {
+        if !self.settings.appendonly {
+            return load::begin(self);
+        }
+        if self.begin_loading_aof()? {
             return Ok(());
         }
         self.open_aof()

@@ -199,7 +199,7 @@ impl Server {
             log::info!("The settings were re-read; nothing that can change at run time has changed.");
             return;
         }
-        match self.change_settings(&pairs, Rights { protected: true, loading: false }) {
+        match self.change_settings(&pairs, Rights { protected: true, loading: self.loading.is_some() }) {
             Ok(()) => {
                 let names: Vec<&str> = reload.changes.iter().map(|(name, _)| *name).collect();
                 log::info!("The settings were re-read; changed: {}", names.join(", "));

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Ctx;
+use super::{Ctx, save};
 use super::error::{Error, Outcome};
 use super::table::{Acl, Command, Doc, Flags};
 use crate::resp::Args;
@@ -121,8 +121,12 @@ fn flush(cx: &mut Ctx<'_>, args: &Args<'_>, databases: Range<usize>) -> Outcome 
         Some(word) if args.len() == 2 && word.eq_ignore_ascii_case(b"ASYNC") => false,
         Some(_) => return Err(Error::SYNTAX),
     };
+    let all = databases.len() == cx.server.keys.databases();
     for db in databases {
         cx.server.keys.flush(db);
+    }
+    if all {
+        save::after_flush(cx.server);
     }
     // It is propagated even if there was nothing to flush: elsewhere there may be.
     cx.propagate_in(cx.db, args.iter_from(0));

@@ -9,6 +9,8 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Error, Outcome};
+use super::load::{Manner, load_now};
+use super::save::save_now;
 use super::state::DebugSwitches;
 use super::table::{Command, Doc, Flags};
 use super::{Ctx, UNKNOWN_SHOWN};
@@ -85,6 +87,10 @@ const HELP: &[&str] = &[
     "    map, attrib, push, verbatim, true or false.",
     "QUICKLIST-PACKED-THRESHOLD <size>",
     "    From this size on, elements of new long lists become nodes by themselves; 0 lets the settings decide.",
+    "RELOAD [option ...]",
+    "    Write a snapshot, delete all keys, and take the snapshot in again. With NOSAVE the file",
+    "    is taken as it is; with NOFLUSH the keys stay, and must not be in it; with MERGE those that",
+    "    are in it are replaced.",
     "REPLYBUFFER PEAK-RESET-TIME <never|reset|milliseconds>",
     "    Set after which time the peak of a reply buffer is forgotten; `reset` is the default.",
     "REPLYBUFFER RESIZING <0|1>",
@@ -95,6 +101,8 @@ const HELP: &[&str] = &[
     "    Crash by a wrong memory access.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Let keys that have expired be removed ahead of being looked at.",
+    "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+    "    Let RESTORE take payloads with wrong checksums.",
     "SLEEP <seconds>",
     "    Stop the server for so long. Fractions are allowed.",
     "STRINGMATCH-TEST",
@@ -150,9 +158,11 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
                 .ok_or(Error::fixed("ERR argument must be a memory value bigger than 1 and smaller than 4gb"));
             cx.server.debug.plain_list_nodes_from = bytes? as usize;
         }
+        (b"RELOAD", _) => reload(cx, args)?,
         (b"REPLYBUFFER", 2) => reply_buffer(cx, args)?,
         (b"SDSLEN", 1) => return string_memory(cx, args),
         (b"SEGFAULT", 0) => segfault(),
+        (b"SET-SKIP-CHECKSUM-VALIDATION", 1) => cx.server.debug.skip_checksums = is_on(&args[2]),
         (b"SET-ACTIVE-EXPIRE", 1) => cx.server.keys.active_expiry = is_on(&args[2]),
         (b"SLEEP", 1) => {
             let seconds = parse_f64(&args[2]).unwrap_or(0.0);
@@ -510,6 +520,39 @@ fn key_table_sizes(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
     };
     let text = format!("Hash table 0 stats (main hash table):\n table size: {capacity}\n number of elements: {len}\n");
     cx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+/// Writes a snapshot and takes it in again.
+fn reload(cx: &mut Ctx<'_>, args: &Args<'_>) -> Result<(), Error> {
+    let (mut save, mut flush, mut merge) = (true, true, false);
+    for option in args.iter_from(2) {
+        match option.to_ascii_uppercase().as_slice() {
+            b"NOSAVE" => save = false,
+            b"NOFLUSH" => flush = false,
+            b"MERGE" => merge = true,
+            _ => return Err(Error::fixed("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")),
+        }
+    }
+    let server = &mut *cx.server;
+    if save && save_now(server, &mut || false).is_err() {
+        return Err(Error::fixed("ERR"));
+    }
+    // What is done here is no change of the data.
+    let dirty = server.keys.effects.dirty;
+    if flush {
+        for db in 0..server.keys.databases() {
+            server.keys.flush(db);
+        }
+        server.saving.libraries.clear();
+    }
+    let loaded = load_now(server, Manner { merge, keep_expired: false });
+    server.tick();
+    server.keys.effects.dirty = dirty;
+    if loaded != Ok(true) {
+        return Err(Error::fixed("ERR Error trying to load the RDB dump, check server logs."));
+    }
+    log::warn!("DB reloaded by DEBUG RELOAD");
     Ok(())
 }
 

@@ -20,6 +20,12 @@ impl Error {
     pub const DB_OUT_OF_RANGE: Error = Error::fixed("ERR DB index is out of range");
     pub const NO_AUTH: Error = Error::fixed("NOAUTH Authentication required.");
     pub const LOADING: Error = Error::fixed("LOADING Redis is loading the dataset in memory");
+    pub const MISCONF: Error = Error::fixed(
+        "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that \
+         may modify the data set are disabled, because this instance is configured to report errors during writes if RDB \
+         snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB \
+         error.",
+    );
     pub const OUT_OF_MEMORY: Error = Error::fixed("OOM command not allowed when used memory > 'maxmemory'.");
     pub const TOO_LONG: Error = Error::fixed("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
 

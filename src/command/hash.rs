@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use super::error::{Error, Outcome};
+use super::state::Server;
 use super::scan_options::{self, ScanOptions};
 use super::table::{Acl, Command, Doc, Flags, KeyFlags, KeySpec};
 use super::{Ctx, in_portions, wrong_arity};
@@ -248,7 +249,12 @@ macro_rules! hash_of {
 }
 
 fn limits(cx: &Ctx<'_>) -> Limits {
-    let settings = &cx.server.settings;
+    limits_of(cx.server)
+}
+
+/// What a compact hash may hold.
+pub fn limits_of(server: &Server) -> Limits {
+    let settings = &server.settings;
     Limits { entries: settings.hash_max_listpack_entries, bytes: settings.hash_max_listpack_value }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::error::Outcome;
 use super::memory::Account;
+use super::save::Purpose;
 use super::table::{Acl, Command, Doc, Flags, all};
 use super::{Ctx, REDIS_VERSION};
 use crate::acl::Reason;
@@ -261,17 +262,24 @@ fn memory(text: &mut Text, cx: &Ctx<'_>) {
 
 fn persistence(text: &mut Text, cx: &Ctx<'_>) {
     let server = &cx.server;
+    let saving = &server.saving;
     text.line("loading", u8::from(server.loading.is_some()));
     text.constant("0", &["async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
-    text.constant("0.00", &["current_fork_perc"]);
-    text.constant("0", &["current_save_keys_processed", "current_save_keys_total"]);
+    let (told, keys) = saving.progress();
+    text.line("current_fork_perc", format_args!("{:.2}", 100.0 * told as f64 / keys.max(1) as f64));
+    text.line("current_save_keys_processed", told);
+    text.line("current_save_keys_total", keys);
     text.line("rdb_changes_since_last_save", server.keys.effects.dirty);
-    text.constant("0", &["rdb_bgsave_in_progress"]);
-    // An empty server has nothing to save: it counts as saved when it starts.
-    text.line("rdb_last_save_time", (server.clock.unix_us - server.clock.uptime_us) / 1_000_000);
-    text.constant("ok", &["rdb_last_bgsave_status"]);
-    text.constant("-1", &["rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec"]);
-    text.constant("0", &["rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"]);
+    text.line("rdb_bgsave_in_progress", u8::from(saving.purpose() == Some(Purpose::File)));
+    text.line("rdb_last_save_time", saving.last_unix);
+    text.line("rdb_last_bgsave_status", if saving.failed { "err" } else { "ok" });
+    let (current, last) = saving.seconds(server.clock.uptime_us);
+    text.line("rdb_last_bgsave_time_sec", last);
+    text.line("rdb_current_bgsave_time_sec", current);
+    text.line("rdb_saves", saving.saves);
+    text.constant("0", &["rdb_last_cow_size"]);
+    text.line("rdb_last_load_keys_expired", server.last_load.expired);
+    text.line("rdb_last_load_keys_loaded", server.last_load.keys);
     let aof = server.aof.writer();
     text.line("aof_enabled", u8::from(aof.is_some()));
     text.constant("0", &["aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
@@ -294,7 +302,7 @@ fn persistence(text: &mut Text, cx: &Ctx<'_>) {
         let eta = if share > 0.0 { (elapsed as f64 * (100.0 - share) / share) as u64 } else { 1 };
         text.line("loading_start_time", loading.started);
         text.line("loading_total_bytes", loading.total_bytes);
-        text.line("loading_rdb_used_mem", 0);
+        text.line("loading_rdb_used_mem", loading.used_memory);
         text.line("loading_loaded_bytes", loading.loaded_bytes);
         text.line("loading_loaded_perc", format_args!("{share:.2}"));
         text.line("loading_eta_seconds", eta);
@@ -342,7 +350,12 @@ fn stats(text: &mut Text, cx: &Ctx<'_>) {
         &[
             "latest_fork_usec",
             "total_forks",
-            "migrate_cached_sockets",
+        ],
+    );
+    text.line("migrate_cached_sockets", server.migrations.len());
+    text.constant(
+        "0",
+        &[
             "slave_expires_tracked_keys",
             "active_defrag_hits",
             "active_defrag_misses",
@@ -358,7 +371,7 @@ fn stats(text: &mut Text, cx: &Ctx<'_>) {
     text.line("tracking_total_prefixes", keys.effects.trackers.prefixes());
     text.line("unexpected_error_replies", stats.unexpected_error_replies);
     text.line("total_error_replies", stats.error_replies);
-    text.constant("0", &["dump_payload_sanitizations"]);
+    text.line("dump_payload_sanitizations", stats.payloads_checked);
     text.line("total_reads_processed", stats.reads_processed);
     text.line("total_writes_processed", stats.writes_processed);
     text.constant("0", &["io_threaded_reads_processed", "io_threaded_writes_processed"]);

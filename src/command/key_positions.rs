@@ -29,6 +29,10 @@ pub fn each_key(
     start: usize,
     mut visit: impl FnMut(usize, KeyFlags),
 ) -> Result<(), Misplaced> {
+    if command.name == "migrate" {
+        migrated(args, start).for_each(|at| visit(at, command.keys[0].flags));
+        return Ok(());
+    }
     for spec in command.keys {
         let flags = flags(command, spec, args, start);
         if command.name == "sort" && flags.contains(KeyFlags::OW) {
@@ -95,6 +99,25 @@ fn range(spec: &KeySpec, args: &Args<'_>, start: usize) -> Result<Option<(usize,
         Find::Unknown => return Ok(None),
     };
     if first > last || last >= end { Err(Misplaced) } else { Ok(Some((first, last, step.max(1) as usize))) }
+}
+
+/// The keys of MIGRATE: one, or, if that is empty, those behind KEYS, where that is not a password.
+fn migrated(args: &Args<'_>, start: usize) -> std::ops::Range<usize> {
+    let mut at = start + 6;
+    while let Some(word) = args.get(at) {
+        let is = |option: &str| word.eq_ignore_ascii_case(option.as_bytes());
+        if is("keys") && args[start + 3].is_empty() {
+            return at + 1..args.len();
+        }
+        at += if is("auth2") {
+            3
+        } else if is("auth") {
+            2
+        } else {
+            1
+        };
+    }
+    start + 3..(start + 4).min(args.len())
 }
 
 /// What a command does with the keys of a specification, given its options.
@@ -210,6 +233,23 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_move() {
+        let command = all().map(|id| id.command()).find(|command| command.name == "migrate").expect("it is there");
+        let cases = [
+            ("migrate h p k 0 1", "k"),
+            ("migrate h p k 0 1 COPY KEYS a", "k"),
+            ("migrate h p '' 0 1 COPY keys a b", "a b"),
+            ("migrate h p '' 0 1 AUTH keys KEYS a", "a"),
+            ("migrate h p '' 0 1 AUTH2 keys keys KEYS a b", "a b"),
+        ];
+        for (line, expected) in cases {
+            let found = keys(command, line).expect("it has keys");
+            let found = found.into_iter().map(|(key, _)| key).collect::<Vec<_>>().join(" ");
+            assert_eq!(found, expected, "{line}");
+        }
+    }
+
+    #[test]
     fn options_decide_on_variable_flags() {
         let update = KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE;
         let cases = [
@@ -258,8 +298,8 @@ mod tests {
                 let told = spec.begin != Begin::Unknown
                     && spec.find != Find::Unknown
                     && !spec.flags.contains(KeyFlags::INCOMPLETE);
-                // Of what SORT looks up nobody can say it; its destination is found by a function.
-                let known = told || command.name.starts_with("sort");
+                // Of what SORT looks up nobody can say it; its destination, and the keys of MIGRATE, are found by functions.
+                let known = told || command.name.starts_with("sort") || command.name == "migrate";
                 assert!(known, "{}: only a function can say where the keys are, and there is none", command.name);
             }
         }

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use super::error::{Error, Outcome};
+use super::state::Server;
 use super::string::integer;
 use super::table::{Acl, Begin, Command, Doc, Find, Flags, KeyFlags, KeySpec};
 use super::{Ctx, wrong_arity};
@@ -388,11 +389,16 @@ fn nodes<'a>(value: &'a mut Value<'_>) -> Option<&'a mut Quicklist> {
 
 /// What the settings say about the nodes of lists.
 pub fn rules(cx: &Ctx<'_>) -> Rules {
-    let settings = &cx.server.settings;
+    rules_of(cx.server)
+}
+
+/// What the settings say about the nodes of lists.
+pub fn rules_of(server: &Server) -> Rules {
+    let settings = &server.settings;
     Rules {
         fill: settings.list_max_listpack_size,
         depth: settings.list_compress_depth as usize,
-        plain_from: cx.server.debug.plain_list_nodes_from,
+        plain_from: server.debug.plain_list_nodes_from,
     }
 }
 

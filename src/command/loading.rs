@@ -20,6 +20,11 @@ pub trait Loader {
 
     /// How many bytes there are, and how many of them have been loaded.
     fn progress(&self) -> (u64, u64);
+
+    /// How many bytes of memory the data took when they were saved, if that is known.
+    fn used_memory(&self) -> u64 {
+        0
+    }
 }
 
 /// A load that is under way.
@@ -32,6 +37,7 @@ pub struct Loading {
     /// What INFO tells while the loader is at work.
     pub total_bytes: u64,
     pub loaded_bytes: u64,
+    pub used_memory: u64,
 }
 
 impl Server {
@@ -42,13 +48,13 @@ impl Server {
         let started_us = self.clock.uptime_us;
         self.keys.freeze(true);
         self.keys.effects.journal.pause(true);
-        self.loading = Some(Box::new(Loading { loader: Some(loader), started, started_us, total_bytes, loaded_bytes }));
+        self.loading = Some(Box::new(Loading { loader: Some(loader), started, started_us, total_bytes, loaded_bytes, used_memory: 0 }));
         self.look_for_troubles();
     }
 
     /// Notes whether there is a reason not to run every command.
     pub fn look_for_troubles(&mut self) {
-        self.is_troubled = self.loading.is_some() || self.aof.trouble().is_some();
+        self.is_troubled = self.loading.is_some() || self.aof.trouble().is_some() || self.saving.failed;
     }
 
     /// Loads a slice, if there is something to load. Returns whether there is more.
@@ -62,17 +68,17 @@ impl Server {
         let more = loader.slice(self);
         if let Some(loading) = &mut self.loading {
             (loading.total_bytes, loading.loaded_bytes) = loader.progress();
+            loading.used_memory = loader.used_memory();
             loading.loader = Some(loader);
         }
-        let more = more?;
-        if !more {
+        if !matches!(more, Ok(true)) {
             self.loading = None;
             self.keys.freeze(false);
             self.keys.effects.journal.pause(false);
             self.keys.effects.dirty = 0;
             self.look_for_troubles();
         }
-        Ok(more)
+        more
     }
 
     /// Loads everything at once.

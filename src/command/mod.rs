@@ -18,6 +18,7 @@ mod database;
 mod debug;
 pub mod deliver;
 mod geo;
+mod dump;
 mod hash;
 mod hyperloglog;
 mod info;
@@ -27,6 +28,7 @@ mod keys;
 mod latency;
 pub mod limits;
 mod list;
+pub mod load;
 pub mod loading;
 mod memory;
 mod module;
@@ -34,6 +36,11 @@ mod monitor;
 mod propagation;
 mod pubsub;
 mod replication;
+mod migrate;
+mod monitor;
+mod propagation;
+mod pubsub;
+pub mod save;
 mod scan_options;
 mod server;
 mod set;
@@ -69,6 +76,8 @@ const FAMILIES: &[&[Command]] = &[
     sort::COMMANDS,
     stream::COMMANDS,
     keys::COMMANDS,
+    dump::COMMANDS,
+    migrate::COMMANDS,
     database::COMMANDS,
     connection::COMMANDS,
     client::COMMANDS,
@@ -80,6 +89,7 @@ const FAMILIES: &[&[Command]] = &[
     replication::COMMANDS,
     cluster::COMMANDS,
     module::COMMANDS,
+    save::COMMANDS,
     info::COMMANDS,
     config::COMMANDS,
     memory::COMMANDS,
@@ -361,7 +371,7 @@ impl<'s> Ctx<'s> {
             }
         }
         if self.server.is_troubled {
-            self.check_troubles(flags)?;
+            self.check_troubles(command, flags)?;
         }
         const CHANGES: Flags = Flags::WRITE.union(Flags::MAY_REPLICATE);
         let held_up = self.server.pause.is_some_and(|pause| pause.all || flags.intersects(CHANGES));
@@ -370,11 +380,14 @@ impl<'s> Ctx<'s> {
 
     /// Checks whether a command that is like `flags` may run although data is being loaded, or cannot be made durable.
     #[cold]
-    fn check_troubles(&self, flags: Flags) -> Outcome {
-        if let Some(why) = self.server.aof.trouble()
-            && flags.contains(Flags::WRITE)
-        {
-            return Err(Error::new(format!("MISCONF Errors writing to the AOF file: {why}")));
+    fn check_troubles(&self, command: &Registered, flags: Flags) -> Outcome {
+        if flags.contains(Flags::WRITE) || command.full_name == "ping" {
+            if let Some(why) = self.server.aof.trouble() {
+                return Err(Error::new(format!("MISCONF Errors writing to the AOF file: {why}")));
+            }
+            if save::refuses_writes(self.server) {
+                return Err(Error::MISCONF);
+            }
         }
         if self.server.loading.is_some() && !flags.contains(Flags::LOADING) {
             return Err(Error::LOADING);

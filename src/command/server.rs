@@ -4,7 +4,6 @@ use super::error::{Error, Outcome};
 use super::state::Shutdown;
 use super::table::{Acl, Command, Doc, Flags};
 use super::{Ctx, REDIS_VERSION};
-use crate::net::Closing;
 use crate::resp::Args;
 use crate::types::number::parse_i64;
 
@@ -148,17 +147,17 @@ impl Wish {
 fn shutdown(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let wish = Wish::parse(args.iter_from(1))?;
     if wish.abort {
-        // No end takes so long that it could be called off.
-        return Err(Error::fixed("ERR No shutdown in progress."));
+        // One that a signal asked for may be waiting for the periodic work.
+        if cx.server.shutdown.take().is_none() {
+            return Err(Error::fixed("ERR No shutdown in progress."));
+        }
+        log::info!("Shutdown manually aborted.");
+        cx.reply.ok();
+        return Ok(());
     }
-    log::warn!("User requested shutdown...");
-    if wish.save == Some(true) && !wish.force {
-        log::warn!("Nothing can be saved: this version has no snapshots. Not exiting.");
-        return Err(Error::fixed("ERR Errors trying to SHUTDOWN. Check logs."));
-    }
-    // The reply is the end of the connection.
-    cx.server.shutdown = Some(Shutdown { force: wish.force });
-    cx.server.close(cx.token, Closing::AfterReply);
+    // The reply is the end of the connection, or an error from who tries to end.
+    let client = Some((cx.token, cx.server.clients[cx.token].id));
+    cx.server.shutdown = Some(Shutdown { save: wish.save, now: wish.now, force: wish.force, client });
     Ok(())
 }
 

@@ -260,7 +260,7 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// The rules for sets that are changed.
-fn rules(server: &Server) -> Rules {
+pub fn rules(server: &Server) -> Rules {
     let settings = &server.settings;
     Rules {
         limits: Limits {

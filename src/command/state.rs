@@ -10,9 +10,13 @@ use super::aof::Aof;
 use super::blocking::FlushWait;
 use super::loading::Loading;
 use super::client::describe;
+use super::load::Counts;
+use super::migrate::Migrations;
+use super::save::Saving;
 use super::table::{CommandId, Names, all};
 use crate::acl::AccessControl;
 use crate::config::{Settings, Source};
+use crate::helper::Outbox;
 use crate::keyspace::{Keyspace, alloc};
 use crate::net::budget::ClientBudget;
 use crate::net::{Client, Closing, Listeners};
@@ -34,8 +38,14 @@ pub struct Pause {
 /// How the server is to end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shutdown {
+    /// Whether a last snapshot is written; the save points decide if nobody has said.
+    pub save: Option<bool>,
+    /// Go without waiting for anybody.
+    pub now: bool,
     /// Go even if something cannot be made durable.
     pub force: bool,
+    /// Who asked for it: a client by token and number, or a signal.
+    pub client: Option<(usize, u64)>,
 }
 
 /// Everything that lives as long as the server.
@@ -101,6 +111,14 @@ pub struct Server {
     pub peak_memory: usize,
     /// Switches that only DEBUG turns.
     pub debug: DebugSwitches,
+    /// Snapshots that are written.
+    pub saving: Saving,
+    /// What the last snapshot that was taken in brought.
+    pub last_load: Counts,
+    /// The way for helper threads to hand jobs to the server.
+    pub outbox: Outbox<Server>,
+    /// Connections to servers that keys were moved to.
+    pub migrations: Migrations,
 }
 
 /// What DEBUG can change of the server's habits.
@@ -113,6 +131,8 @@ pub struct DebugSwitches {
     pub reply_buffer_resizing: bool,
     /// Bytes from which on an element is a list node by itself; 0 lets the settings decide.
     pub plain_list_nodes_from: usize,
+    /// Checksums of what RESTORE gets are not looked at.
+    pub skip_checksums: bool,
 }
 
 impl Default for DebugSwitches {
@@ -122,6 +142,7 @@ impl Default for DebugSwitches {
             reply_peak_reset: Some(Duration::from_secs(5)),
             reply_buffer_resizing: true,
             plain_list_nodes_from: 0,
+            skip_checksums: false,
         }
     }
 }
@@ -131,7 +152,13 @@ impl Server {
     ///
     /// # Errors
     /// A text if the settings rename commands or declare users in an impossible way.
-    pub fn new(settings: Settings, source: Source, listeners: Listeners, seed: u64) -> Result<Server, String> {
+    pub fn new(
+        settings: Settings,
+        source: Source,
+        listeners: Listeners,
+        outbox: Outbox<Server>,
+        seed: u64,
+    ) -> Result<Server, String> {
         let renamed: Vec<(String, String)> = settings
             .rename_command
             .iter()
@@ -149,6 +176,7 @@ impl Server {
         let slow_ticks = slow_ticks(&settings, &cycles);
         let mut budget = ClientBudget::default();
         budget.set_limit(settings.maxmemory_clients.bytes(settings.maxmemory));
+        let started_unix = clock.unix_ms() / 1000;
         Ok(Server {
             names: Names::new(&renamed)?,
             acl,
@@ -185,6 +213,10 @@ impl Server {
             startup_memory: 0,
             peak_memory: 0,
             debug: DebugSwitches::default(),
+            saving: Saving::new(started_unix),
+            last_load: Counts::default(),
+            outbox,
+            migrations: Migrations::default(),
         })
     }
 

@@ -55,6 +55,8 @@ bitflags! {
         const MAY_REPLICATE = 1 << 19;
         /// It runs only where enable-module-command allows it. Not told to clients.
         const MODULE_GATE = 1 << 20;
+        /// It runs in a slot that is being moved here.
+        const ASKING = 1 << 21;
     }
 }
 
@@ -71,6 +73,7 @@ pub const FLAG_NAMES: &[(Flags, &str)] = &[
     (Flags::STALE, "stale"),
     (Flags::SKIP_MONITOR, "skip_monitor"),
     (Flags::SKIP_SLOWLOG, "skip_slowlog"),
+    (Flags::ASKING, "asking"),
     (Flags::FAST, "fast"),
     (Flags::NO_AUTH, "no_auth"),
     (Flags::NO_MANDATORY_KEYS, "no_mandatory_keys"),

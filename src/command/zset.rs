@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::ops::{ControlFlow, Range};
 
 use super::error::{Error, Outcome};
+use super::state::Server;
 use super::scan_options::{self, ScanOptions};
 use super::string::integer;
 use super::table::{Acl, Begin, Command, Doc, Find, Flags, KeyFlags, KeySpec};
@@ -618,9 +619,13 @@ macro_rules! zset_of {
 
 /// What [`Rules`] are made of, for as long as the keyspace is borrowed.
 fn growth(cx: &Ctx<'_>) -> (Limits, KeyHasher) {
-    let settings = &cx.server.settings;
-    let limits = Limits { entries: settings.zset_max_listpack_entries, value: settings.zset_max_listpack_value };
-    (limits, cx.server.keys.hasher().clone())
+    (limits_of(cx.server), cx.server.keys.hasher().clone())
+}
+
+/// Up to where a sorted set is a listpack.
+pub fn limits_of(server: &Server) -> Limits {
+    let settings = &server.settings;
+    Limits { entries: settings.zset_max_listpack_entries, value: settings.zset_max_listpack_value }
 }
 
 pub(super) fn member_reply(reply: &mut Reply, member: Element<'_>) {

@@ -421,10 +421,10 @@ settings! {
     shutdown_timeout: u32 = count("shutdown-timeout", "10").inert();
     /// What SIGINT does.
     shutdown_on_sigint: ShutdownFlags =
-        row("shutdown-on-sigint", "default", Kind::Choices(ShutdownFlags::WORDS)).inert();
+        row("shutdown-on-sigint", "default", Kind::Choices(ShutdownFlags::WORDS));
     /// What SIGTERM does.
     shutdown_on_sigterm: ShutdownFlags =
-        row("shutdown-on-sigterm", "default", Kind::Choices(ShutdownFlags::WORDS)).inert();
+        row("shutdown-on-sigterm", "default", Kind::Choices(ShutdownFlags::WORDS));
     /// Log a report when the process crashes.
     crash_log_enabled: bool = yes_no("crash-log-enabled", "yes").inert();
     /// Test the memory when the process crashes.
@@ -594,7 +594,7 @@ settings! {
     stream_node_max_entries: u64 = integer("stream-node-max-entries", "100", 0, LONG_MAX);
     /// Whether RESTORE and snapshots are checked in depth.
     sanitize_dump_payload: SanitizeDumpPayload =
-        choice("sanitize-dump-payload", "no", SanitizeDumpPayload::WORDS).inert();
+        choice("sanitize-dump-payload", "no", SanitizeDumpPayload::WORDS);
 
     // Observation
 
@@ -641,26 +641,26 @@ settings! {
         .short_variable("PERSISTENCE_DATA_DIR").protected().deny_loading();
     /// When a snapshot is written: seconds and changes.
     save: Vec<SavePoint> =
-        row("save", "3600 1 300 100 60 10000", Kind::SavePoints).yaml("persistence.snapshot_interval").inert();
+        row("save", "3600 1 300 100 60 10000", Kind::SavePoints).yaml("persistence.snapshot_interval");
     /// File name of the snapshot.
-    dbfilename: String = checked("dbfilename", "dump.rdb", text::snapshot_file_name).protected().inert();
+    dbfilename: String = checked("dbfilename", "dump.rdb", text::snapshot_file_name).protected();
     /// Compress strings in snapshots.
-    rdbcompression: bool = yes_no("rdbcompression", "yes").inert();
+    rdbcompression: bool = yes_no("rdbcompression", "yes");
     /// Checksum snapshots.
-    rdbchecksum: bool = yes_no("rdbchecksum", "yes").immutable().inert();
+    rdbchecksum: bool = yes_no("rdbchecksum", "yes").immutable();
     /// Refuse writes after a snapshot has failed.
-    stop_writes_on_bgsave_error: bool = yes_no("stop-writes-on-bgsave-error", "yes").inert();
+    stop_writes_on_bgsave_error: bool = yes_no("stop-writes-on-bgsave-error", "yes");
     /// Fsync a snapshot while it is written.
-    rdb_save_incremental_fsync: bool = yes_no("rdb-save-incremental-fsync", "yes").inert();
+    rdb_save_incremental_fsync: bool = yes_no("rdb-save-incremental-fsync", "yes");
     /// Delete snapshots that only replication needed.
     rdb_del_sync_files: bool = yes_no("rdb-del-sync-files", "no").inert();
     /// Microseconds to wait after each key that is saved, for tests.
-    rdb_key_save_delay: i32 = integer("rdb-key-save-delay", "0", INT_MIN, INT_MAX).hidden().inert();
+    rdb_key_save_delay: i32 = integer("rdb-key-save-delay", "0", INT_MIN, INT_MAX).hidden();
     /// Microseconds to wait after each key that is loaded, for tests.
-    key_load_delay: i32 = integer("key-load-delay", "0", INT_MIN, INT_MAX).hidden().inert();
+    key_load_delay: i32 = integer("key-load-delay", "0", INT_MIN, INT_MAX).hidden();
     /// Bytes loaded between two looks at the clients.
     loading_process_events_interval_bytes: u64 =
-        integer("loading-process-events-interval-bytes", "2097152", 1024, INT_MAX).hidden().inert();
+        integer("loading-process-events-interval-bytes", "2097152", 1024, INT_MAX).hidden();
 
     // Append-only file
 

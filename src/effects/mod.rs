@@ -40,6 +40,7 @@ impl Event {
     pub const SILENT: Event = Event("");
     pub const XDEL: Event = Event("xdel");
     pub const XTRIM: Event = Event("xtrim");
+    pub const RESTORE: Event = Event("restore");
     /// A key came into being; what did it is an event of its own.
     pub const NEW: Event = Event("new");
     /// A key was looked for that does not exist.

@@ -49,6 +49,16 @@ impl AccessClock {
         minutes(now_ms) << 8 | (counter + counts as u32)
     }
 
+    /// The clock of an entry that comes with what another server remembers of its use: seconds since the last one, or how
+    /// often it was used. What the policy does not ask for is not looked at.
+    pub fn restored(&self, idle_seconds: Option<u64>, frequency: Option<u8>, now_ms: u64) -> u32 {
+        match (self.lfu, idle_seconds, frequency) {
+            (true, _, Some(frequency)) => minutes(now_ms) << 8 | u32::from(frequency),
+            (false, Some(idle), _) => ((now_ms / 1000).saturating_sub(idle.min(CLOCK)) & CLOCK) as u32,
+            _ => self.new_entry(now_ms),
+        }
+    }
+
     /// How often an entry is used, on the logarithmic scale of 0 to 255.
     pub fn frequency(&self, access: u32, now_ms: u64) -> u32 {
         let counter = access & 0xff;

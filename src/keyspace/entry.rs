@@ -1,7 +1,7 @@
 //! An entry: one key with all that belongs to it, in one heap block.
 //!
 //! ```text
-//!   byte 0        type (low 4 bits), encoding (high 4 bits)
+//!   byte 0        type (3 bits), mark of snapshots (1 bit), encoding (high 4 bits)
 //!   byte 1        flags: which of the optional fields follow
 //!   bytes 2..5    access clock (24 bits): LRU seconds, or LFU minutes and counter
 //!   byte 5        key length; 255 stands for "see the long key length"
@@ -39,6 +39,9 @@ use crate::types::zset::ZsetRef;
 
 /// A value longer than this many bytes lives outside the entry, where it can be sent by reference.
 pub const INLINE_MAX: usize = 16 * 1024;
+
+const KIND: u8 = 7;
+const MARK: u8 = 8;
 
 const EXPIRES: u8 = 1;
 const BOXED: u8 = 2;
@@ -322,6 +325,13 @@ impl Entry {
         EntryRef(self.0, PhantomData)
     }
 
+    /// The same entry with a mark of snapshots.
+    #[inline]
+    pub fn marked(self, mark: bool) -> Entry {
+        EntryMut(self.0, PhantomData).set_mark(mark);
+        self
+    }
+
     /// The same value, deadline and access clock under another key.
     pub fn with_key(self, key: &[u8]) -> Entry {
         let view = self.as_ref();
@@ -446,7 +456,13 @@ impl<'a> EntryRef<'a> {
     /// The value's type.
     #[inline]
     pub fn kind(self) -> Type {
-        Type::from_bits(self.byte(0) & 15)
+        Type::from_bits(self.byte(0) & KIND)
+    }
+
+    /// The mark that says whether the current snapshot has it; see [`super::snapshot`].
+    #[inline]
+    pub fn mark(self) -> bool {
+        self.byte(0) & MARK != 0
     }
 
     /// The value's encoding.
@@ -617,9 +633,17 @@ impl<'a> EntryMut<'a> {
 
     /// Sets the encoding that OBJECT ENCODING tells.
     pub fn set_encoding(&mut self, encoding: Encoding) {
-        let kind = self.as_ref().byte(0) & 15;
+        let kept = self.as_ref().byte(0) & (KIND | MARK);
         // SAFETY: byte 0 of the header.
-        unsafe { self.0.write(kind | (encoding as u8) << 4) }
+        unsafe { self.0.write(kept | (encoding as u8) << 4) }
+    }
+
+    /// Sets the mark of snapshots.
+    #[inline]
+    pub fn set_mark(&mut self, mark: bool) {
+        let kept = self.as_ref().byte(0) & !MARK;
+        // SAFETY: byte 0 of the header.
+        unsafe { self.0.write(kept | (mark as u8) << 3) }
     }
 
     /// Moves the deadline of an entry that has one.

@@ -8,6 +8,7 @@ pub mod access;
 pub mod alloc;
 pub mod entry;
 pub mod namespace;
+pub mod snapshot;
 #[cfg(test)]
 mod tests;
 pub mod value;
@@ -24,6 +25,7 @@ use crate::types::table::Position;
 use access::AccessClock;
 use entry::{Encoding, Entry, EntryRef, INLINE_MAX, NewValue, Object, Type};
 use namespace::Namespace;
+use snapshot::Recorder;
 use value::{Changed, Value};
 
 /// Below this many keys, a database is freed at once: that is no slower than a slice.
@@ -81,6 +83,17 @@ pub enum Touch {
     Yes,
     /// It does not (TTL, EXISTS, OBJECT …, and clients in NO-TOUCH mode).
     No,
+}
+
+/// A key's contents on their way into the keyspace; see [`Keyspace::install`].
+pub struct Fresh<'a> {
+    pub kind: Type,
+    pub encoding: Encoding,
+    pub value: NewValue<'a>,
+    /// In Unix milliseconds.
+    pub deadline: Option<u64>,
+    /// The access clock (24 bits).
+    pub access: u32,
 }
 
 /// What a command decides about a key's deadline; see [`Keyspace::reschedule`].
@@ -141,6 +154,8 @@ pub struct Keyspace {
     doomed: VecDeque<Box<Namespace>>,
     /// How many flushed databases have been freed.
     freed_databases: u64,
+    /// Who is told of the keys of a snapshot.
+    recorder: Option<Box<dyn Recorder>>,
 }
 
 impl Keyspace {
@@ -161,6 +176,7 @@ impl Keyspace {
             doomed_objects: VecDeque::new(),
             doomed: VecDeque::new(),
             freed_databases: 0,
+            recorder: None,
         }
     }
 
@@ -266,10 +282,19 @@ impl Keyspace {
     /// Removes an expired key, unless nothing may change now.
     fn expire_at(&mut self, db: usize, position: Position) {
         if self.may_expire {
+            self.preserve(db, position);
             let entry = self.database_mut(db).remove(position);
             self.stats.expired += 1;
             self.effects.changed_uncounted(db, entry.as_ref().key(), Event::EXPIRED);
             self.discard(entry);
+        }
+    }
+
+    /// Tells a snapshot of an entry that is about to change.
+    #[inline]
+    fn preserve(&mut self, db: usize, position: Position) {
+        if let (Some(recorder), Some(database)) = (&mut self.recorder, &mut self.databases[db]) {
+            database.preserve(position, recorder.as_mut());
         }
     }
 
@@ -415,6 +440,9 @@ impl Keyspace {
             Some(entry) => self.access.used(entry.access(), self.now_ms, &mut self.rng),
             None => self.access.new_entry(self.now_ms),
         };
+        if let Some(position) = found {
+            self.preserve(db, position);
+        }
         let database = self.database_mut(db);
         let deadline = match (expiry, found) {
             (Expiry::At(deadline), _) => Some(deadline),
@@ -496,6 +524,7 @@ impl Keyspace {
             self.effects.dirty += changes.saturating_sub(1);
             return Ok(());
         };
+        self.preserve(db, position);
         let database = self.database_mut(db);
         let old = database.entry(position);
         assert_eq!(old.kind(), Type::String, "only strings are changed as strings");
@@ -517,8 +546,12 @@ impl Keyspace {
         decide: impl FnOnce(Option<u64>) -> Schedule,
     ) -> bool {
         let Some(position) = self.reach(db, key, touch) else { return false };
+        let decision = decide(self.database_mut(db).entry(position).deadline());
+        if decision != Schedule::Leave {
+            self.preserve(db, position);
+        }
         let database = self.database_mut(db);
-        let event = match decide(database.entry(position).deadline()) {
+        let event = match decision {
             Schedule::Leave => return false,
             Schedule::At(deadline) => {
                 database.set_deadline(position, Some(deadline));
@@ -541,6 +574,7 @@ impl Keyspace {
     /// Removes a key. Returns whether it was there.
     pub fn delete(&mut self, db: usize, key: Key<'_>, event: Event) -> bool {
         let Some(position) = self.find(db, key) else { return false };
+        self.preserve(db, position);
         let entry = self.database_mut(db).remove(position);
         self.discard(entry);
         self.effects.changed(db, key.bytes, event);
@@ -627,10 +661,11 @@ impl Keyspace {
         change: impl FnOnce(&mut Value<'_>) -> Changed<R>,
     ) -> Result<Option<R>, WrongType> {
         let Some(position) = self.find(db, key) else { return Ok(None) };
-        let database = self.database_mut(db);
-        if database.entry(position).kind() != kind {
+        if self.database_mut(db).entry(position).kind() != kind {
             return Err(WrongType);
         }
+        self.preserve(db, position);
+        let database = self.database_mut(db);
         let Changed { result, changes, .. } = change(&mut Value::new(database, position));
         self.touch(db, position, Touch::Yes);
         if changes > 0 {
@@ -667,10 +702,11 @@ impl Keyspace {
         event: Event,
         change: impl FnOnce(&mut Value<'_>) -> Changed<R>,
     ) -> Result<R, WrongType> {
-        let database = self.database_mut(db);
-        if database.entry(position).kind() != kind {
+        if self.database_mut(db).entry(position).kind() != kind {
             return Err(WrongType);
         }
+        self.preserve(db, position);
+        let database = self.database_mut(db);
         let Changed { result, changes, empty } = change(&mut Value::new(database, position));
         self.touch(db, position, Touch::Yes);
         if changes > 0 {
@@ -698,6 +734,7 @@ impl Keyspace {
         let entry = Entry::new(key.bytes, kind, encoding, value, None, access);
         match self.find(db, key) {
             Some(position) => {
+                self.preserve(db, position);
                 let old = self.database_mut(db).replace(position, entry);
                 self.discard(old);
             }
@@ -707,6 +744,29 @@ impl Keyspace {
             }
         }
         self.effects.changed(db, key.bytes, event);
+    }
+
+    /// Puts a whole key where it belongs, in the place of what is there: the way of what was read from a file or came from
+    /// another server. `access` is its clock. Without an event nothing is reported.
+    pub fn install(&mut self, db: usize, key: Key<'_>, fresh: Fresh<'_>, event: Option<Event>) {
+        let Fresh { kind, encoding, value, deadline, access } = fresh;
+        let entry = Entry::new(key.bytes, kind, encoding, value, deadline, access);
+        match self.find(db, key) {
+            Some(position) => {
+                self.preserve(db, position);
+                let old = self.database_mut(db).replace(position, entry);
+                self.discard(old);
+            }
+            None => {
+                self.database_mut(db).insert(key.hash, entry);
+                if event.is_some() {
+                    self.effects.created(db, key.bytes);
+                }
+            }
+        }
+        if let Some(event) = event {
+            self.effects.changed(db, key.bytes, event);
+        }
     }
 
     /// Frees an entry; what is large is freed in slices.
@@ -734,6 +794,7 @@ impl Keyspace {
         }
         // Looked for again, because what had expired in the place may just have been removed from the same table.
         let Some(position) = self.find(from.0, from.1).filter(|_| !to_itself) else { return Placed::Done };
+        self.preserve(from.0, position);
         let entry = self.database_mut(from.0).remove(position);
         self.place(to.0, to.1, entry.with_key(to.1.bytes));
         self.effects.changed_uncounted(from.0, from.1.bytes, events.0);
@@ -763,6 +824,7 @@ impl Keyspace {
         let access = self.access.new_entry(self.now_ms);
         let position = match replaced {
             Some(position) => {
+                self.preserve(db, position);
                 let old = self.database_mut(db).replace(position, entry);
                 self.discard(old);
                 position
@@ -854,7 +916,10 @@ impl Keyspace {
         let keys = database.len();
         // A database once used stays listed.
         self.database_mut(db);
-        if keys > FREE_AT_ONCE {
+        if self.recorder.is_none() {
+            database.forget_walk();
+        }
+        if keys > FREE_AT_ONCE || database.walked_as().is_some() {
             self.doomed.push_back(database);
         } else {
             while database.free_slice(|entry| doom(&mut self.doomed_objects, entry)) {}
@@ -887,15 +952,59 @@ impl Keyspace {
             }
             return true;
         }
-        let Some(database) = self.doomed.front_mut() else { return false };
+        // What a snapshot still has to tell stays.
+        let free = |database: &Namespace| database.walked_as().is_none();
+        let Some(at) = self.doomed.iter().position(|database| free(database)) else { return false };
+        let database = &mut self.doomed[at];
         let before = database.len();
         let more = database.free_slice(|entry| doom(&mut self.doomed_objects, entry));
         self.stats.lazily_freed += (before - database.len()) as u64;
         if !more {
-            self.doomed.pop_front();
+            self.doomed.remove(at);
             self.freed_databases += 1;
         }
-        !self.doomed.is_empty() || !self.doomed_objects.is_empty()
+        !self.doomed_objects.is_empty() || self.doomed.iter().any(|database| free(database))
+    }
+
+    /// Begins a snapshot of all databases as they are now, which `recorder` is told of.
+    ///
+    /// # Panics
+    /// If there is one already.
+    pub fn begin_snapshot(&mut self, recorder: Box<dyn Recorder>) {
+        assert!(self.recorder.is_none(), "one snapshot at a time");
+        // Marks that one left which was given up.
+        while self.walk_slice(usize::MAX).1 {}
+        for (db, database) in self.databases.iter_mut().enumerate() {
+            if let Some(database) = database {
+                database.begin_walk(db);
+            }
+        }
+        self.recorder = Some(recorder);
+    }
+
+    /// Goes on with a snapshot, or tidies up behind one that was given up: about `count` keys, or a part of a large
+    /// value. Returns how many keys were told, and whether there are more.
+    pub fn walk_slice(&mut self, count: usize) -> (u64, bool) {
+        let unfinished = || self.databases.iter().flatten().chain(&self.doomed).filter_map(|one| one.walked_as());
+        let Some(next) = unfinished().min() else { return (0, false) };
+        let databases = self.databases.iter_mut().flatten().chain(&mut self.doomed);
+        let mut told = 0;
+        for database in databases.filter(|database| database.walked_as() == Some(next)) {
+            told += database.walk_slice(count, self.recorder.as_deref_mut());
+        }
+        (told, true)
+    }
+
+    /// Who is told of the running snapshot.
+    pub fn recorder(&mut self) -> Option<&mut (dyn Recorder + 'static)> {
+        self.recorder.as_deref_mut()
+    }
+
+    /// Ends a snapshot, whether or not all has been told.
+    pub fn end_snapshot(&mut self) {
+        self.recorder = None;
+        self.databases.iter_mut().flatten().for_each(|database| database.mute_walk());
+        self.doomed.iter_mut().for_each(|database| database.forget_walk());
     }
 
     /// Entries that wait to be freed.
@@ -913,7 +1022,8 @@ impl Keyspace {
         let mut more = false;
         for db in 0..self.databases.len() {
             let Some(mut database) = self.databases[db].take() else { continue };
-            more |= database.take_due(past_ms, budget, |entry| {
+            let recorder = self.recorder.as_deref_mut();
+            more |= database.take_due(past_ms, budget, recorder, |entry| {
                 self.stats.expired += 1;
                 self.effects.changed_uncounted(db, entry.as_ref().key(), Event::EXPIRED);
                 doom(&mut self.doomed_objects, entry);
@@ -947,7 +1057,7 @@ fn boxed(blob: Rc<Vec<u8>>) -> NewValue<'static> {
 
 /// The encoding of a string that is set as a whole.
 #[inline]
-fn string_encoding(bytes: &[u8]) -> Encoding {
+pub fn string_encoding(bytes: &[u8]) -> Encoding {
     if is_canonical_i64(bytes) {
         Encoding::Int
     } else if bytes.len() <= EMBSTR_MAX {

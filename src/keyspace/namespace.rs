@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use super::entry::{Encoding, Entry, EntryMut, EntryRef, INLINE_MAX, NewValue, Object, Type};
+use super::snapshot::{Recorder, WHOLE_MAX, Walk};
 use super::wheel::{Scheduled, Ticket, Wheel};
 use crate::types::hash::KeyHasher;
 use crate::types::table::{self, Position, Table};
@@ -33,12 +34,16 @@ impl Scheduled for Timed {
 pub struct Namespace {
     table: Table<Entry>,
     wheel: Wheel<Timed>,
+    /// The mark of entries that the current snapshot, or else the last one, has or does not have to have.
+    mark: bool,
+    /// How far the current snapshot has got.
+    walk: Option<Box<Walk>>,
 }
 
 impl Namespace {
     /// An empty namespace; `now_ms` is the time in Unix milliseconds.
     pub fn new(hasher: KeyHasher, now_ms: u64) -> Namespace {
-        Namespace { table: Table::new(hasher), wheel: Wheel::new(now_ms) }
+        Namespace { table: Table::new(hasher), wheel: Wheel::new(now_ms), mark: false, walk: None }
     }
 
     /// How many keys there are, expired ones that have not been removed yet included.
@@ -101,7 +106,7 @@ impl Namespace {
     /// Adds an entry whose key is not here.
     pub fn insert(&mut self, hash: u64, entry: Entry) -> Position {
         let expires = entry.as_ref().deadline().is_some();
-        let position = self.table.insert(hash, entry);
+        let position = self.table.insert(hash, entry.marked(self.mark));
         if expires {
             self.wheel.insert(Timed(self.table.get(position)));
         }
@@ -110,9 +115,10 @@ impl Namespace {
 
     /// Puts an entry in the place of another with the same key, which is returned.
     pub fn replace(&mut self, position: Position, entry: Entry) -> Entry {
+        self.assert_recorded(position);
         self.unschedule(position);
         let expires = entry.as_ref().deadline().is_some();
-        let old = self.table.replace(position, entry);
+        let old = self.table.replace(position, entry.marked(self.mark));
         if expires {
             self.wheel.insert(Timed(self.table.get(position)));
         }
@@ -121,6 +127,7 @@ impl Namespace {
 
     /// Takes an entry out.
     pub fn remove(&mut self, position: Position) -> Entry {
+        self.assert_recorded(position);
         self.unschedule(position);
         self.table.remove(position)
     }
@@ -135,6 +142,7 @@ impl Namespace {
 
     /// Gives an entry a deadline in Unix milliseconds, or takes it away.
     pub fn set_deadline(&mut self, position: Position, deadline: Option<u64>) {
+        self.assert_recorded(position);
         let entry = self.entry(position);
         match (entry.deadline(), deadline) {
             (None, None) => {}
@@ -150,7 +158,8 @@ impl Namespace {
             }
             _ => {
                 self.unschedule(position);
-                self.table.update(position, |entry| entry.with_deadline(deadline));
+                let mark = self.mark;
+                self.table.update(position, |entry| entry.with_deadline(deadline).marked(mark));
                 if deadline.is_some() {
                     self.wheel.insert(Timed(self.table.get(position)));
                 }
@@ -161,6 +170,7 @@ impl Namespace {
     /// Makes a string `len` bytes long, keeping the common prefix, and lends its bytes to be changed; new bytes are
     /// zero. Its encoding becomes `raw`.
     pub fn resize_string(&mut self, position: Position, len: usize) -> &mut [u8] {
+        self.assert_recorded(position);
         let entry = self.entry(position);
         if entry.object().is_none() && !self.entry_mut(position).resize_inline(len) {
             let entry = self.entry(position);
@@ -169,6 +179,7 @@ impl Namespace {
             let mut bytes = Vec::with_capacity(if len > INLINE_MAX { with_room(len) } else { len });
             bytes.extend_from_slice(&entry.inline()[..len.min(entry.inline().len())]);
             bytes.resize(len, 0);
+            let mark = self.mark;
             self.table.update(position, |entry| {
                 Entry::new(
                     entry.as_ref().key(),
@@ -178,6 +189,7 @@ impl Namespace {
                     deadline,
                     access,
                 )
+                .marked(mark)
             });
             if let Some(ticket) = ticket {
                 let moved = Timed(self.table.get(position));
@@ -199,6 +211,7 @@ impl Namespace {
     /// # Panics
     /// If the value is not compact, or the range is not within it.
     pub fn splice(&mut self, position: Position, range: Range<usize>, with: &[u8]) {
+        self.assert_recorded(position);
         let old = self.entry(position).compact();
         let (old_len, tail) = (old.len(), old.len() - range.end);
         let len = old_len - range.len() + with.len();
@@ -241,11 +254,12 @@ impl Namespace {
     /// Gives a key another value of its type, keeping its deadline and access clock. Returns the old value if it was an
     /// object.
     pub fn convert(&mut self, position: Position, encoding: Encoding, value: NewValue<'_>) -> Option<Box<Object>> {
+        self.assert_recorded(position);
         let entry = self.entry(position);
         let (kind, deadline, access) = (entry.kind(), entry.deadline(), entry.access());
         let ticket = deadline.map(|_| entry.ticket());
         let fresh = Entry::new(entry.key(), kind, encoding, value, deadline, access);
-        let old = self.table.replace(position, fresh);
+        let old = self.table.replace(position, fresh.marked(self.mark));
         if let Some(ticket) = ticket {
             let moved = Timed(self.table.get(position));
             self.wheel.replace(ticket, moved);
@@ -255,7 +269,13 @@ impl Namespace {
 
     /// Moves time to `now_ms` and takes out the entries that are due by then, in about `budget` steps at most.
     /// Returns whether there is more to do.
-    pub fn take_due(&mut self, now_ms: u64, budget: usize, mut take: impl FnMut(Entry)) -> bool {
+    pub fn take_due(
+        &mut self,
+        now_ms: u64,
+        budget: usize,
+        mut recorder: Option<&mut (dyn Recorder + 'static)>,
+        mut take: impl FnMut(Entry),
+    ) -> bool {
         let mut due = Vec::new();
         let more = self.wheel.advance(now_ms, budget, &mut due);
         for &Timed(address) in &due {
@@ -265,6 +285,9 @@ impl Namespace {
             // SAFETY: the wheel named a live entry of this table, and now it is in the wheel no more.
             let hash = self.table.hash(unsafe { EntryRef::from_ptr(address) }.key());
             let position = self.table.find_address(hash, address).expect("what is in the wheel is in the table");
+            if let Some(recorder) = recorder.as_deref_mut() {
+                self.preserve(position, recorder);
+            }
             take(self.table.remove(position));
         }
         more
@@ -291,6 +314,106 @@ impl Namespace {
     pub fn random(&self, random: impl FnMut() -> u64) -> Option<EntryRef<'_>> {
         // SAFETY: the table owns the entry and is borrowed for as long as the view.
         self.table.random(random).map(|address| unsafe { EntryRef::from_ptr(address) })
+    }
+
+    /// Begins a snapshot of what is here now, as database `db`. The last one must be over.
+    pub(super) fn begin_walk(&mut self, db: usize) {
+        assert!(self.walk.is_none(), "one snapshot at a time");
+        if !self.is_empty() {
+            self.mark = !self.mark;
+            let (large, half) = Default::default();
+            self.walk = Some(Box::new(Walk { db, recording: true, cursor: Some(0), large, half }));
+        }
+    }
+
+    /// The number that the database had when the snapshot began which is not done with it.
+    pub fn walked_as(&self) -> Option<usize> {
+        self.walk.as_ref().map(|walk| walk.db)
+    }
+
+    /// Tells nobody any more; the walk must go on all the same, or [`Namespace::forget_walk`] be called.
+    pub(super) fn mute_walk(&mut self) {
+        if let Some(walk) = &mut self.walk {
+            walk.recording = false;
+            walk.half = None;
+        }
+    }
+
+    /// Ends a walk whose marks do not matter any more, because the namespace will never be walked again.
+    pub(super) fn forget_walk(&mut self) {
+        self.walk = None;
+    }
+
+    /// Tells the recorder of an entry that is about to change, if the snapshot does not have it yet.
+    pub(super) fn preserve(&mut self, position: Position, recorder: &mut dyn Recorder) {
+        let Some(walk) = self.walk.as_mut().filter(|walk| walk.recording) else { return };
+        // SAFETY: the table owns the entry and is borrowed exclusively; nobody else looks at it.
+        let mut entry = unsafe { EntryMut::from_ptr(self.table.get(position)) };
+        if entry.as_ref().mark() == self.mark {
+            return;
+        }
+        if walk.half.as_deref() == Some(entry.as_ref().key()) {
+            walk.half = None;
+            recorder.record_rest(entry.as_ref());
+        } else {
+            recorder.record(walk.db, entry.as_ref());
+        }
+        entry.set_mark(self.mark);
+    }
+
+    /// A change that no snapshot was told of would be missing there, or be there when it should not.
+    #[inline]
+    fn assert_recorded(&self, position: Position) {
+        debug_assert!(
+            self.walk.as_ref().is_none_or(|walk| !walk.recording || self.entry(position).mark() == self.mark),
+            "an entry changes that the snapshot does not have"
+        );
+    }
+
+    /// Goes on with the snapshot: about `count` entries, or a part of a large value. Returns how many keys were told.
+    pub(super) fn walk_slice(&mut self, count: usize, mut recorder: Option<&mut (dyn Recorder + 'static)>) -> u64 {
+        let Some(walk) = &mut self.walk else { return 0 };
+        let mut told = 0;
+        if let Some(key) = walk.half.take().or_else(|| walk.large.pop_front()) {
+            let position = self.table.find(self.table.hash(&key), &key);
+            if let Some(position) = position {
+                // SAFETY: the table owns the entry and is borrowed exclusively.
+                let mut entry = unsafe { EntryMut::from_ptr(self.table.get(position)) };
+                if entry.as_ref().mark() != self.mark {
+                    let done = recorder.is_none_or(|recorder| recorder.record_part(walk.db, entry.as_ref()));
+                    if done {
+                        entry.set_mark(self.mark);
+                        told = 1;
+                    } else {
+                        walk.half = Some(key);
+                    }
+                }
+            }
+        } else if let Some(cursor) = walk.cursor {
+            let mark = self.mark;
+            let next = self.table.scan(cursor, count, |address| {
+                // SAFETY: the table owns the entry, which nobody else looks at during the visit; the table itself does
+                // not look at the mark.
+                let mut entry = unsafe { EntryMut::from_ptr(address) };
+                if entry.as_ref().mark() == mark {
+                    return;
+                }
+                if let Some(recorder) = recorder.as_deref_mut() {
+                    if entry.as_ref().object().is_some_and(|object| object.items() > WHOLE_MAX) {
+                        walk.large.push_back(entry.as_ref().key().into());
+                        return;
+                    }
+                    recorder.record(walk.db, entry.as_ref());
+                }
+                entry.set_mark(mark);
+                told += 1;
+            });
+            walk.cursor = (next != 0).then_some(next);
+        }
+        if walk.cursor.is_none() && walk.half.is_none() && walk.large.is_empty() {
+            self.walk = None;
+        }
+        told
     }
 
     /// Hands over a few hundred entries of a namespace that nobody uses any more; false when nothing is left.

@@ -110,10 +110,13 @@ pub fn daemonize() -> io::Result<()> {
 }
 
 /// Tells systemd that the server is ready (`READY=1`) or on its way out (`STOPPING=1`), if systemd asked to be told.
-///
-/// # Errors
-/// If its socket does not take the message.
-pub fn notify_supervisor(state: &str) -> io::Result<()> {
+pub fn tell_supervisor(state: &str) {
+    if let Err(error) = notify_supervisor(state) {
+        log::warn!("The supervisor could not be told: {error}");
+    }
+}
+
+fn notify_supervisor(state: &str) -> io::Result<()> {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::SocketAddr;
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(()) };

@@ -22,6 +22,8 @@ pub struct Stats {
     pub evicted_clients: u64,
     pub reply_buffer_shrinks: u64,
     pub reply_buffer_expands: u64,
+    /// Payloads of RESTORE that were checked in depth.
+    pub payloads_checked: u64,
     /// Turns of the loop, and their time without waiting in microseconds.
     pub turns: u64,
     pub turns_us: u64,

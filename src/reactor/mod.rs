@@ -21,6 +21,7 @@ use crate::command::aof::give_up;
 use crate::command::blocking;
 use crate::command::deliver;
 use crate::command::client::describe;
+use crate::command::save::{self, Next, Purpose, Unsaved};
 use crate::command::state::{Server, Shutdown};
 use crate::config::{Settings, Source};
 use crate::helper::disk::Disk;
@@ -42,6 +43,9 @@ const FIRST_SIGNAL: usize = usize::MAX - 16;
 const EXPIRE_SLICE: usize = 400;
 /// Time for freeing what was flushed, in each turn.
 const FREE_TIME: Duration = Duration::from_micros(200);
+/// Time for a snapshot in the background, in a turn that serves clients and in one that does not.
+const SNAPSHOT_TIME: Duration = Duration::from_micros(250);
+const IDLE_SNAPSHOT_TIME: Duration = Duration::from_millis(2);
 /// Bytes of a big argument that one turn reads.
 const BIG_READ: usize = 1 << 20;
 /// Bytes that one turn writes to a client.
@@ -95,6 +99,8 @@ pub struct Reactor {
     cron_client: usize,
     /// Something is left to do: the next poll must not wait.
     busy: bool,
+    /// When the snapshot in the background goes on.
+    snapshot: Next,
 }
 
 impl Reactor {
@@ -109,7 +115,8 @@ impl Reactor {
         let (outbox, inbox) = mailbox(waker);
         let signals = Signals::new(poll.registry(), FIRST_SIGNAL)?;
         let listeners = Listeners::new(poll.registry().try_clone()?);
-        let mut server = Server::new(settings, source, listeners, seed).map_err(StartError::Commands)?;
+        let mut server =
+            Server::new(settings, source, listeners, outbox.clone(), seed).map_err(StartError::Commands)?;
         let Server { listeners, settings, .. } = &mut server;
         listeners.bind_tcp(settings).map_err(StartError::Listen)?;
         listeners.bind_unix(settings).map_err(StartError::Listen)?;
@@ -131,6 +138,7 @@ impl Reactor {
             next_sample_ms: 0,
             cron_client: 0,
             busy: false,
+            snapshot: Next::Told,
         })
     }
 
@@ -142,15 +150,15 @@ impl Reactor {
     /// Runs until something asks for the end.
     ///
     /// # Errors
-    /// If polling fails.
-    pub fn run(&mut self) -> io::Result<Shutdown> {
+    /// The last line of the log, if the end is not a good one: polling fails, or somebody has no patience.
+    pub fn run(&mut self) -> Result<(), String> {
         let mut events = Events::with_capacity(1024);
         if self.server.loading.is_none() {
             self.announce();
         }
         loop {
             match self.poll.poll(&mut events, self.patience()) {
-                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(format!("Polling failed: {error}")),
                 _ => {}
             }
             let started = self.server.cycles.raw();
@@ -165,19 +173,67 @@ impl Reactor {
             self.serve();
             self.inbox.run(&mut self.server);
             self.timers();
-            self.before_sleep();
+            self.before_sleep(self.server.stats.commands_processed != commands_before);
             self.count_turn(started, commands_before);
-            if let Some(shutdown) = self.server.shutdown {
+            if let Some(shutdown) = self.server.shutdown
+                && self.prepare_to_end(shutdown)?
+            {
                 self.server.finish_aof();
                 self.server.listeners.close();
-                return Ok(shutdown);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes durable what is to be before the end. Returns whether it is the end.
+    ///
+    /// # Errors
+    /// If somebody has no patience for that.
+    fn prepare_to_end(&mut self, shutdown: Shutdown) -> Result<bool, String> {
+        let server = &mut self.server;
+        if shutdown.client.is_none() && server.debug.pause_cron {
+            // Ending for a signal is periodic work.
+            return Ok(false);
+        }
+        if server.loading.is_some() {
+            log::warn!("Received shutdown signal during loading, exiting now.");
+            return Ok(true);
+        }
+        log::warn!("User requested shutdown...");
+        if save::give_up(server, Purpose::File) {
+            log::warn!("The snapshot that is being written in the background is given up.");
+        }
+        if !shutdown.save.unwrap_or(!server.settings.save.is_empty()) {
+            return Ok(true);
+        }
+        log::info!("Saving the final RDB snapshot before exiting.");
+        let signals = &mut self.signals;
+        match save::save_now(server, &mut || signals.interrupted()) {
+            Ok(()) => Ok(true),
+            Err(Unsaved::Interrupted) => Err("You insist... exiting now.".to_string()),
+            Err(Unsaved::Disk(_)) if shutdown.force => {
+                log::warn!("Error trying to save the DB. Exit anyway.");
+                Ok(true)
+            }
+            Err(Unsaved::Disk(_)) => {
+                log::warn!("Error trying to save the DB, can't exit.");
+                log::warn!("Errors trying to shut down the server. Check the logs for more information.");
+                server.shutdown = None;
+                if let Some((token, id)) = shutdown.client
+                    && let Some(client) = server.clients.get_mut(token).filter(|client| client.id == id)
+                {
+                    client.output.tail().extend_from_slice(b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n");
+                    server.stats.error_replies += 1;
+                    server.will_send(token);
+                }
+                Ok(false)
             }
         }
     }
 
     /// How long the next poll may wait.
     fn patience(&self) -> Option<Duration> {
-        if self.busy || !self.ready.is_empty() || !self.accepting.is_empty() || !self.server.unsent.is_empty() {
+        if self.busy || self.snapshot == Next::Now || !self.ready.is_empty() || !self.accepting.is_empty() || !self.server.unsent.is_empty() {
             return Some(Duration::ZERO);
         }
         let now_ms = self.server.clock.uptime_ms();
@@ -185,7 +241,8 @@ impl Reactor {
         let expiry = self.server.keys.next_deadline().map(|at| at.saturating_sub(self.server.keys.now_ms()).max(1));
         let wait = self.server.keys.effects.waiting.next_deadline().map(|at| (at + 1).saturating_sub(now_ms).max(1));
         let sooner = expiry.unwrap_or(u64::MAX).min(wait.unwrap_or(u64::MAX));
-        Some(Duration::from_millis(cron.min(sooner)))
+        let patience = Duration::from_millis(cron.min(sooner));
+        Some(if let Next::After(us) = self.snapshot { patience.min(Duration::from_micros(us)) } else { patience })
     }
 
     fn dispatch(&mut self, event: &Event) {
@@ -450,8 +507,10 @@ impl Reactor {
             stats.recent_max_output.advance(now_us / 1_000_000);
         }
         if !self.server.debug.pause_cron {
+            save::cron(&mut self.server);
             let started = Instant::now();
             self.look_after_clients(hz);
+            self.server.migrations.close_idle(now_ms);
             self.server.stats.cron_us += started.elapsed().as_micros() as u64;
         }
     }
@@ -509,7 +568,8 @@ impl Reactor {
         server.end_large_clients();
     }
 
-    fn before_sleep(&mut self) {
+    /// `served` says whether clients had commands in this turn.
+    fn before_sleep(&mut self, served: bool) {
         self.busy = self.load() | self.expire();
         if self.server.keys.effects.told() {
             deliver::tell_news(&mut self.server, None);
@@ -518,6 +578,7 @@ impl Reactor {
         }
         self.server.flush_journal(false);
         self.send();
+        self.snapshot = save::slice(&mut self.server, if served { SNAPSHOT_TIME } else { IDLE_SNAPSHOT_TIME });
         let started = self.server.cycles.raw();
         while self.server.keys.free_slice() {
             if self.since(started) > FREE_TIME {
@@ -536,8 +597,10 @@ impl Reactor {
         match self.server.load_slice() {
             Ok(true) => true,
             Ok(false) => {
-                let took_us = self.server.clock.uptime_us.saturating_sub(started_us);
-                log::info!("DB loaded from append only file: {:.3} seconds", took_us as f64 / 1e6);
+                if self.server.settings.appendonly {
+                    let took_us = self.server.clock.uptime_us.saturating_sub(started_us);
+                    log::info!("DB loaded from append only file: {:.3} seconds", took_us as f64 / 1e6);
+                }
                 if let Err(why) = self.server.finish_loading() {
                     give_up(&why);
                 }
@@ -556,9 +619,7 @@ impl Reactor {
         if !self.server.listeners.unix_path().is_empty() {
             log::info!("Ready to accept connections unix");
         }
-        if let Err(error) = process::notify_supervisor("READY=1\nSTATUS=Ready to accept connections\n") {
-            log::warn!("The supervisor could not be told: {error}");
-        }
+        process::tell_supervisor("READY=1\nSTATUS=Ready to accept connections\n");
     }
 
     /// Removes a part of the keys that are due. Returns whether there are more.

@@ -8,6 +8,7 @@ use mio::{Interest, Registry, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::command::state::{Server, Shutdown};
+use crate::config::ShutdownFlags;
 
 const HANDLED: [i32; 3] = [SIGTERM, SIGINT, SIGHUP];
 
@@ -35,6 +36,13 @@ impl Signals {
         Ok(Signals { first_token, pipes })
     }
 
+    /// Whether SIGINT has come (again): somebody insists.
+    pub fn interrupted(&mut self) -> bool {
+        let at = HANDLED.iter().position(|&signal| signal == SIGINT);
+        let Some(pipe) = at.and_then(|at| self.pipes.get_mut(at)) else { return false };
+        matches!(pipe.read(&mut [0; 64]), Ok(1..))
+    }
+
     /// Does what the signal behind a token asks for.
     pub fn handle(&mut self, token: Token, server: &mut Server) {
         let at = token.0 - self.first_token;
@@ -52,7 +60,20 @@ impl Signals {
             signal => {
                 let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
                 log::warn!("Received {name} scheduling shutdown...");
-                server.shutdown = Some(Shutdown { force: true });
+                let settings = &server.settings;
+                let flags =
+                    if signal == SIGINT { settings.shutdown_on_sigint } else { settings.shutdown_on_sigterm };
+                let has = |flag| flags.contains(flag);
+                server.shutdown = Some(Shutdown {
+                    save: match (has(ShutdownFlags::SAVE), has(ShutdownFlags::NOSAVE)) {
+                        (true, _) => Some(true),
+                        (_, true) => Some(false),
+                        _ => None,
+                    },
+                    now: has(ShutdownFlags::NOW),
+                    force: has(ShutdownFlags::FORCE),
+                    client: None,
+                });
             }
         }
     }

@@ -258,9 +258,19 @@ impl Quicklist {
     /// have, so that a list that shrinks and grows by turns does not change its form each time.
     pub fn shrunk(&mut self, rules: &Rules) -> Option<Vec<u8>> {
         let (bytes, elements) = rules.limits();
+        self.taken_as_one(bytes / 2, elements / 2)
+    }
+
+    /// Its elements as one listpack, if they are in one node that `rules` allow: the form of a list that was just loaded.
+    pub fn compacted(&mut self, rules: &Rules) -> Option<Vec<u8>> {
+        let (bytes, elements) = rules.limits();
+        self.taken_as_one(bytes, elements)
+    }
+
+    fn taken_as_one(&mut self, most_bytes: usize, most_elements: usize) -> Option<Vec<u8>> {
         match self.nodes.front_mut() {
             Some(node @ Node::Packed { .. })
-                if self.len == node.count() && node.size() <= bytes / 2 && self.len <= elements / 2 =>
+                if self.len == node.count() && node.size() <= most_bytes && self.len <= most_elements =>
             {
                 let Node::Packed { bytes, .. } = node else { return None };
                 Some(std::mem::take(bytes))
@@ -275,6 +285,28 @@ impl Quicklist {
             Some(Node::Packed { count, bytes }) if self.len == *count => Some(std::mem::take(bytes)),
             _ => None,
         }
+    }
+
+    /// The uncompressed bytes of a node: a listpack, or, as the flag tells, one element by itself.
+    pub fn node_bytes(&self, at: usize) -> Option<(Cow<'_, [u8]>, bool)> {
+        self.nodes.get(at).map(|node| (node.open(), node.is_plain()))
+    }
+
+    /// Adds a node behind all others: a listpack that has elements and was validated.
+    pub fn append_packed(&mut self, bytes: Vec<u8>) {
+        let count = listpack::len(&bytes);
+        self.append_node(Node::Packed { count, bytes });
+    }
+
+    /// Adds an element that is a node by itself behind all others.
+    pub fn append_plain(&mut self, text: Vec<u8>) {
+        self.append_node(Node::Plain(Rc::new(text)));
+    }
+
+    fn append_node(&mut self, node: Node) {
+        self.len += node.count();
+        self.nodes.push_back(node);
+        self.settle(self.nodes.len().saturating_sub(1 + self.rules.depth));
     }
 
     /// The node with an element, and the element's index in it.

@@ -105,7 +105,7 @@ fn compare(element: Element<'_>, text: &[u8]) -> Ordering {
 }
 
 /// A score as an element of a listpack.
-fn encode_score(score: f64, out: &mut Vec<u8>) {
+pub fn encode_score(score: f64, out: &mut Vec<u8>) {
     if score.abs() <= WHOLE_MAX && score == score.trunc() {
         listpack::encode_integer(score as i64, out);
     } else {

@@ -1,0 +1,278 @@
+//! Taking in a snapshot: at the start, slice by slice while clients are told to wait; for DEBUG RELOAD, in one piece.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::dump;
+use super::loading::Loader;
+use super::state::Server;
+use crate::config::SanitizeDumpPayload;
+use crate::keyspace::Fresh;
+use crate::persist::rdb::decode::{Outcome, Rules};
+use crate::persist::rdb::error::{Error, Reason};
+use crate::persist::rdb::file::{Item, Loaded, Reader, Verdict};
+use crate::persist::rdb::source::{FileSource, Source};
+
+/// A slice ends after this time, even if the settings allow more bytes.
+const SLICE: Duration = Duration::from_millis(10);
+/// Items between two looks at the clock.
+const STEP: usize = 16;
+
+/// What a snapshot brought.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Counts {
+    pub keys: u64,
+    /// Keys whose time was over.
+    pub expired: u64,
+    /// Keys without items, which were left out.
+    pub empty: u64,
+}
+
+/// How a snapshot is taken in.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Manner {
+    /// A key that is there already gives way, rather than being an error.
+    pub merge: bool,
+    /// Keys whose time is over come all the same: the file is the beginning of a history that removes them later.
+    pub keep_expired: bool,
+}
+
+/// Takes in what a snapshot holds, item by item.
+pub struct Intake {
+    manner: Manner,
+    pub counts: Counts,
+    /// Memory that was used when it was written, in bytes, as it tells.
+    pub used_memory: u64,
+}
+
+impl Intake {
+    pub fn new(manner: Manner) -> Intake {
+        Intake { manner, counts: Counts::default(), used_memory: 0 }
+    }
+
+    /// Takes an item in. Returns whether it was the end.
+    ///
+    /// # Errors
+    /// A line for the log, if the item cannot be.
+    pub fn take(&mut self, server: &mut Server, item: Item) -> Result<bool, String> {
+        match item {
+            Item::Key(loaded) => self.key(server, loaded)?,
+            Item::Part | Item::Hint | Item::ModuleValue => {}
+            Item::Database(db) => {
+                let databases = server.keys.databases();
+                if db >= databases as u64 {
+                    return Err(format!(
+                        "FATAL: Data file was created with a server configured to handle more than {databases} \
+                         databases. Exiting"
+                    ));
+                }
+            }
+            Item::Aux(name, value) => self.aux(&name, &value),
+            Item::Library(source) => server.saving.libraries.push(source),
+            Item::ModuleAux(name) => {
+                log::warn!("The RDB file contains AUX data of the module type '{name}': left out.")
+            }
+            Item::End(verdict) => {
+                if let Verdict::Wrong { expected, found } = verdict
+                    && server.settings.rdbchecksum
+                {
+                    log::warn!("Wrong RDB checksum expected: ({expected:x}) but got ({found:x}). Aborting now.");
+                    return Err("RDB CRC error".to_string());
+                }
+                if verdict == Verdict::Disabled {
+                    log::info!("RDB file was saved with checksum disabled: no check performed.");
+                }
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn aux(&mut self, name: &[u8], value: &[u8]) {
+        let text = String::from_utf8_lossy(value);
+        let number = || text.parse::<u64>().ok();
+        match name {
+            b"redis-ver" => log::info!("Loading RDB produced by version {text}"),
+            b"ctime" => {
+                let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                if let Some(written) = number() {
+                    log::info!("RDB age {} seconds", now.as_secs().saturating_sub(written));
+                }
+            }
+            b"used-mem" => {
+                if let Some(bytes) = number() {
+                    log::info!("RDB memory usage when created {:.2} Mb", bytes as f64 / (1 << 20) as f64);
+                    self.used_memory = bytes;
+                }
+            }
+            b"aof-base" if number() == Some(1) => log::info!("RDB is base AOF"),
+            b"redis-bits" | b"aof-base" | b"aof-preamble" | b"cachestorm-ver" => {}
+            [b'%', ..] => log::info!("RDB '{}': {text}", String::from_utf8_lossy(name)),
+            _ => log::debug!("Unrecognized RDB AUX field: '{}'", String::from_utf8_lossy(name)),
+        }
+    }
+
+    fn key(&mut self, server: &mut Server, loaded: Loaded) -> Result<(), String> {
+        let Loaded { db, key, value, deadline, idle, frequency } = loaded;
+        let now_ms = server.keys.now_ms();
+        let Outcome::Value(made) = value else {
+            if self.counts.empty < 10 {
+                log::info!("rdbLoadObject skipping empty key: {}", String::from_utf8_lossy(&key));
+            }
+            self.counts.empty += 1;
+            return Ok(());
+        };
+        if deadline.is_some_and(|deadline| deadline < now_ms) && !self.manner.keep_expired {
+            self.counts.expired += 1;
+            return Ok(());
+        }
+        let db = usize::try_from(db).ok().filter(|&db| db < server.keys.databases());
+        let db = db.ok_or("FATAL: a key is in no database that there is")?;
+        let keys = &mut server.keys;
+        let name = keys.key(&key);
+        if !self.manner.merge && keys.view(db, name).is_some() {
+            let name = String::from_utf8_lossy(&key);
+            return Err(format!("RDB has duplicated key '{name}' in DB {db}"));
+        }
+        let access = keys.access.restored(idle, frequency, now_ms);
+        let (kind, encoding) = (made.kind, made.encoding);
+        let mut bytes = Vec::new();
+        let fresh = Fresh { kind, encoding, value: made.into_value(&mut bytes), deadline, access };
+        keys.install(db, name, fresh, None);
+        self.counts.keys += 1;
+        // For tests that want a slow start.
+        if let Ok(delay @ 1..) = u64::try_from(server.settings.key_load_delay) {
+            std::thread::sleep(Duration::from_micros(delay));
+        }
+        Ok(())
+    }
+}
+
+/// What the settings say about values in snapshots.
+pub fn rules(server: &Server) -> Rules {
+    dump::rules(server, server.settings.sanitize_dump_payload == SanitizeDumpPayload::Yes)
+}
+
+/// Why a snapshot was not taken in; the details are in the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Unloaded;
+
+/// A snapshot that is being taken in.
+pub struct SnapshotLoader {
+    reader: Reader<FileSource>,
+    intake: Intake,
+    path: PathBuf,
+    started: Instant,
+}
+
+/// The last line of the log if the data cannot be taken in.
+const UNLOADED: &str = "Fatal error loading the DB, check server logs. Exiting.";
+
+impl SnapshotLoader {
+    /// Opens a snapshot; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is none.
+    pub fn open(path: &Path, manner: Manner) -> Result<Option<SnapshotLoader>, Unloaded> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened.and_then(FileSource::new),
+        };
+        let source = file.map_err(|error| {
+            log::warn!("Fatal error: can't open the RDB file {} for reading: {error}", path.display());
+            Unloaded
+        })?;
+        let reader = Reader::new(source, false).map_err(|error| tell(&error))?;
+        let (intake, path, started) = (Intake::new(manner), path.to_path_buf(), Instant::now());
+        Ok(Some(SnapshotLoader { reader, intake, path, started }))
+    }
+
+    /// Takes in so many bytes, about. Returns whether there are more.
+    fn take(&mut self, server: &mut Server, bytes: u64, time: Duration) -> Result<bool, Unloaded> {
+        let rules = rules(server);
+        let (begin, end) = (Instant::now(), self.reader.source().offset().saturating_add(bytes));
+        loop {
+            for _ in 0..STEP {
+                let item = self.reader.next(&rules).map_err(|error| tell(&error))?;
+                let offset = self.reader.source().offset();
+                match self.intake.take(server, item) {
+                    Ok(true) => return Ok(false),
+                    Ok(false) => {}
+                    Err(line) => {
+                        log::warn!("Internal error in RDB reading offset {offset}: {line}");
+                        return Err(Unloaded);
+                    }
+                }
+                if offset >= end {
+                    return Ok(true);
+                }
+            }
+            if begin.elapsed() > time {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+impl Loader for SnapshotLoader {
+    fn slice(&mut self, server: &mut Server) -> Result<bool, String> {
+        let bytes = server.settings.loading_process_events_interval_bytes;
+        let more = self.take(server, bytes, SLICE).map_err(|_| UNLOADED)?;
+        if !more {
+            let Counts { keys, expired, empty } = self.intake.counts;
+            log::info!(
+                "Done loading RDB, keys loaded: {keys}, keys expired: {expired}{}.",
+                if empty > 0 { format!(", empty keys skipped: {empty}") } else { String::new() }
+            );
+            let seconds = self.started.elapsed().as_secs_f64();
+            log::info!("DB loaded from disk: {seconds:.3} seconds ({})", self.path.display());
+            server.last_load = self.intake.counts;
+        }
+        Ok(more)
+    }
+
+    fn progress(&self) -> (u64, u64) {
+        (self.reader.source().len(), self.reader.source().offset())
+    }
+
+    fn used_memory(&self) -> u64 {
+        self.intake.used_memory
+    }
+}
+
+/// Tells in the log what was wrong with a snapshot.
+pub fn tell(error: &Error) -> Unloaded {
+    if matches!(error.reason, Reason::End) {
+        log::warn!("Short read or OOM loading DB. Unrecoverable error, aborting now.");
+    }
+    log::warn!("Internal error in RDB reading offset {}: {error}", error.offset);
+    Unloaded
+}
+
+fn open_named(server: &Server, manner: Manner) -> Result<Option<SnapshotLoader>, String> {
+    SnapshotLoader::open(Path::new(&server.settings.dbfilename), manner).map_err(|_| UNLOADED.to_string())
+}
+
+/// Begins to take in the snapshot that the settings name, if there is one.
+///
+/// # Errors
+/// If it cannot be read, or is none.
+pub fn begin(server: &mut Server) -> Result<(), String> {
+    if let Some(loader) = open_named(server, Manner::default())? {
+        server.begin_loading(Box::new(loader));
+    }
+    Ok(())
+}
+
+/// Takes in the snapshot that the settings name, in one piece. Returns whether there was one.
+///
+/// # Errors
+/// If it cannot be read, or something in it cannot be right.
+pub fn load_now(server: &mut Server, manner: Manner) -> Result<bool, String> {
+    match open_named(server, manner)? {
+        Some(loader) => server.load_at_once(Box::new(loader)).map(|()| true),
+        None => Ok(false),
+    }
+}

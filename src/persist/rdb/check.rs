@@ -1,0 +1,171 @@
+//! `cachestorm --check-rdb FILE`, which also answers to the name redis-check-rdb: reads a snapshot from its beginning to its
+//! end and tells what it holds, or where it is damaged. The lines are those that tools know from Redis.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::decode::{Outcome, Rules};
+use super::error::Error;
+use super::file::{Item, Reader, Verdict};
+use super::source::{FileSource, Source};
+use super::tag;
+use crate::types::hash::KeyHasher;
+use crate::types::{hashmap, quicklist, set, zset};
+
+#[derive(Default)]
+struct Counts {
+    keys: u64,
+    expires: u64,
+    expired: u64,
+}
+
+/// Checks the file that the arguments name and writes down what it holds. Returns whether it is sound.
+pub fn run(args: &[String], out: &mut impl Write) -> bool {
+    let checked = match args {
+        [word] if word == "-v" || word == "--version" => {
+            writeln!(out, "redis-check-rdb {}", env!("CARGO_PKG_VERSION")).map(|()| true)
+        }
+        [path] => check(path, out),
+        _ => {
+            eprintln!("Usage: cachestorm --check-rdb <rdb-file-name>");
+            return false;
+        }
+    };
+    checked.unwrap_or_else(|error| {
+        eprintln!("{error}");
+        false
+    })
+}
+
+/// Values are read as they would be with the settings' defaults, and in depth.
+fn rules() -> Rules {
+    let hasher = KeyHasher::new(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64));
+    Rules {
+        list: quicklist::Rules { fill: -2, depth: 0, plain_from: 0 },
+        set: set::Rules {
+            limits: set::Limits { intset_entries: 512, listpack_entries: 128, listpack_value: 64 },
+            hasher: hasher.clone(),
+        },
+        hash: hashmap::Limits { entries: 128, bytes: 64 },
+        zset: zset::Limits { entries: 128, value: 64 },
+        hasher,
+        thorough: true,
+    }
+}
+
+fn check(path: &str, out: &mut impl Write) -> io::Result<bool> {
+    let source = match File::open(path).and_then(FileSource::new) {
+        Ok(source) => source,
+        Err(error) => {
+            writeln!(out, "Cannot open file {path}: {error}")?;
+            return Ok(false);
+        }
+    };
+    writeln!(out, "[offset 0] Checking RDB file {path}")?;
+    let mut counts = Counts::default();
+    let mut reader = match Reader::new(source, true) {
+        Ok(reader) => reader,
+        Err(error) => {
+            damage(out, &error, "start")?;
+            return Ok(false);
+        }
+    };
+    let sound = items(&mut reader, &mut counts, out)?;
+    if sound {
+        writeln!(out, "[offset {}] \\o/ RDB looks OK! \\o/", reader.source().offset())?;
+    }
+    let Counts { keys, expires, expired } = counts;
+    writeln!(out, "[info] {keys} keys read\n[info] {expires} expires\n[info] {expired} already expired")?;
+    Ok(sound)
+}
+
+fn items(reader: &mut Reader<FileSource>, counts: &mut Counts, out: &mut impl Write) -> io::Result<bool> {
+    let rules = rules();
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
+    loop {
+        let item = match reader.next(&rules) {
+            Ok(item) => item,
+            Err(error) => {
+                damage(out, &error, reader.doing.name())?;
+                if !reader.key.is_empty() {
+                    writeln!(out, "[additional info] Reading key '{}'", String::from_utf8_lossy(&reader.key))?;
+                }
+                if let Some(kind) = reader.tag {
+                    let name = tag::NAMES.get(usize::from(kind)).copied().unwrap_or("unknown");
+                    writeln!(out, "[additional info] Reading type {kind} ({name})")?;
+                }
+                return Ok(false);
+            }
+        };
+        let offset = reader.source().offset();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match item {
+            Item::Database(db) => writeln!(out, "[offset {offset}] Selecting DB ID {db}")?,
+            Item::Aux(name, value) => {
+                writeln!(out, "[offset {offset}] AUX FIELD {} = '{}'", text(&name), text(&value))?;
+            }
+            Item::ModuleAux(name) => writeln!(out, "[offset {offset}] MODULE AUX for: {name}")?,
+            Item::Key(key) => {
+                counts.keys += 1;
+                counts.expires += u64::from(key.deadline.is_some());
+                counts.expired += u64::from(key.deadline.is_some_and(|deadline| deadline < now_ms));
+                if matches!(key.value, Outcome::Empty) {
+                    writeln!(out, "[offset {offset}] The key '{}' has no items", text(&key.key))?;
+                }
+            }
+            Item::ModuleValue => counts.keys += 1,
+            Item::Part | Item::Hint | Item::Library(_) => {}
+            Item::End(Verdict::Right) => {
+                writeln!(out, "[offset {offset}] Checksum OK")?;
+                return Ok(true);
+            }
+            Item::End(Verdict::Disabled) => {
+                writeln!(out, "[offset {offset}] RDB file was saved with checksum disabled: no check performed.")?;
+                return Ok(true);
+            }
+            Item::End(Verdict::Without) => return Ok(true),
+            Item::End(Verdict::Wrong { .. }) => {
+                damage(out, &reader.source().corrupt("RDB CRC error"), "check-sum")?;
+                return Ok(false);
+            }
+        }
+    }
+}
+
+fn damage(out: &mut impl Write, error: &Error, doing: &str) -> io::Result<()> {
+    writeln!(
+        out,
+        "--- RDB ERROR DETECTED ---\n[offset {}] {error}\n[additional info] While doing: {doing}",
+        error.offset
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(bytes: &[u8], name: &str) -> (bool, String) {
+        let path = std::env::temp_dir().join(format!("cachestorm-{}-{name}.rdb", std::process::id()));
+        std::fs::write(&path, bytes).expect("a file");
+        let mut out = Vec::new();
+        let sound = run(&[path.display().to_string()], &mut out);
+        std::fs::remove_file(&path).expect("it can be removed");
+        (sound, String::from_utf8_lossy(&out).into_owned())
+    }
+
+    #[test]
+    fn a_sound_file_and_damaged_ones() {
+        let whole = b"REDIS0003\xFE\x00\x00\x01k\x01v\xFF";
+        let (sound, told) = checked(whole, "sound");
+        assert!(sound && told.contains("RDB looks OK!") && told.contains("[info] 1 keys read"), "{told}");
+        let (sound, told) = checked(&whole[..13], "short");
+        assert!(!sound && told.contains("--- RDB ERROR DETECTED ---"), "{told}");
+        let (sound, told) = checked(b"REDIS0003\x02\x01k\x02\x01a\x01a\xFF", "twins");
+        assert!(
+            !sound && told.contains("Reading type 2 (set-hashtable)") && told.contains("Reading key 'k'"),
+            "{told}"
+        );
+        assert!(!run(&["/nowhere/at/all".to_string()], &mut Vec::new()));
+    }
+}

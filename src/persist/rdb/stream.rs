@@ -1,0 +1,142 @@
+//! Streams.
+//!
+//! ```text
+//!   nodes:      count │ ID (16 bytes, big-endian, as text) │ listpack │ …
+//!   counters:   entries │ last ID │ [2: first ID │ greatest deleted ID │ entries ever added]
+//!   groups:     count │ name │ last ID │ [2: entries read] │ pending │ consumers │ …
+//!   pending:    count │ ID (16 bytes) │ delivered at (8 bytes) │ deliveries │ …
+//!   consumers:  count │ name │ seen at (8 bytes) │ [3: active at (8 bytes)] │ count │ ID (16 bytes) │ …
+//! ```
+//!
+//! What stands in brackets came with the second and third version of the type. IDs are two numbers where nothing else is
+//! said, times are Unix milliseconds, little-endian.
+
+use super::encode::{self, Manner};
+use super::error::Error;
+use super::frames;
+use super::source::Source;
+use super::tag;
+use crate::types::stream::{Counters, Group, Id, Log, Stream};
+
+/// A number of entries read that is not known, as it is written.
+const UNKNOWN: u64 = u64::MAX;
+/// A time at which nothing ever happened.
+const NEVER: i64 = -1;
+
+/// Appends nodes from one on, and behind the last all the rest. Returns the node to go on with, or 0.
+pub fn write(out: &mut Vec<u8>, stream: &Stream, from: usize, manner: Manner) -> u64 {
+    let nodes = stream.log.node_count();
+    let until = from.saturating_add(manner.items.max(1)).min(nodes);
+    for (id, bytes) in stream.log.nodes().skip(from).take(until - from) {
+        encode::text(out, &id.to_bytes(), false);
+        encode::listpack(out, bytes, manner.compress);
+    }
+    if until < nodes {
+        return until as u64;
+    }
+    let counters = stream.log.counters();
+    encode::number(out, stream.log.len());
+    write_id(out, counters.last_id);
+    write_id(out, stream.log.first_id());
+    write_id(out, counters.max_deleted_id);
+    encode::number(out, counters.entries_added);
+    encode::number(out, stream.groups.len() as u64);
+    for (name, group) in &stream.groups {
+        encode::text(out, name, manner.compress);
+        write_group(out, group, manner.compress);
+    }
+    0
+}
+
+fn write_id(out: &mut Vec<u8>, id: Id) {
+    encode::number(out, id.ms);
+    encode::number(out, id.seq);
+}
+
+fn write_group(out: &mut Vec<u8>, group: &Group, compress: bool) {
+    write_id(out, group.last_id);
+    encode::number(out, group.entries_read.map_or(UNKNOWN, |read| read as u64));
+    encode::number(out, group.pending_len() as u64);
+    for (id, pending) in group.pending_from(Id::default()) {
+        out.extend_from_slice(&id.to_bytes());
+        out.extend_from_slice(&pending.delivered_ms.to_le_bytes());
+        encode::number(out, pending.deliveries);
+    }
+    encode::number(out, group.consumers_len() as u64);
+    for consumer in group.consumers() {
+        encode::text(out, consumer.name(), compress);
+        out.extend_from_slice(&consumer.seen_ms.to_le_bytes());
+        out.extend_from_slice(&consumer.active_ms.unwrap_or(NEVER).to_le_bytes());
+        encode::number(out, consumer.pending_len() as u64);
+        consumer.pending_from(Id::default()).for_each(|id| out.extend_from_slice(&id.to_bytes()));
+    }
+}
+
+/// Reads a node.
+///
+/// # Errors
+/// If the source fails, or the node does not fit.
+pub fn read_node(log: &mut Log, source: &mut impl Source) -> Result<(), Error> {
+    let id = source.text()?;
+    let id = id.try_into().map_err(|_| source.corrupt("Stream node key entry is not the size of a stream ID"))?;
+    let bytes = frames::listpack(source.text()?).ok_or_else(|| source.corrupt("Stream listpack integrity check failed."))?;
+    log.add_node(Id::from_bytes(id), bytes).map_err(|_| source.corrupt("Stream listpack integrity check failed."))
+}
+
+/// Reads what follows the nodes.
+///
+/// # Errors
+/// If the source fails, or what it has does not fit.
+pub fn read_rest(mut log: Log, kind: u8, source: &mut impl Source) -> Result<Stream, Error> {
+    let len = source.number()?;
+    let last_id = read_id(source)?;
+    let counters = if kind == tag::STREAM_LISTPACKS {
+        Counters { last_id, max_deleted_id: Id::default(), entries_added: len }
+    } else {
+        let _first_id = read_id(source)?;
+        Counters { last_id, max_deleted_id: read_id(source)?, entries_added: source.number()? }
+    };
+    log.complete(len, counters).map_err(|_| source.corrupt("Stream length inconsistent with rax entries"))?;
+    let mut stream = Stream { log, ..Stream::default() };
+    for _ in 0..source.number()? {
+        let name = source.text()?.into_boxed_slice();
+        let group = read_group(kind, source)?;
+        if stream.groups.insert(name, Box::new(group)).is_some() {
+            return Err(source.corrupt("Duplicated consumer group name"));
+        }
+    }
+    Ok(stream)
+}
+
+fn read_id(source: &mut impl Source) -> Result<Id, Error> {
+    Ok(Id { ms: source.number()?, seq: source.number()? })
+}
+
+fn read_group(kind: u8, source: &mut impl Source) -> Result<Group, Error> {
+    let last_id = read_id(source)?;
+    let read = if kind == tag::STREAM_LISTPACKS { UNKNOWN } else { source.number()? };
+    let mut group = Group::new(last_id, i64::try_from(read).ok());
+    for _ in 0..source.number()? {
+        let id = Id::from_bytes(source.array()?);
+        let delivered_ms = i64::from_le_bytes(source.array()?);
+        let deliveries = source.number()?;
+        let added = group.restore_pending(id, delivered_ms, deliveries);
+        added.map_err(|_| source.corrupt("Duplicated global PEL entry loading stream consumer group"))?;
+    }
+    for _ in 0..source.number()? {
+        let name = source.text()?;
+        let seen_ms = i64::from_le_bytes(source.array()?);
+        let active_ms =
+            if kind == tag::STREAM_LISTPACKS_3 { i64::from_le_bytes(source.array()?) } else { seen_ms };
+        let consumer = group.add_consumer(&name, seen_ms);
+        let consumer = consumer.ok_or_else(|| source.corrupt("Duplicate stream consumer detected."))?;
+        group.consumer_mut(consumer).active_ms = (active_ms >= 0).then_some(active_ms);
+        for _ in 0..source.number()? {
+            let id = Id::from_bytes(source.array()?);
+            let claimed = group.claim_restored(id, consumer);
+            claimed.map_err(|_| source.corrupt("Consumer entry not found in group global PEL"))?;
+        }
+    }
+    group.complete().map_err(|_| source.corrupt("Stream CG PEL entry without consumer"))?;
+    Ok(group)
+}
