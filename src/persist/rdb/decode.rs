@@ -132,7 +132,9 @@ impl Decoder {
             tag::ZSET | tag::ZSET_2 => {
                 Form::Zset { old: tag == tag::ZSET, tree: Ordered::new(rules.hasher.clone()), longest: 0 }
             }
-            tag::STREAM_LISTPACKS | tag::STREAM_LISTPACKS_2 | tag::STREAM_LISTPACKS_3 => Form::Stream(tag, Log::default()),
+            tag::STREAM_LISTPACKS | tag::STREAM_LISTPACKS_2 | tag::STREAM_LISTPACKS_3 => {
+                Form::Stream(tag, Log::default())
+            }
             tag::MODULE_PRE_GA => return Err(source.corrupt("Pre-release module format not supported")),
             tag::MODULE_2 => {
                 let name = module_name(source.number()?);

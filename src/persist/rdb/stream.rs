@@ -79,7 +79,8 @@ fn write_group(out: &mut Vec<u8>, group: &Group, compress: bool) {
 pub fn read_node(log: &mut Log, source: &mut impl Source) -> Result<(), Error> {
     let id = source.text()?;
     let id = id.try_into().map_err(|_| source.corrupt("Stream node key entry is not the size of a stream ID"))?;
-    let bytes = frames::listpack(source.text()?).ok_or_else(|| source.corrupt("Stream listpack integrity check failed."))?;
+    let bytes =
+        frames::listpack(source.text()?).ok_or_else(|| source.corrupt("Stream listpack integrity check failed."))?;
     log.add_node(Id::from_bytes(id), bytes).map_err(|_| source.corrupt("Stream listpack integrity check failed."))
 }
 
@@ -126,8 +127,7 @@ fn read_group(kind: u8, source: &mut impl Source) -> Result<Group, Error> {
     for _ in 0..source.number()? {
         let name = source.text()?;
         let seen_ms = i64::from_le_bytes(source.array()?);
-        let active_ms =
-            if kind == tag::STREAM_LISTPACKS_3 { i64::from_le_bytes(source.array()?) } else { seen_ms };
+        let active_ms = if kind == tag::STREAM_LISTPACKS_3 { i64::from_le_bytes(source.array()?) } else { seen_ms };
         let consumer = group.add_consumer(&name, seen_ms);
         let consumer = consumer.ok_or_else(|| source.corrupt("Duplicate stream consumer detected."))?;
         group.consumer_mut(consumer).active_ms = (active_ms >= 0).then_some(active_ms);
