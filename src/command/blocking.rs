@@ -165,7 +165,7 @@ pub(super) fn settle(cx: &mut Ctx<'_>) -> Verdict {
 }
 
 /// Runs the commands that wait for keys which have changed.
-fn serve(server: &mut Server) {
+pub fn serve(server: &mut Server) {
     while server.keys.effects.waiting.has_ready() {
         for (db, key) in server.keys.effects.waiting.take_ready() {
             serve_key(server, db, &key);

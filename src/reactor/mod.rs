@@ -571,6 +571,11 @@ impl Reactor {
     /// `served` says whether clients had commands in this turn.
     fn before_sleep(&mut self, served: bool) {
         self.busy = self.load() | self.expire();
+        if self.server.keys.effects.waiting.has_ready() {
+            // Somebody waited for a key whose time is over now.
+            blocking::serve(&mut self.server);
+            self.busy |= !self.server.resumed.is_empty();
+        }
         if self.server.keys.effects.told() {
             deliver::tell_news(&mut self.server, None);
             deliver::forget_excess(&mut self.server);

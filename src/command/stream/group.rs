@@ -1,5 +1,6 @@
 //! Consumer groups: making them, and what becomes of entries that were delivered.
 
+use super::outcome::GroupOutcome;
 use super::read::no_group;
 use super::{Event, Id, Type, end_of, id, id_or_end, ids, integer, look, reply_entry, reply_id, start_of, stream_mut};
 use crate::command::error::{Error, Outcome};
@@ -384,46 +385,67 @@ fn unrecognized(option: &[u8]) -> Error {
     Error::new([b"ERR Unrecognized XCLAIM option '", shown(option, usize::MAX), b"'"].concat())
 }
 
-/// What became of entries that were claimed.
-#[derive(Default)]
-struct Claimed {
-    entries: usize,
-    changes: u64,
-    made_consumer: bool,
+/// Claims entries of the group that the arguments name for the consumer that they name.
+fn claim_with(
+    cx: &mut Ctx<'_>,
+    args: &Args<'_>,
+    claim: impl FnOnce(&mut Reply, &Log, &mut Group, &mut GroupOutcome) -> Result<(), Error>,
+) -> Outcome {
+    let mut outcome = GroupOutcome::begin(cx);
+    let key = cx.key(args, 1);
+    let reply = &mut cx.reply;
+    let outcome = cx.server.keys.change_within(cx.db, key, Type::Stream, |value| {
+        let Stream { log, groups } = stream_mut(value);
+        let result = match groups.get_mut(&args[2]) {
+            Some(group) => claim(reply, log, group, &mut outcome).map(|()| outcome.end(group)),
+            None => Err(no_group(key.bytes, &args[2], "")),
+        };
+        Changed { changes: outcome.changes, result: result.map(|()| outcome), empty: false }
+    })?;
+    let outcome = outcome.ok_or_else(|| no_group(key.bytes, &args[2], ""))??;
+    if outcome.new_consumer {
+        cx.server.keys.report(cx.db, key, Event("xgroup-createconsumer"));
+    }
+    outcome.propagate(cx, key.bytes, &args[2], &args[3]);
+    Ok(())
+}
+
+/// The consumer who claims, which is made if there is none.
+fn claimer(group: &mut Group, name: &[u8], now_ms: i64, outcome: &mut GroupOutcome) -> ConsumerKey {
+    let (consumer, made) = group.consumer_named(name, now_ms);
+    outcome.new_consumer = made;
+    outcome.changes += u64::from(made);
+    consumer
 }
 
 pub fn claim(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let now_ms = now(cx);
-    let key = cx.key(args, 1);
-    let reply = &mut cx.reply;
-    let claimed = cx.server.keys.change_within(cx.db, key, Type::Stream, |value| {
-        let Stream { log, groups } = stream_mut(value);
-        let result = match groups.get_mut(&args[2]) {
-            Some(group) => {
-                claim_options(args, now_ms).map(|claim| claim_all(reply, log, group, &args[3], &claim, now_ms))
-            }
-            None => Err(no_group(key.bytes, &args[2], "")),
-        };
-        Changed { changes: result.as_ref().map_or(0, |claimed| claimed.changes), result, empty: false }
-    })?;
-    let claimed = claimed.ok_or_else(|| no_group(key.bytes, &args[2], ""))??;
-    if claimed.made_consumer {
-        cx.server.keys.report(cx.db, key, Event("xgroup-createconsumer"));
-    }
-    Ok(())
+    claim_with(cx, args, |reply, log, group, outcome| {
+        let claim = claim_options(args, now_ms)?;
+        claim_all(reply, log, group, &args[3], &claim, now_ms, outcome);
+        Ok(())
+    })
 }
 
-fn claim_all(reply: &mut Reply, log: &Log, group: &mut Group, name: &[u8], claim: &Claim, now_ms: i64) -> Claimed {
+fn claim_all(
+    reply: &mut Reply,
+    log: &Log,
+    group: &mut Group,
+    name: &[u8],
+    claim: &Claim,
+    now_ms: i64,
+    outcome: &mut GroupOutcome,
+) {
     let mut told_last_id = claim.last_id > group.last_id;
     group.last_id = group.last_id.max(claim.last_id);
-    let (consumer, made_consumer) = group.consumer_named(name, now_ms);
-    let mut claimed = Claimed { made_consumer, changes: u64::from(made_consumer), ..Claimed::default() };
-    let array = reply.deferred_array();
+    let consumer = claimer(group, name, now_ms, outcome);
+    let (array, mut answered) = (reply.deferred_array(), 0);
     for &id in &claim.ids {
         let pending = group.pending(id).copied();
         let Some(entry) = log.entry(id) else {
             if group.acknowledge(id) {
-                claimed.changes += 1;
+                outcome.forgotten(id, now_ms);
+                outcome.changes += 1;
                 told_last_id = false;
             }
             continue;
@@ -438,20 +460,25 @@ fn claim_all(reply: &mut Reply, log: &Log, group: &mut Group, name: &[u8], claim
         // One that is made pending only now has been delivered once.
         let deliveries = pending.map_or(1, |pending| pending.deliveries);
         let deliveries = claim.deliveries.unwrap_or(deliveries.wrapping_add(u64::from(!claim.only_ids)));
-        group.assign(id, Pending { delivered_ms: claim.delivered_ms, deliveries, consumer });
+        let pending = Pending { delivered_ms: claim.delivered_ms, deliveries, consumer };
+        group.assign(id, pending);
         group.consumer_mut(consumer).active_ms = Some(now_ms);
+        outcome.claimed(id, &pending);
+        outcome.changes += 1;
+        told_last_id = false;
         if claim.only_ids {
             reply_id(reply, id);
         } else {
             reply_entry(reply, &entry);
         }
-        claimed.entries += 1;
-        claimed.changes += 1;
-        told_last_id = false;
+        answered += 1;
     }
-    claimed.changes += u64::from(told_last_id);
-    reply.finish_array(array, claimed.entries);
-    claimed
+    if told_last_id {
+        // Nothing that was claimed tells it.
+        outcome.read_on();
+        outcome.changes += 1;
+    }
+    reply.finish_array(array, answered);
 }
 
 /// How many entries XAUTOCLAIM looks at for each that it may answer.
@@ -492,26 +519,11 @@ fn sweep_options(args: &Args<'_>) -> Result<Sweep, Error> {
 pub fn auto_claim(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let sweep = sweep_options(args)?;
     let now_ms = now(cx);
-    let key = cx.key(args, 1);
-    let reply = &mut cx.reply;
-    let claimed = cx.server.keys.change_within(cx.db, key, Type::Stream, |value| {
-        let Stream { log, groups } = stream_mut(value);
-        let result = match groups.get_mut(&args[2]) {
-            Some(group) => {
-                let (consumer, made_consumer) = group.consumer_named(&args[3], now_ms);
-                let claimed = sweep_all(reply, log, group, consumer, &sweep, now_ms);
-                let changes = claimed.changes + u64::from(made_consumer);
-                Ok(Claimed { made_consumer, changes, ..claimed })
-            }
-            None => Err(no_group(key.bytes, &args[2], "")),
-        };
-        Changed { changes: result.as_ref().map_or(0, |claimed| claimed.changes), result, empty: false }
-    })?;
-    let claimed = claimed.ok_or_else(|| no_group(key.bytes, &args[2], ""))??;
-    if claimed.made_consumer {
-        cx.server.keys.report(cx.db, key, Event("xgroup-createconsumer"));
-    }
-    Ok(())
+    claim_with(cx, args, |reply, log, group, outcome| {
+        let consumer = claimer(group, &args[3], now_ms, outcome);
+        sweep_all(reply, log, group, consumer, &sweep, now_ms, outcome);
+        Ok(())
+    })
 }
 
 fn sweep_all(
@@ -521,8 +533,9 @@ fn sweep_all(
     consumer: ConsumerKey,
     sweep: &Sweep,
     now_ms: i64,
-) -> Claimed {
-    let (mut claimed, mut gone) = (Claimed::default(), Vec::new());
+    outcome: &mut GroupOutcome,
+) {
+    let (mut answered, mut gone) = (0, Vec::new());
     let (mut left, mut looks) = (sweep.count, sweep.count * LOOKED_AT);
     reply.array(3);
     let head = reply.deferred_array();
@@ -536,6 +549,7 @@ fn sweep_all(
         looks -= 1;
         let Some(entry) = log.entry(id) else {
             group.acknowledge(id);
+            outcome.forgotten(id, now_ms);
             gone.push(id);
             left -= 1;
             continue;
@@ -544,23 +558,24 @@ fn sweep_all(
             continue;
         }
         let deliveries = pending.deliveries.wrapping_add(u64::from(!sweep.only_ids));
-        group.assign(id, Pending { delivered_ms: now_ms, deliveries, consumer });
+        let pending = Pending { delivered_ms: now_ms, deliveries, consumer };
+        group.assign(id, pending);
+        outcome.claimed(id, &pending);
         group.consumer_mut(consumer).active_ms = Some(now_ms);
         if sweep.only_ids {
             reply_id(reply, id);
         } else {
             reply_entry(reply, &entry);
         }
-        claimed.entries += 1;
+        answered += 1;
         left -= 1;
     }
-    reply.finish_array(array, claimed.entries);
+    reply.finish_array(array, answered);
     let next = cursor.and_then(|from| group.pending_from(from).next()).map_or(Id::MIN, |(id, _)| id);
     reply.finish_with(head, |reply| reply_id(reply, next));
     reply.array(gone.len());
     for &id in &gone {
         reply_id(reply, id);
     }
-    claimed.changes = (claimed.entries + gone.len()) as u64;
-    claimed
+    outcome.changes += (answered + gone.len()) as u64;
 }

@@ -1,13 +1,14 @@
 //! Streams.
 //!
 //! This file has the rows, what all of them share, and the commands that deal with entries; `read.rs` has XREAD and
-//! XREADGROUP, `group.rs` what else consumer groups need, `info.rs` XINFO. Entries go from where they lie into the reply.
+//! XREADGROUP, `group.rs` what else consumer groups need, `outcome.rs` what of that is propagated, `info.rs` XINFO. Entries go from where they lie into the reply.
 //!
 //! What happens to a stream's groups is no change of its value: it counts as one to be saved, but spoils no transaction
 //! that watches the key and wakes nobody who waits for it.
 
 mod group;
 mod info;
+mod outcome;
 mod read;
 
 use super::error::{Error, Outcome};
@@ -593,7 +594,8 @@ fn xadd(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         match add_entry(log, options.id, now_ms, limits, args, fields_at) {
             Ok(id) => {
                 let trimmed = options.trim.map_or(0, |trim| log.trim(&trim));
-                Changed { result: Ok((id, trimmed)), changes: 1, empty: false }
+                let kept = options.trim.map(|trim| repeatable(log, &trim));
+                Changed { result: Ok((id, trimmed, kept)), changes: 1, empty: false }
             }
             Err(error) => Changed { result: Err(error), changes: 0, empty: false },
         }
@@ -608,12 +610,40 @@ fn xadd(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         cx.reply.null();
         return Ok(());
     };
-    let (id, trimmed) = added?;
+    let (id, trimmed, kept) = added?;
     if trimmed > 0 {
-        keys.report(cx.db, key, Event("xtrim"));
+        keys.report(cx.db, key, Event::XTRIM);
     }
     reply_id(&mut cx.reply, id);
+    let as_it_came = matches!(options.id, NewId::This(_)) && !options.trim.is_some_and(|trim| trim.whole_nodes);
+    if cx.propagates() && !as_it_came {
+        let (id, trim) = (id.to_vec(), kept.map(trim_words));
+        let mut words: Vec<&[u8]> = vec![b"XADD", key.bytes];
+        if let Some((strategy, threshold)) = &trim {
+            words.extend([strategy.as_bytes(), b"=", threshold]);
+        }
+        words.push(&id);
+        words.extend(args.iter_from(fields_at));
+        cx.propagate(&words);
+    }
     Ok(())
+}
+
+/// What a trim that has been done has kept, so that it can be repeated exactly where nodes are others.
+fn repeatable(log: &Log, trim: &Trim) -> Keep {
+    match trim.keep {
+        keep if !trim.whole_nodes => keep,
+        Keep::Last(_) => Keep::Last(log.len()),
+        Keep::From(_) => Keep::From(log.first_kept_id().unwrap_or(Id::MAX)),
+    }
+}
+
+/// The option that says what to keep, and its argument.
+fn trim_words(keep: Keep) -> (&'static str, Vec<u8>) {
+    match keep {
+        Keep::Last(count) => ("MAXLEN", itoa::Buffer::new().format(count).as_bytes().to_vec()),
+        Keep::From(id) => ("MINID", id.to_vec()),
+    }
 }
 
 /// Adds the entry whose names and values are the arguments from a position on.
@@ -686,10 +716,15 @@ fn xtrim(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let Some(trim) = add_options(cx, args, false)?.trim else { return Err(Error::SYNTAX) };
     let key = cx.key(args, 1);
     let removed = cx.server.keys.change(cx.db, key, Type::Stream, Event::XTRIM, |value| {
-        let removed = stream_mut(value).log.trim(&trim);
-        Changed { result: removed, changes: removed, empty: false }
+        let log = &mut stream_mut(value).log;
+        let removed = log.trim(&trim);
+        Changed { result: (removed, repeatable(log, &trim)), changes: removed, empty: false }
     })?;
-    cx.reply.count(removed.unwrap_or(0) as usize);
+    cx.reply.count(removed.map_or(0, |(removed, _)| removed as usize));
+    if let Some((1.., kept)) = removed.filter(|_| trim.whole_nodes && cx.propagates()) {
+        let (strategy, threshold) = trim_words(kept);
+        cx.propagate(&[b"XTRIM", key.bytes, strategy.as_bytes(), b"=", &threshold]);
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::outcome::GroupOutcome;
 use super::{id, look, reply_entry, reply_id, reply_range, stream_mut};
 use crate::command::blocking::Wait;
 use crate::command::error::{Error, Outcome};
@@ -180,6 +181,10 @@ pub fn read(cx: &mut Ctx<'_>, args: &mut Args<'_>, in_group: bool) -> Outcome {
         let key = cx.key(args, at);
         from.push(wanted(cx, key, &args[at + number], request.group)?);
     }
+    if in_group {
+        // Piece by piece, if at all.
+        cx.propagate_nothing();
+    }
     let mut streams = Streams::begin(&mut cx.reply);
     for (nth, &from) in from.iter().enumerate() {
         let key = cx.key(args, first + nth);
@@ -250,14 +255,16 @@ fn read_for_group(
     streams: &mut Streams,
 ) -> Outcome {
     let now_ms = cx.server.keys.now_ms() as i64;
+    let mut outcome = GroupOutcome::begin(cx);
     let reply = &mut cx.reply;
-    let made = cx.server.keys.change_within(cx.db, key, Type::Stream, |value| {
+    let outcome = cx.server.keys.change_within(cx.db, key, Type::Stream, |value| {
         let stream = stream_mut(value);
         let Some(group) = stream.groups.get_mut(reader.group) else {
-            return Changed { result: false, changes: 0, empty: false };
+            return Changed { result: outcome, changes: 0, empty: false };
         };
         let (consumer, made) = group.consumer_named(reader.consumer, now_ms);
-        let mut changes = u64::from(made);
+        outcome.new_consumer = made;
+        outcome.changes = u64::from(made);
         match from {
             From::Behind(behind) => {
                 streams.key(reply, key.bytes);
@@ -265,15 +272,20 @@ fn read_for_group(
             }
             From::New if stream.log.last_entry_id().is_some_and(|last| last > group.last_id) => {
                 streams.key(reply, key.bytes);
-                deliver_new(reply, &stream.log, group, (!reader.no_ack).then_some(consumer), count, now_ms);
-                changes += 1;
+                let consumer = (!reader.no_ack).then_some(consumer);
+                deliver_new(reply, &stream.log, group, consumer, count, now_ms, &mut outcome);
+                outcome.changes += 1;
             }
             From::New => {}
         }
-        Changed { result: made, changes, empty: false }
+        outcome.end(group);
+        Changed { changes: outcome.changes, result: outcome, empty: false }
     })?;
-    if made == Some(true) {
-        cx.server.keys.report(cx.db, key, Event("xgroup-createconsumer"));
+    if let Some(outcome) = outcome {
+        if outcome.new_consumer {
+            cx.server.keys.report(cx.db, key, Event("xgroup-createconsumer"));
+        }
+        outcome.propagate(cx, key.bytes, reader.group, reader.consumer);
     }
     Ok(())
 }
@@ -286,14 +298,17 @@ fn deliver_new(
     consumer: Option<ConsumerKey>,
     count: u64,
     now_ms: i64,
+    outcome: &mut GroupOutcome,
 ) {
     let Some(from) = group.last_id.next() else { return reply.array(0) };
+    outcome.read_on();
     let (array, mut answered) = (reply.deferred_array(), 0);
     for entry in log.range(from, Id::MAX) {
         group.advance(log, entry.id);
         reply_entry(reply, &entry);
         if let Some(consumer) = consumer {
-            group.deliver(entry.id, consumer, now_ms);
+            let pending = group.deliver(entry.id, consumer, now_ms);
+            outcome.claimed(entry.id, &pending);
         }
         answered += 1;
         if answered as u64 == count {

@@ -180,9 +180,11 @@ impl Group {
     }
 
     /// Delivers an entry to a consumer as if for the first time, whoever had it.
-    pub fn deliver(&mut self, id: Id, consumer: ConsumerKey, now_ms: i64) {
-        self.assign(id, Pending { delivered_ms: now_ms, deliveries: 1, consumer });
+    pub fn deliver(&mut self, id: Id, consumer: ConsumerKey, now_ms: i64) -> Pending {
+        let pending = Pending { delivered_ms: now_ms, deliveries: 1, consumer };
+        self.assign(id, pending);
         self.consumer_mut(consumer).active_ms = Some(now_ms);
+        pending
     }
 
     /// Makes an entry pending like this, whether it was or not.
