@@ -113,8 +113,7 @@ impl Ctx<'_> {
         });
         let keys = wait.keys.map(|at| args[at].into()).collect();
         let deadline_ms = self.resumed.unwrap_or(wait.deadline_ms);
-        let waiter =
-            Waiter { db: self.db, keys, kind: wait.kind, until_gone: wait.until_gone, deadline_ms, request };
+        let waiter = Waiter { db: self.db, keys, kind: wait.kind, until_gone: wait.until_gone, deadline_ms, request };
         self.server.keys.effects.waiting.add(self.token, waiter);
         self.server.clients[self.token].blocked = true;
         self.blocked = true;

@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn texts() {
-        let cases: &[(&[u8], Option<(u64, u64)>)] = &[
+        type Case = (&'static [u8], Option<(u64, u64)>);
+        let cases: &[Case] = &[
             (b"5-3", Some((5, 3))),
             (b"5", Some((5, 77))),
             (b"0-0", Some((0, 0))),
