@@ -219,7 +219,7 @@ pub fn describe(server: &Server, token: usize) -> String {
     // Output is told as if it filled a reply buffer first, and only what does not fit were queued.
     let output = &client.output;
     let queued = client.queued_output();
-    let in_buffer = output.len() - queued;
+    let in_buffer = output.len().min(client.reply_buffer);
     let pieces = if queued == 0 { 0 } else { output.chunks() + 1 };
     let subscriptions = &server.subscriptions;
     let topics = |kind| subscriptions.count(token, kind);

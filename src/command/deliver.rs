@@ -46,7 +46,8 @@ impl Outbox<'_> {
             if client.output.len() > BACKLOG {
                 self.behind.push(token);
             }
-            if !client.unsent {
+            // Of a client whose socket is full, the poll tells when it takes more.
+            if !client.unsent & !client.blocked_on_write {
                 client.unsent = true;
                 self.unsent.push(token);
             }

@@ -212,10 +212,11 @@ impl Client {
         self.replay.len() + self.parser.big_arg_bytes().unwrap_or_else(arrived)
     }
 
-    /// Bytes of output that do not fit its reply buffer: what the limits of output count.
+    /// Bytes of output that do not fit its reply buffer, in whole blocks as Redis sets them aside: what the limits of output
+    /// count.
     #[inline]
     pub fn queued_output(&self) -> usize {
-        self.output.len().saturating_sub(self.reply_buffer)
+        self.output.len().saturating_sub(self.reply_buffer).next_multiple_of(REPLY_BUFFER_MAX)
     }
 
     /// Makes it act as a user. `open` says that clients need not authenticate to act as the default user.

@@ -10,8 +10,9 @@ use crate::resp::{Output, Proto, Reply};
 
 /// From this many bytes on, a message is shared rather than copied.
 pub const SHARED_FROM: usize = 2048;
-/// The least room that the output of a client without a buffer gets for messages.
-const ROOM: usize = 128;
+/// The least room that the output of a client without a buffer gets for messages: several short ones fit without growth, and
+/// it is less than a reply buffer, so that it is not lent to others for one.
+const ROOM: usize = 896;
 
 /// An encoded message.
 pub struct Message {

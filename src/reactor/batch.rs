@@ -13,7 +13,7 @@ use crate::command::table::{Names, Registered};
 use crate::command::{Ctx, Verdict};
 use crate::keyspace::Keyspace;
 use crate::net::Client;
-use crate::net::client::{READ_SIZE, REPLY_BUFFER_MAX};
+use crate::net::client::{READ_SIZE, REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
 use crate::resp::request::{Parsed, Span};
 use crate::resp::{Args, Limits, ProtocolError, RequestParser};
 
@@ -271,7 +271,7 @@ impl Batch {
     /// Takes back the reply buffer of a client that has been sent everything.
     pub fn reclaim(&mut self, client: &mut Client) {
         let buffer = client.output.reclaim();
-        if self.pool.len() < POOLED && (1..=REPLY_BUFFER_MAX).contains(&buffer.capacity()) {
+        if self.pool.len() < POOLED && (REPLY_BUFFER_MIN..=REPLY_BUFFER_MAX).contains(&buffer.capacity()) {
             self.pool.push(buffer);
         }
     }

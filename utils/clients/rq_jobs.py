@@ -11,7 +11,7 @@ JOBS = 300
 
 
 def work(*queues):
-    SimpleWorker(queues, connection=connection).work(burst=True, logging_level=logging.ERROR)
+    SimpleWorker(queues, connection=connection).work(burst=True, logging_level=logging.CRITICAL)
 
 
 connection = Redis(port=int(sys.argv[1]))
