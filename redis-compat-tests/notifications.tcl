@@ -49,6 +49,12 @@ check "strings" -config {notify-keyspace-events AE} {
     events {{SET k v PX 1000} {GETEX k EXAT 1}} {{set k} {expire k} {del k}}
 }
 
+check "HyperLogLogs" -config {notify-keyspace-events AE} {
+    events {{PFADD k a} {PFADD k a} {PFCOUNT k} {PFDEBUG TODENSE k} {PFMERGE d k nokey} {PFMERGE d} {PFADD e}} {
+        {pfadd k} {pfadd d} {pfadd d} {pfadd e}
+    }
+}
+
 check "keys of any type" -config {notify-keyspace-events AE} {
     events {{MSET a 1 b 2} {DEL a nokey b} {SET a 1} {UNLINK a}} {{set a} {set b} {del a} {del b} {set a} {del a}}
     events {{SET a 1} {RENAME a b} {RENAMENX b c} {COPY c d} {COPY c d} {COPY c d REPLACE}} {
@@ -79,6 +85,8 @@ check "lists" -config {notify-keyspace-events AE} {
     events {{RPUSH l a b c} {LTRIM l 5 9} {RPUSH l a} {LREM l 0 a}} {
         {rpush l} {ltrim l} {del l} {rpush l} {lrem l} {del l}
     }
+    events {{RPUSH l a b} {LTRIM l 0 -1} {LTRIM nolist 0 -1}} {{rpush l} {ltrim l}}
+    events {{RPUSH l 2 1} {SORT l} {SORT l STORE d} {SORT nokey STORE d}} {{rpush l} {sortstore d} {del d}}
 }
 
 check "sets" -config {notify-keyspace-events AE} {
@@ -98,6 +106,10 @@ check "hashes" -config {notify-keyspace-events AE} {
 }
 
 check "sorted sets" -config {notify-keyspace-events AE} {
+    events {
+        {GEOADD g 1 1 a} {GEOADD g 1 1 a} {GEOADD g CH 2 2 a} {GEOSEARCHSTORE d g FROMMEMBER a BYRADIUS 1 km}
+        {GEORADIUSBYMEMBER g a 1 km STOREDIST d} {GEORADIUS g 1 1 1 m STORE d}
+    } {{zadd g} {zadd g} {geosearchstore d} {georadiusstore d} {del d}}
     events {{ZADD z 1 a 2 b} {ZADD z 1 a} {ZADD z INCR 1 a} {ZINCRBY z 1 a} {ZADD z XX CH 9 a} {ZREM z a nosuch}} {
         {zadd z} {zincr z} {zincr z} {zadd z} {zrem z}
     }

@@ -185,7 +185,7 @@ fn pfcount(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// The registers of all keys together, and whether one of their values is dense.
 fn merged(cx: &mut Ctx<'_>, args: &Args<'_>) -> Result<(Registers, bool), Error> {
-    let mut registers = Registers::new();
+    let mut registers = Registers::default();
     let mut any_dense = false;
     cx.prefetch_keys(args, 1, 1);
     for n in 0..args.len() - 1 {

@@ -177,15 +177,17 @@ fn squeeze(bytes: u64) -> u64 {
 /// All registers, a byte each.
 pub struct Registers([u8; REGISTERS]);
 
-impl Registers {
-    /// Those of a value without elements.
-    pub fn new() -> Registers {
+/// Those of a value without elements.
+impl Default for Registers {
+    fn default() -> Registers {
         Registers([0; REGISTERS])
     }
+}
 
+impl Registers {
     /// Those of a dense value.
     fn of_dense(value: &[u8]) -> Registers {
-        let mut all = Registers::new();
+        let mut all = Registers::default();
         for (packed, bytes) in value[HEADER..].chunks_exact(6).zip(all.0.chunks_exact_mut(8)) {
             let word = u64::from_le_bytes([packed[0], packed[1], packed[2], packed[3], packed[4], packed[5], 0, 0]);
             bytes.copy_from_slice(&spread(word).to_le_bytes());
@@ -198,7 +200,7 @@ impl Registers {
     /// # Errors
     /// If it is corrupt.
     pub fn of(value: &[u8]) -> Result<Registers, Corrupt> {
-        let mut all = Registers::new();
+        let mut all = Registers::default();
         all.merge(value)?;
         Ok(all)
     }
@@ -590,7 +592,7 @@ mod tests {
             let width = [40, 400, REGISTERS][round % 3];
             let most = [MOST, 60][round % 2];
             let mut value = empty();
-            let mut all = Registers::new();
+            let mut all = Registers::default();
             for _ in 0..rng.usize(0..200) {
                 let (index, rank) = (rng.usize(..width), rng.u8(1..4));
                 raise(&mut value, index, rank, most).unwrap();
