@@ -109,7 +109,7 @@ pub const COMMANDS: &[Command] = &[Command {
                 "Tells what was denied lately, or forgets it.",
                 "6.0.0",
                 "O(N) with N the entries told",
-                "[count | RESET]",
+                "[operation: count | RESET]",
             ),
             log,
         ),

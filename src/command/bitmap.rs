@@ -57,7 +57,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Counts the bits that are set in a string or a part of it.",
             since: "2.6.0",
             complexity: "O(N) in the bytes looked at",
-            syntax: "key [start end [BYTE | BIT]]",
+            syntax: "key [range: start end [unit: BYTE | BIT]]",
             ..DOC
         },
         handler: bitcount,
@@ -72,7 +72,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Finds the first bit that is set, or clear, in a string or a part of it.",
             since: "2.8.7",
             complexity: "O(N) in the bytes looked at",
-            syntax: "key bit [start [end [BYTE | BIT]]]",
+            syntax: "key bit [range: start [end-unit-block: end [unit: BYTE | BIT]]]",
             ..DOC
         },
         handler: bitpos,
@@ -87,7 +87,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Combines strings bit by bit and keeps the result.",
             since: "2.6.0",
             complexity: "O(N) in the bytes of all strings",
-            syntax: "<AND | OR | XOR | NOT> destkey key [key ...]",
+            syntax: "<operation: AND | OR | XOR | NOT> destkey key [key ...]",
             ..DOC
         },
         handler: bitop,
@@ -105,8 +105,9 @@ pub const COMMANDS: &[Command] = &[
             summary: "Reads and changes integers of any width at any bit of a string.",
             since: "3.2.0",
             complexity: "O(1) for each integer",
-            syntax: "key [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | \
-                     INCRBY encoding offset increment> ...]",
+            syntax: "key [operation: <get-block: GET encoding offset> | <write: [overflow-block: OVERFLOW <WRAP | SAT | FAIL>] \
+                     <write-operation: <set-block: SET encoding offset value> | <incrby-block: INCRBY encoding offset \
+                     increment>>> ...]",
             ..DOC
         },
         handler: bitfield,
@@ -121,7 +122,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Reads integers of any width at any bit of a string.",
             since: "6.0.0",
             complexity: "O(1) for each integer",
-            syntax: "key [GET encoding offset [GET encoding offset ...]]",
+            syntax: "key [get-block: GET encoding offset [GET encoding offset ...]]",
             ..DOC
         },
         handler: bitfield,

@@ -1,5 +1,6 @@
 //! CLIENT: what the server knows of its connections, and what can be done to them.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::error::{Error, Outcome};
@@ -46,7 +47,7 @@ pub const COMMANDS: &[Command] = &[Command {
             "caching",
             3,
             OWN,
-            doc("Chooses whether the next command's keys are tracked.", "6.0.0", "O(1)", "<YES | NO>"),
+            doc("Chooses whether the next command's keys are tracked.", "6.0.0", "O(1)", "<mode: YES | NO>"),
             tracking::caching,
         ),
         sub("getname", 2, OWN, doc("Answers the connection's name.", "2.6.9", "O(1)", ""), getname),
@@ -71,8 +72,9 @@ pub const COMMANDS: &[Command] = &[Command {
                 "Ends connections.",
                 "2.4.0",
                 "O(N) with N the number of connections",
-                "<ip:port | <ID client-id | TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB> | USER username | \
-                 ADDR ip:port | LADDR ip:port | SKIPME <YES | NO> | MAXAGE maxage ...>>",
+                "<filter: <old-format: ip:port> | <new-format: [ID client-id] | [client-type: TYPE <NORMAL | MASTER | SLAVE | \
+                 REPLICA | PUBSUB>] | [USER username] | [addr: ADDR ip:port] | [laddr: LADDR ip:port] | [skipme: SKIPME \
+                 <YES | NO>] | [MAXAGE maxage] ...>>",
             ),
             kill,
         ),
@@ -85,7 +87,7 @@ pub const COMMANDS: &[Command] = &[Command {
                     "Describes connections, a line each.",
                     "2.4.0",
                     "O(N) with N the number of connections",
-                    "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]",
+                    "[client-type: TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]",
                 ),
                 list,
             ),
@@ -95,22 +97,33 @@ pub const COMMANDS: &[Command] = &[Command {
             "no-evict",
             3,
             OTHERS,
-            doc("Keeps the connection when clients take too much memory.", "7.0.0", "O(1)", "<ON | OFF>"),
+            doc("Keeps the connection when clients take too much memory.", "7.0.0", "O(1)", "<enabled: ON | OFF>"),
             no_evict,
         ),
         sub(
             "no-touch",
             3,
             OWN,
-            doc("Lets the connection read keys without counting as a use of them.", "7.2.0", "O(1)", "<ON | OFF>"),
+            doc(
+                "Lets the connection read keys without counting as a use of them.",
+                "7.2.0",
+                "O(1)",
+                "<enabled: ON | OFF>",
+            ),
             no_touch,
         ),
-        sub("pause", -3, OTHERS, doc("Holds up commands for a time.", "3.0.0", "O(1)", "timeout [WRITE | ALL]"), pause),
+        sub(
+            "pause",
+            -3,
+            OTHERS,
+            doc("Holds up commands for a time.", "3.0.0", "O(1)", "timeout [mode: WRITE | ALL]"),
+            pause,
+        ),
         sub(
             "reply",
             3,
             OWN,
-            doc("Chooses whether the connection gets replies.", "3.2.0", "O(1)", "<ON | OFF | SKIP>"),
+            doc("Chooses whether the connection gets replies.", "3.2.0", "O(1)", "<action: ON | OFF | SKIP>"),
             reply,
         ),
         tips(
@@ -122,7 +135,7 @@ pub const COMMANDS: &[Command] = &[Command {
                     "Tells which library the connection is made by.",
                     "7.2.0",
                     "O(1)",
-                    "<LIB-NAME libname | LIB-VER libver>",
+                    "<attr: LIB-NAME libname | LIB-VER libver>",
                 ),
                 setinfo,
             ),
@@ -140,7 +153,7 @@ pub const COMMANDS: &[Command] = &[Command {
                 "Tells the connection when keys change that it has read.",
                 "6.0.0",
                 "O(1), or O(N) where N is the number of prefixes",
-                "<ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
+                "<status: ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
             ),
             tracking::tracking,
         ),
@@ -159,7 +172,7 @@ pub const COMMANDS: &[Command] = &[Command {
                 "Ends another connection's wait in a blocking command.",
                 "5.0.0",
                 "O(1)",
-                "client-id [TIMEOUT | ERROR]",
+                "client-id [unblock-type: TIMEOUT | ERROR]",
             ),
             unblock,
         ),
@@ -412,13 +425,15 @@ fn look<T>(cx: &mut Ctx<'_>, args: &Args<'_>, see: impl FnOnce(&Server) -> T) ->
 type Filter<'a> = Box<dyn Fn(&Client) -> bool + 'a>;
 
 fn kill(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let mut wanted: Vec<Filter<'_>> = Vec::new();
+    // Of several filters of a kind the last one counts.
+    let mut wanted: BTreeMap<&str, Filter<'_>> = BTreeMap::new();
+    let mut wanted_id = None;
     let mut skip_me = true;
     let now_ms = cx.server.clock.uptime_ms();
     let mut at = 2;
     let by_address_only = args.len() == 3;
     if by_address_only {
-        wanted.push(Box::new(|client| client.addr.as_bytes() == &args[2]));
+        wanted.insert("addr", Box::new(|client| client.addr.as_bytes() == &args[2]));
         skip_me = false;
         at = 3;
     }
@@ -427,26 +442,26 @@ fn kill(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         match option.to_ascii_lowercase().as_slice() {
             b"id" => {
                 let id = parse_i64(value).filter(|&id| id > 0);
-                let id = id.ok_or(Error::fixed("ERR client-id should be greater than 0"))?;
-                wanted.push(Box::new(move |client| client.id == id as u64));
+                wanted_id = Some(id.ok_or(Error::fixed("ERR client-id should be greater than 0"))?);
             }
             b"maxage" => {
                 let age = parse_i64(value).ok_or(Error::fixed("ERR maxage is not an integer or out of range"))?;
                 if age <= 0 {
                     return Err(Error::fixed("ERR maxage should be greater than 0"));
                 }
-                wanted.push(Box::new(move |client| (now_ms - client.connected_ms) / 1000 >= age as u64));
+                wanted.insert("maxage", Box::new(move |client| (now_ms - client.connected_ms) / 1000 >= age as u64));
             }
             b"type" => {
                 let kind = Kind::parse(value)?;
-                wanted.push(Box::new(move |client| Kind::of(client) == kind));
+                wanted.insert("type", Box::new(move |client| Kind::of(client) == kind));
             }
-            b"addr" => wanted.push(Box::new(move |client| client.addr.as_bytes() == value)),
-            b"laddr" => wanted.push(Box::new(move |client| client.laddr.as_bytes() == value)),
+            b"addr" => drop(wanted.insert("addr", Box::new(move |client| client.addr.as_bytes() == value))),
+            b"laddr" => drop(wanted.insert("laddr", Box::new(move |client| client.laddr.as_bytes() == value))),
             b"user" => {
                 let user = cx.server.acl.user(value).cloned();
                 let user = user.ok_or_else(|| Error::new([b"ERR No such user '", value, b"'"].concat()))?;
-                wanted.push(Box::new(move |client| client.user.as_ref().is_some_and(|own| Rc::ptr_eq(own, &user))));
+                let is_user = move |client: &Client| client.user.as_ref().is_some_and(|own| Rc::ptr_eq(own, &user));
+                wanted.insert("user", Box::new(is_user));
             }
             b"skipme" => {
                 skip_me = match value {
@@ -459,17 +474,16 @@ fn kill(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         }
         at += 2;
     }
-    let doomed: Vec<usize> = cx
-        .server
-        .clients
-        .iter()
-        .filter(|(token, client)| {
-            client.closing != Some(Closing::Now)
-                && !(skip_me && *token == cx.token)
-                && wanted.iter().all(|fits| fits(client))
-        })
-        .map(|(token, _)| token)
-        .collect();
+    let mut doomed: Vec<usize> = match wanted_id {
+        Some(id) => cx.server.client_with_id(id).into_iter().collect(),
+        None => cx.server.client_tokens.values().copied().collect(),
+    };
+    doomed.retain(|&token| {
+        let client = &cx.server.clients[token];
+        client.closing != Some(Closing::Now)
+            && !(skip_me && token == cx.token)
+            && wanted.values().all(|fits| fits(client))
+    });
     match doomed.len() {
         0 if by_address_only => return Err(Error::fixed("ERR No such client")),
         _ if by_address_only => cx.reply.ok(),
@@ -495,10 +509,9 @@ fn listed(server: &Server, args: &Args<'_>) -> Result<String, Error> {
         lines.push('\n');
     };
     // Those that are to end are no longer there for others.
-    let mut clients: Vec<usize> = server.clients.iter().map(|(token, _)| token).collect();
+    let mut clients: Vec<usize> = server.client_tokens.values().copied().collect();
     let client = |token: usize| &server.clients[token];
     clients.retain(|&token| client(token).closing != Some(Closing::Now));
-    clients.sort_unstable_by_key(|&token| client(token).id);
     match args.get(2) {
         None => clients.into_iter().for_each(add),
         Some(word) if word.eq_ignore_ascii_case(b"type") && args.len() == 4 => {
@@ -508,9 +521,7 @@ fn listed(server: &Server, args: &Args<'_>) -> Result<String, Error> {
         Some(word) if word.eq_ignore_ascii_case(b"id") && args.len() > 3 => {
             for id in args.iter_from(3) {
                 let id = parse_i64(id).ok_or(Error::fixed("ERR Invalid client ID"))?;
-                if let Some(&token) = clients.iter().find(|&&token| client(token).id as i64 == id) {
-                    add(token);
-                }
+                server.client_with_id(id).into_iter().for_each(&mut add);
             }
         }
         _ => return Err(Error::SYNTAX),
@@ -609,8 +620,7 @@ fn unblock(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         Some(_) => return Err(Error::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
     let id = parse_i64(&args[2]).ok_or(Error::NOT_AN_INTEGER)?;
-    let waiting = cx.server.clients.iter().find(|(_, client)| client.blocked && client.id as i64 == id);
-    let unblocked = match waiting.map(|(token, _)| token) {
+    let unblocked = match cx.server.client_with_id(id) {
         Some(token) => blocking::unblock(cx.server, token, with_error),
         None => false,
     };

@@ -73,7 +73,7 @@ pub const COMMANDS: &[Command] = &[Command {
                 "Changes settings of the running server: all of those given, or none.",
                 "2.0.0",
                 "O(N) with N the number of settings",
-                "parameter value [parameter value ...]",
+                "parameter value [data: parameter value ...]",
             ),
             tips: EVERYWHERE,
             handler: set,

@@ -56,7 +56,7 @@ pub const COMMANDS: &[Command] = &[
             "Introduces the server, and chooses the protocol version.",
             "6.0.0",
             "O(1)",
-            "[protover [AUTH username password] [SETNAME clientname]]",
+            "[arguments: protover [AUTH username password] [SETNAME clientname]]",
         ),
         handler: hello,
         ..Command::NONE

@@ -40,7 +40,7 @@ pub const COMMANDS: &[Command] = &[
         doc: doc(
             "1.0.0",
             "O(N) where N is the number of keys, none of which holds up other clients",
-            "[ASYNC | SYNC]",
+            "[flush-type: ASYNC | SYNC]",
             "Deletes all keys of the database.",
         ),
         handler: flushdb,
@@ -51,7 +51,7 @@ pub const COMMANDS: &[Command] = &[
         doc: doc(
             "1.0.0",
             "O(N) where N is the number of keys, none of which holds up other clients",
-            "[ASYNC | SYNC]",
+            "[flush-type: ASYNC | SYNC]",
             "Deletes all keys of all databases.",
         ),
         handler: flushall,

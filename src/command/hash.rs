@@ -45,7 +45,7 @@ pub const COMMANDS: &[Command] = &[
         keys: SETS,
         doc: Doc {
             summary: "Gives fields of a hash their values and counts the new ones.",
-            syntax: "key field value [field value ...]",
+            syntax: "key field value [data: field value ...]",
             ..DOC_OF_SOME
         },
         handler: hset,
@@ -67,7 +67,7 @@ pub const COMMANDS: &[Command] = &[
         keys: SETS,
         doc: Doc {
             summary: "Gives fields of a hash their values.",
-            syntax: "key field value [field value ...]",
+            syntax: "key field value [data: field value ...]",
             deprecated_since: "4.0.0",
             replaced_by: "`HSET` with multiple field-value pairs",
             ..DOC_OF_SOME
@@ -200,7 +200,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Answers fields chosen at random, all as likely; with a negative count, repeatedly.",
             since: "6.2.0",
             complexity: "O(N) where N is the number of fields answered.",
-            syntax: "key [count [WITHVALUES]]",
+            syntax: "key [options: count [WITHVALUES]]",
             ..DOC
         },
         handler: hrandfield,

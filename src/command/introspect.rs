@@ -106,7 +106,7 @@ pub const COMMANDS: &[Command] = &[Command {
                 summary: "Lists the names of commands.",
                 since: "7.0.0",
                 complexity: "O(N) where N is the number of commands.",
-                syntax: "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]",
+                syntax: "[filterby: FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]",
                 ..DOC
             },
             handler: list,
@@ -320,7 +320,7 @@ fn document_argument(reply: &mut Reply, argument: &Argument) {
     );
     texts(reply, ["name", &argument.name, "type", argument.kind.name()]);
     if is_leaf {
-        texts(reply, ["display_text", &argument.name]);
+        texts(reply, ["display_text", &argument.display]);
     }
     if let Some(number) = argument.key_spec {
         reply.bulk(b"key_spec_index");

@@ -112,12 +112,12 @@ pub const COMMANDS: &[Command] = &[
     expiring(
         "expire",
         expire,
-        doc("1.0.0", "O(1)", "key seconds [NX | XX | GT | LT]", "Sets a key's time to live in seconds."),
+        doc("1.0.0", "O(1)", "key seconds [condition: NX | XX | GT | LT]", "Sets a key's time to live in seconds."),
     ),
     expiring(
         "pexpire",
         pexpire,
-        doc("2.6.0", "O(1)", "key milliseconds [NX | XX | GT | LT]", "Sets a key's time to live in milliseconds."),
+        doc("2.6.0", "O(1)", "key milliseconds [condition: NX | XX | GT | LT]", "Sets a key's time to live in milliseconds."),
     ),
     expiring(
         "expireat",
@@ -125,7 +125,7 @@ pub const COMMANDS: &[Command] = &[
         doc(
             "1.2.0",
             "O(1)",
-            "key unix-time-seconds [NX | XX | GT | LT]",
+            "key unix-time-seconds [condition: NX | XX | GT | LT]",
             "Sets when a key expires, in seconds of Unix time.",
         ),
     ),
@@ -135,7 +135,7 @@ pub const COMMANDS: &[Command] = &[
         doc(
             "2.6.0",
             "O(1)",
-            "key unix-time-milliseconds [NX | XX | GT | LT]",
+            "key unix-time-milliseconds [condition: NX | XX | GT | LT]",
             "Sets when a key expires, in milliseconds of Unix time.",
         ),
     ),

@@ -136,7 +136,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Takes elements off an end of the first of several lists that exists.",
             since: "7.0.0",
             complexity: "O(N+M) in the number of keys looked at and of elements taken",
-            syntax: "numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
+            syntax: "numkeys key [key ...] <where: LEFT | RIGHT> [COUNT count]",
             ..DOC
         },
         handler: |cx, args| take_from_any(cx, args, 1, false),
@@ -188,7 +188,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Adds an element beside the first one that equals another.",
             since: "2.2.0",
             complexity: "O(N) in the number of elements before the place",
-            syntax: "key <BEFORE | AFTER> pivot element",
+            syntax: "key <where: BEFORE | AFTER> pivot element",
             ..DOC
         },
         handler: linsert,
@@ -260,7 +260,7 @@ pub const COMMANDS: &[Command] = &[
         doc: Doc {
             summary: "Moves an element from an end of a list to an end of another, or of the same one, and answers it.",
             since: "6.2.0",
-            syntax: "source destination <LEFT | RIGHT> <LEFT | RIGHT>",
+            syntax: "source destination <wherefrom: LEFT | RIGHT> <whereto: LEFT | RIGHT>",
             ..DOC
         },
         handler: lmove,
@@ -321,7 +321,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Takes elements off an end of the first of several lists that exists, and waits for one if none does.",
             since: "7.0.0",
             complexity: "O(N+M) in the number of keys looked at and of elements taken",
-            syntax: "timeout numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
+            syntax: "timeout numkeys key [key ...] <where: LEFT | RIGHT> [COUNT count]",
             ..DOC
         },
         handler: |cx, args| take_from_any(cx, args, 2, true),
@@ -336,7 +336,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Moves an element from an end of a list to an end of another, and waits for the list if there is \
                       none.",
             since: "6.2.0",
-            syntax: "source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout",
+            syntax: "source destination <wherefrom: LEFT | RIGHT> <whereto: LEFT | RIGHT> timeout",
             ..DOC
         },
         handler: |cx, args| {

@@ -34,7 +34,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Ends the server.",
             since: "1.0.0",
             complexity: "O(N) where N is the number of keys to save, O(1) if nothing is saved.",
-            syntax: "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
+            syntax: "[save-selector: NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
             ..DOC
         },
         handler: shutdown,

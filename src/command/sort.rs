@@ -154,12 +154,7 @@ impl<'a> Query<'a> {
     /// # Errors
     /// What is wrong with the options, or that the user may not read the keys that patterns can name.
     fn parse(cx: &Ctx<'_>, args: &'a Args<'_>, may_store: bool) -> Result<Query<'a>, Error> {
-        let may_look_up = || {
-            let user = cx.server.clients[cx.token].user.as_deref();
-            user.is_none_or(|user| {
-                user.may_everything() || user.may_run_on_all_keys(cx.command, args, KeyFlags::ACCESS)
-            })
-        };
+        let may_look_up = || cx.may_use_all_keys(args, KeyFlags::ACCESS);
         let mut query = Query::default();
         let mut at = 2;
         while let Some(word) = args.get(at) {

@@ -1,6 +1,6 @@
 //! The server's state: what commands work on besides their own client.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use slab::Slab;
@@ -8,7 +8,6 @@ use slab::Slab;
 use super::acl;
 use super::aof::Aof;
 use super::blocking::FlushWait;
-use super::loading::Loading;
 use super::client::describe;
 use super::load::Counts;
 use super::migrate::Migrations;
@@ -78,6 +77,8 @@ pub struct Server {
     pub replication_id: String,
     /// The next client's number.
     pub next_client_id: u64,
+    /// The tokens of connected clients by their numbers.
+    pub client_tokens: BTreeMap<u64, usize>,
     /// Who subscribes to what.
     pub subscriptions: Subscriptions,
     /// Clients that did not ask have been sent messages, one whose command is running perhaps among them.
@@ -199,6 +200,7 @@ impl Server {
             run_id: name(),
             replication_id: name(),
             next_client_id: 1,
+            client_tokens: BTreeMap::new(),
             subscriptions: Subscriptions::default(),
             delivered: false,
             monitors: Vec::new(),
@@ -262,6 +264,12 @@ impl Server {
     pub fn end_pause(&mut self) {
         self.pause = None;
         self.keys.may_expire = true;
+    }
+
+    /// The token of the client with a number, unless it is about to go.
+    pub fn client_with_id(&self, id: i64) -> Option<usize> {
+        let token = *self.client_tokens.get(&u64::try_from(id).ok()?)?;
+        (self.clients[token].closing != Some(Closing::Now)).then_some(token)
     }
 
     /// Asks for a client's connection to end.

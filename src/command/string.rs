@@ -51,7 +51,7 @@ pub const COMMANDS: &[Command] = &[
         }],
         doc: Doc {
             summary: "Makes a key a string, whatever it was, on a condition and with a time to live if so wished.",
-            syntax: "key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | \
+            syntax: "key value [condition: NX | XX] [GET] [expiration: EX seconds | PX milliseconds | EXAT unix-time-seconds | \
                      PXAT unix-time-milliseconds | KEEPTTL]",
             ..DOC
         },
@@ -137,7 +137,7 @@ pub const COMMANDS: &[Command] = &[
         doc: Doc {
             summary: "Answers a key's string and changes the key's time to live.",
             since: "6.2.0",
-            syntax: "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | \
+            syntax: "key [expiration: EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | \
                      PERSIST]",
             ..DOC
         },
@@ -169,7 +169,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Makes several keys strings at once.",
             since: "1.0.1",
             complexity: "O(N) in the number of keys",
-            syntax: "key value [key value ...]",
+            syntax: "key value [data: key value ...]",
             ..DOC
         },
         handler: mset,
@@ -184,7 +184,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Makes several keys strings at once if none of the keys exists.",
             since: "1.0.1",
             complexity: "O(N) in the number of keys",
-            syntax: "key value [key value ...]",
+            syntax: "key value [data: key value ...]",
             ..DOC
         },
         handler: msetnx,

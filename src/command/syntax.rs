@@ -11,17 +11,22 @@
 //!           | "<" syntax "...>"                     comes once or more
 //! ```
 //!
+//! The first thing behind a bracket may be a name and a colon, `[condition: NX | XX]`: what the brackets hold goes by that
+//! name then. Without one, a value has the name that is written, and several things have one made of theirs.
+//!
 //! A literal introduces the values that follow it up to the next literal or the next thing that may be left out: in
 //! `COUNT count [ANY]` it is the token of `count`. In `key [key ...]` what comes any number of times stands before, and
 //! so comes once at least. The type of a value follows from its name, save for keys: which values are keys, the
 //! command's key specifications say.
 
-use super::table::{Begin, Command, Find, KeySpec, Registered};
+use super::table::{Begin, Command, Find, Flags, KeyFlags, KeySpec, Registered};
 
 /// An argument, or several that belong together.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Argument {
     pub name: String,
+    /// How manuals show it, if it is a value or a literal.
+    pub display: String,
     pub kind: Kind,
     /// The literal that introduces it, or that it is.
     pub token: Option<&'static str>,
@@ -70,6 +75,7 @@ impl Kind {
 /// Names of values that are integers. A family that has others adds them.
 const INTEGERS: &[&str] = &[
     "bit",
+    "bits",
     "client-id",
     "count",
     "cursor",
@@ -84,6 +90,7 @@ const INTEGERS: &[&str] = &[
     "index1",
     "index2",
     "len",
+    "limit",
     "maxage",
     "milliseconds",
     "min-match-len",
@@ -98,13 +105,19 @@ const INTEGERS: &[&str] = &[
     "stop",
     "timeout",
     "version",
+    "weight",
 ];
 
-/// The type of a value that is no key. An `increment` is a floating-point number in commands that say so; the values of
+/// The type of a value that is no key. An `increment` is a floating-point number in commands that say so, and so is the
+/// time to wait for a list or a sorted set; `min` and `max` are scores where a command's name says so; the values of
 /// bitmaps are integers.
 fn kind_of(name: &str, command: &Command) -> Kind {
     match name {
         "increment" if command.name.ends_with("float") => Kind::Double,
+        "timeout" if command.flags.contains(Flags::BLOCKING) && command.doc.group != "generic" => Kind::Double,
+        "score" => Kind::Double,
+        "min" | "max" if command.name.ends_with("score") || command.name == "zcount" => Kind::Double,
+        "start" | "stop" if command.name == "zrange" => Kind::String,
         "value" if command.doc.group == "bitmap" => Kind::Integer,
         "start" | "end" if command.doc.group == "stream" => Kind::String,
         name if INTEGERS.contains(&name) => Kind::Integer,
@@ -135,6 +148,9 @@ fn arguments_from(first: usize, command: &Command) -> Result<Vec<Argument>, Stri
         _ => vec![all.lower(command)],
     };
     for (number, spec) in command.keys.iter().enumerate() {
+        if spec.flags.contains(KeyFlags::NOT_KEY) {
+            continue;
+        }
         mark(&mut arguments, first, number, spec)?;
     }
     Ok(arguments)
@@ -187,12 +203,18 @@ enum Element {
 struct Alternatives {
     choices: Vec<Vec<Element>>,
     repeated: bool,
+    /// The name that it is given.
+    name: Option<&'static str>,
 }
 
 impl Alternatives {
     /// Takes alternatives off the end of the words, which are in reverse; stops before what does not belong to them.
     fn parse(words: &mut Vec<&'static str>) -> Result<Alternatives, String> {
-        let mut all = Alternatives { choices: vec![Vec::new()], repeated: false };
+        let mut all = Alternatives { choices: vec![Vec::new()], ..Alternatives::default() };
+        if let Some(name) = words.last().and_then(|word| word.strip_suffix(':')) {
+            all.name = Some(name);
+            words.pop();
+        }
         while let Some(&word) = words.last() {
             match word {
                 "]" | ">" | "..." => break,
@@ -261,6 +283,12 @@ impl Alternatives {
             let name = if choices.len() <= 3 { names.join("-or-") } else { format!("{}-or-other", names[0]) };
             Argument::new(name, Kind::OneOf(choices))
         };
+        if let Some(name) = self.name {
+            argument.name = name.to_string();
+            if argument.kind == Kind::PureToken {
+                argument.display.clone_from(&argument.name);
+            }
+        }
         argument.multiple |= self.repeated;
         argument.multiple_token |= self.repeated && self.begins_with_literal();
         argument
@@ -269,8 +297,10 @@ impl Alternatives {
 
 impl Argument {
     fn new(name: impl Into<String>, kind: Kind) -> Argument {
+        let name = name.into();
         Argument {
-            name: name.into(),
+            display: name.clone(),
+            name,
             kind,
             token: None,
             optional: false,
@@ -424,7 +454,7 @@ fn introduced_by<'a>(argument: &'a mut Argument, word: &str) -> Option<&'a mut A
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::{Doc, KeyFlags, all};
+    use super::super::table::{Doc, all};
     use super::*;
 
     /// A compact notation of the tree: `name:type`, a token in front of it, `?` for optional, `+` for multiple, `++` if
@@ -528,6 +558,9 @@ mod tests {
                 "encoding-or-wrap-or-sat-block(GET=encoding:string|\
                  wrap-or-sat-block(OVERFLOW=wrap-or-sat(WRAP=wrap|SAT=sat)? SET=encoding:string))?+",
             ),
+            ("[condition: NX | XX]", NONE, "condition(NX=nx|XX=xx)?"),
+            ("key value [data: key value ...]", ALL, "data(key:key#0 value:string)+"),
+            ("[increment: INCR] <old-format: ip:port>", NONE, "INCR=increment? old-format:string"),
             (
                 "<key | \"\"> [= | ~] <* | id>",
                 FIRST,
@@ -555,7 +588,8 @@ mod tests {
                 _ if argument.optional => return 0,
                 Kind::PureToken => return 1,
                 Kind::OneOf(choices) => {
-                    choices.iter().map(|choice| fewest(std::slice::from_ref(choice))).min().unwrap_or(0)
+                    let one = |choice: &Argument| fewest(&[Argument { optional: false, ..choice.clone() }]);
+                    choices.iter().map(one).min().unwrap_or(0)
                 }
                 Kind::Block(parts) => fewest(parts),
                 _ => 1,

@@ -9,7 +9,6 @@ use super::key_positions::each_key;
 use super::state::Server;
 use super::table::{Flags, KeyFlags, Registered};
 use crate::effects::tracking::{Choice, ClientRef, Tracking};
-use crate::net::Closing;
 use crate::resp::Args;
 use crate::types::number::parse_i64;
 
@@ -103,10 +102,9 @@ fn overlapping(prefix: &[u8], which: &[u8], other: &[u8]) -> Error {
 /// The client with a number.
 fn client_with(server: &Server, id: &[u8]) -> Result<ClientRef, Error> {
     let id = parse_i64(id).ok_or(Error::NOT_AN_INTEGER)?;
-    let mut clients = server.clients.iter().filter(|(_, client)| client.closing != Some(Closing::Now));
-    let found = clients.find(|(_, client)| client.id as i64 == id);
-    let (token, client) = found.ok_or(Error::fixed("ERR The client ID you want redirect to does not exist"))?;
-    Ok(ClientRef { id: client.id, token })
+    let token = server.client_with_id(id);
+    let token = token.ok_or(Error::fixed("ERR The client ID you want redirect to does not exist"))?;
+    Ok(ClientRef { id: server.clients[token].id, token })
 }
 
 /// `CLIENT TRACKING`

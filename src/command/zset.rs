@@ -73,7 +73,8 @@ pub const COMMANDS: &[Command] = &[
         doc: Doc {
             summary: "Adds members with their scores to a sorted set, or changes scores, on a condition if so wished.",
             complexity: "O(log(N)) for each member, N being the size of the sorted set",
-            syntax: "key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]",
+            syntax: "key [condition: NX | XX] [comparison: GT | LT] [change: CH] [increment: INCR] score member [data: score member \
+                     ...]",
             ..DOC
         },
         handler: zadd,
@@ -194,7 +195,7 @@ pub const COMMANDS: &[Command] = &[
         doc: Doc {
             summary: "Answers the members in a range of ranks, scores or texts.",
             complexity: LOG_M,
-            syntax: "key start stop [BYSCORE | BYLEX] [REV] [LIMIT offset count] [WITHSCORES]",
+            syntax: "key start stop [sortby: BYSCORE | BYLEX] [REV] [LIMIT offset count] [WITHSCORES]",
             ..DOC
         },
         handler: |cx, args| range(cx, args, None, None),
@@ -209,7 +210,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Stores the members in a range of ranks, scores or texts under another key.",
             since: "6.2.0",
             complexity: LOG_M,
-            syntax: "dst src min max [BYSCORE | BYLEX] [REV] [LIMIT offset count]",
+            syntax: "dst src min max [sortby: BYSCORE | BYLEX] [REV] [LIMIT offset count]",
             ..DOC
         },
         handler: zrangestore,
@@ -396,7 +397,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Takes the members with the lowest or highest scores out of the first of several sorted sets that exists.",
             since: "7.0.0",
             complexity: "O(K) + O(M*log(N)) for K keys and M members of a sorted set of N",
-            syntax: "numkeys key [key ...] <MIN | MAX> [COUNT count]",
+            syntax: "numkeys key [key ...] <where: MIN | MAX> [COUNT count]",
             ..DOC
         },
         handler: |cx, args| take_from_any(cx, args, 1, false),
@@ -444,7 +445,7 @@ pub const COMMANDS: &[Command] = &[
                       exists, and waits for one if none does.",
             since: "7.0.0",
             complexity: "O(K)+O(M*log(N)) for K keys and M members of a sorted set of N",
-            syntax: "timeout numkeys key [key ...] <MIN | MAX> [COUNT count]",
+            syntax: "timeout numkeys key [key ...] <where: MIN | MAX> [COUNT count]",
             ..DOC
         },
         handler: |cx, args| take_from_any(cx, args, 2, true),
@@ -460,7 +461,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Answers members chosen at random, all as likely; with a negative count, repeatedly.",
             since: "6.2.0",
             complexity: "O(N*log(N)) in the number of members answered",
-            syntax: "key [count [WITHSCORES]]",
+            syntax: "key [options: count [WITHSCORES]]",
             ..DOC
         },
         handler: zrandmember,
@@ -491,7 +492,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Answers the members of any of several sorted sets, with their scores combined.",
             since: "6.2.0",
             complexity: "O(N*log(N)) in the number of members of all inputs",
-            syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]",
+            syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [aggregate: AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]",
             ..DOC
         },
         handler: |cx, args| combine(cx, args, Operation::Union, false),
@@ -506,7 +507,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Answers the members that several sorted sets share, with their scores combined.",
             since: "6.2.0",
             complexity: "O(N*K) + O(M*log(M)) for K inputs, the smallest of N members, and a result of M",
-            syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]",
+            syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [aggregate: AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]",
             ..DOC
         },
         handler: |cx, args| combine(cx, args, Operation::Inter, false),
@@ -536,7 +537,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Stores the members of any of several sorted sets, with their scores combined.",
             since: "2.0.0",
             complexity: "O(N*log(N)) in the number of members of all inputs",
-            syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>]",
+            syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [aggregate: AGGREGATE <SUM | MIN | MAX>]",
             ..DOC
         },
         handler: |cx, args| combine(cx, args, Operation::Union, true),
@@ -551,7 +552,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Stores the members that several sorted sets share, with their scores combined.",
             since: "2.0.0",
             complexity: "O(N*K) + O(M*log(M)) for K inputs, the smallest of N members, and a result of M",
-            syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>]",
+            syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [aggregate: AGGREGATE <SUM | MIN | MAX>]",
             ..DOC
         },
         handler: |cx, args| combine(cx, args, Operation::Inter, true),

@@ -30,7 +30,7 @@ use crate::helper::{Inbox, Outbox, mailbox};
 use crate::keyspace::alloc;
 use crate::net::client::{READ_SIZE, REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
 use crate::net::listen::{FIRST_LISTENER, ListenError};
-use crate::net::{Client, Closing, Listeners, Stream};
+use crate::net::{Client, Closing, Listeners, ReplyMode, Stream};
 use crate::observe::process;
 use crate::resp::ProtocolError;
 use batch::{Batch, Parsing, Served};
@@ -359,6 +359,7 @@ impl Reactor {
         }
         log::debug!("Accepted {}", client.addr);
         entry.insert(client);
+        server.client_tokens.insert(id, token.0);
         server.stats.connections_received += 1;
         server.count_client(token.0);
     }
@@ -721,6 +722,7 @@ impl Reactor {
             }
             server.stop_tracking(token);
             let mut client = server.clients.remove(token);
+            server.client_tokens.remove(&client.id);
             server.paused_clients -= client.paused as usize;
             server.monitors.retain(|&monitor| monitor != token);
             server.keys.effects.watches.forget(token);
@@ -780,10 +782,13 @@ fn protocol_error(server: &mut Server, token: usize, error: &ProtocolError, byte
         describe(server, token),
         bytes.len()
     );
-    let tail = server.clients[token].output.tail();
-    tail.extend_from_slice(b"-ERR ");
-    tail.extend(error.text().into_iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
-    tail.extend_from_slice(b"\r\n");
+    // Who wants no replies gets none, not even the last.
+    if server.clients[token].reply_mode == ReplyMode::On {
+        let tail = server.clients[token].output.tail();
+        tail.extend_from_slice(b"-ERR ");
+        tail.extend(error.text().into_iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+        tail.extend_from_slice(b"\r\n");
+    }
     server.stats.error_replies += 1;
     server.error_stats.count("ERR");
     server.will_send(token);
