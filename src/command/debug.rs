@@ -39,6 +39,7 @@ pub const COMMANDS: &[Command] = &[Command {
         group: "server",
         complexity: "Depends on the subcommand.",
         syntax: "subcommand [arg [arg ...]]",
+        internal: true,
         ..Command::NONE.doc
     },
     handler: debug,

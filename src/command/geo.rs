@@ -49,7 +49,7 @@ pub const COMMANDS: &[Command] = &[
         doc: Doc {
             summary: "Adds points to a sorted set, or moves them, on a condition if so wished.",
             complexity: "O(log(N)) for each point, N being the size of the sorted set",
-            syntax: "key [NX | XX] [CH] longitude latitude member [longitude latitude member ...]",
+            syntax: "key [condition: NX | XX] [change: CH] longitude latitude member [data: longitude latitude member ...]",
             ..DOC
         },
         handler: geoadd,
@@ -75,7 +75,7 @@ pub const COMMANDS: &[Command] = &[
         keys: READS,
         doc: Doc {
             summary: "Answers how far two members are from each other.",
-            syntax: "key member1 member2 [M | KM | FT | MI]",
+            syntax: "key member1 member2 [unit: M | KM | FT | MI]",
             ..DOC
         },
         handler: geodist,
@@ -97,8 +97,8 @@ pub const COMMANDS: &[Command] = &[
         keys: READS,
         doc: Doc {
             summary: "Answers the members that are in a circle or a box.",
-            syntax: "key <FROMMEMBER member | FROMLONLAT longitude latitude> <BYRADIUS radius <M | KM | FT | MI> | \
-                     BYBOX width height <M | KM | FT | MI>> [ASC | DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] \
+            syntax: "key <from: FROMMEMBER member | FROMLONLAT longitude latitude> <by: <circle: <BYRADIUS radius> \
+                     <unit: M | KM | FT | MI>> | <box: <BYBOX width> height <unit: M | KM | FT | MI>>> [order: ASC | DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] \
                      [WITHHASH]",
             ..DOC_OF_SEARCH
         },
@@ -112,8 +112,8 @@ pub const COMMANDS: &[Command] = &[
         keys: &[KeySpec::one(1, STORED), KeySpec::one(2, KeyFlags::READS)],
         doc: Doc {
             summary: "Stores the members that are in a circle or a box under another key.",
-            syntax: "destination source <FROMMEMBER member | FROMLONLAT longitude latitude> <BYRADIUS radius \
-                     <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI>> [ASC | DESC] [COUNT count [ANY]] \
+            syntax: "destination source <from: FROMMEMBER member | FROMLONLAT longitude latitude> <by: <circle: \
+                     <BYRADIUS radius> <unit: M | KM | FT | MI>> | <box: <BYBOX width> height <unit: M | KM | FT | MI>>> [order: ASC | DESC] [COUNT count [ANY]] \
                      [STOREDIST]",
             ..DOC_OF_SEARCH
         },
@@ -127,8 +127,8 @@ pub const COMMANDS: &[Command] = &[
         keys: &[KeySpec::one(1, KeyFlags::READS), behind("STORE", 6), behind("STOREDIST", 6)],
         doc: Doc {
             summary: "Answers the members that are in a circle around a point, or stores them.",
-            syntax: "key longitude latitude radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] \
-                     [COUNT count [ANY]] [ASC | DESC] [STORE key | STOREDIST key]",
+            syntax: "key longitude latitude radius <unit: M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] \
+                     [COUNT count [ANY]] [order: ASC | DESC] [store: <storekey: STORE key> | <storedistkey: STOREDIST key>]",
             replaced_by: "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument",
             ..DOC_OF_OLD
         },
@@ -143,8 +143,8 @@ pub const COMMANDS: &[Command] = &[
         doc: Doc {
             summary: "Answers the members that are in a circle around a point.",
             since: "3.2.10",
-            syntax: "key longitude latitude radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] \
-                     [COUNT count [ANY]] [ASC | DESC]",
+            syntax: "key longitude latitude radius <unit: M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] \
+                     [COUNT count [ANY]] [order: ASC | DESC]",
             replaced_by: "`GEOSEARCH` with the `BYRADIUS` argument",
             ..DOC_OF_OLD
         },
@@ -158,8 +158,8 @@ pub const COMMANDS: &[Command] = &[
         keys: &[KeySpec::one(1, KeyFlags::READS), behind("STORE", 5), behind("STOREDIST", 5)],
         doc: Doc {
             summary: "Answers the members that are in a circle around one of them, or stores them.",
-            syntax: "key member radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] \
-                     [ASC | DESC] [STORE key | STOREDIST key]",
+            syntax: "key member radius <unit: M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] \
+                     [order: ASC | DESC] [store: <storekey: STORE key> | <storedistkey: STOREDIST key>]",
             replaced_by: "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments",
             ..DOC_OF_OLD
         },
@@ -174,8 +174,8 @@ pub const COMMANDS: &[Command] = &[
         doc: Doc {
             summary: "Answers the members that are in a circle around one of them.",
             since: "3.2.10",
-            syntax: "key member radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] \
-                     [ASC | DESC]",
+            syntax: "key member radius <unit: M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] \
+                     [order: ASC | DESC]",
             replaced_by: "`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments",
             ..DOC_OF_OLD
         },

@@ -80,6 +80,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Shows how a HyperLogLog is kept (GETREG, DECODE, ENCODING), or changes that (TODENSE).",
             complexity: "O(1)",
             syntax: "subcommand key",
+            internal: true,
             ..DOC
         },
         handler: pfdebug,
@@ -89,7 +90,7 @@ pub const COMMANDS: &[Command] = &[
         name: "pfselftest",
         arity: 1,
         flags: Flags::ADMIN,
-        doc: Doc { summary: "Tests the arithmetic of HyperLogLogs with made-up elements.", ..DOC },
+        doc: Doc { summary: "Tests the arithmetic of HyperLogLogs with made-up elements.", internal: true, ..DOC },
         handler: pfselftest,
         ..HYPERLOGLOG
     },

@@ -277,19 +277,21 @@ fn document(reply: &mut Reply, registered: &Registered) {
         .into_iter()
         .filter(|(_, text)| !text.is_empty())
         .collect();
-    let deprecated = !doc.deprecated_since.is_empty();
+    let flags = [(!doc.deprecated_since.is_empty(), "deprecated"), (doc.internal, "syscmd")];
+    let flags = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, name)| name);
+    let has_flags = flags.clone().next().is_some();
     reply.bulk(registered.full_name.as_bytes());
     reply.map(
         texts_of.len()
             + history.len()
-            + usize::from(deprecated)
+            + usize::from(has_flags)
             + usize::from(!arguments.is_empty())
             + usize::from(!registered.subcommands.is_empty()),
     );
     texts_of.into_iter().for_each(|(name, text)| texts(reply, [name, text]));
-    if deprecated {
+    if has_flags {
         reply.bulk(b"doc_flags");
-        statuses(reply, ["deprecated"].into_iter());
+        statuses(reply, flags);
     }
     history.into_iter().for_each(|(name, text)| texts(reply, [name, text]));
     if !arguments.is_empty() {

@@ -46,7 +46,7 @@ pub const COMMANDS: &[Command] = &[Command {
             doc: Doc {
                 summary: "Loads a module with settings.",
                 since: "7.0.0",
-                syntax: "path [CONFIG name value [CONFIG name value ...]] [ARGS args [ARGS args ...]]",
+                syntax: "path [configs: CONFIG name value [CONFIG name value ...]] [ARGS args [args ...]]",
                 ..DOC
             },
             handler: load,

@@ -29,7 +29,7 @@ pub const COMMANDS: &[Command] = &[
         doc: doc(
             "6.2.0",
             "O(1)",
-            "[TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds]",
+            "[target: TO <host port [FORCE]>] [ABORT] [TIMEOUT milliseconds]",
             "Lets a replica become the master.",
         ),
         handler: failover,
@@ -47,13 +47,13 @@ pub const COMMANDS: &[Command] = &[
         name: "replconf",
         arity: -1,
         flags: ROLE_CHANGE.union(Flags::LOADING).union(Flags::ALLOW_BUSY),
-        doc: doc("3.0.0", "O(1)", "", "Tells about a replica that is to be fed."),
+        doc: Doc { internal: true, ..doc("3.0.0", "O(1)", "", "Tells about a replica that is to be fed.") },
         handler: refuse_replica,
         ..Command::NONE
     },
     Command {
         name: "replicaof",
-        doc: doc("5.0.0", "O(1)", "<host port | NO ONE>", "Follows a master, or none."),
+        doc: doc("5.0.0", "O(1)", "<args: <host-port: host port> | <no-one: NO ONE>>", "Follows a master, or none."),
         ..FOLLOW
     },
     Command {
@@ -70,7 +70,7 @@ pub const COMMANDS: &[Command] = &[
         doc: Doc {
             deprecated_since: "5.0.0",
             replaced_by: "`REPLICAOF`",
-            ..doc("1.0.0", "O(1)", "<host port | NO ONE>", "Follows a master, or none.")
+            ..doc("1.0.0", "O(1)", "<args: <host-port: host port> | <no-one: NO ONE>>", "Follows a master, or none.")
         },
         ..FOLLOW
     },

@@ -52,7 +52,7 @@ pub const COMMANDS: &[Command] = &[
         doc: Doc {
             summary: "Answers the elements of a list, a set or a sorted set in order, or stores them.",
             since: "1.0.0",
-            syntax: "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA] \
+            syntax: "key [by-pattern: BY pattern] [LIMIT offset count] [get-pattern: GET pattern [GET pattern ...]] [order: ASC | DESC] [sorting: ALPHA] \
                      [STORE destination]",
             ..DOC
         },
@@ -66,7 +66,7 @@ pub const COMMANDS: &[Command] = &[
         doc: Doc {
             summary: "Answers the elements of a list, a set or a sorted set in order.",
             since: "7.0.0",
-            syntax: "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA]",
+            syntax: "key [by-pattern: BY pattern] [LIMIT offset count] [get-pattern: GET pattern [GET pattern ...]] [order: ASC | DESC] [sorting: ALPHA]",
             ..DOC
         },
         handler: |cx, args| sort(cx, args, false),

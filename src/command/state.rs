@@ -10,6 +10,7 @@ use super::aof::Aof;
 use super::blocking::FlushWait;
 use super::client::describe;
 use super::load::Counts;
+use super::loading::Loading;
 use super::migrate::Migrations;
 use super::save::Saving;
 use super::table::{CommandId, Names, all};

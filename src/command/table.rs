@@ -250,6 +250,8 @@ pub struct Doc {
     /// Since when the command should not be used any more, and what to use instead; empty if it is alive.
     pub deprecated_since: &'static str,
     pub replaced_by: &'static str,
+    /// For servers to use among themselves, or for their developers.
+    pub internal: bool,
 }
 
 /// What runs a command.
@@ -295,6 +297,7 @@ impl Command {
             syntax: "",
             deprecated_since: "",
             replaced_by: "",
+            internal: false,
         },
         subcommands: &[],
         handler: no_handler,

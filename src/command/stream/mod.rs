@@ -62,7 +62,8 @@ pub const COMMANDS: &[Command] = &[
         doc: Doc {
             summary: "Adds an entry at the end of a stream, which may be trimmed at once. The stream begins empty.",
             complexity: "O(1) without trimming, O(N) in the number of entries removed with it",
-            syntax: "key [NOMKSTREAM] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> <field value ...>",
+            syntax: "key [NOMKSTREAM] [trim: <strategy: MAXLEN | MINID> [operator: <equal: => | <approximately: ~>] threshold \
+                     [LIMIT count]] <id-selector: <auto-id: *> | id> <data: field value ...>",
             ..DOC
         },
         handler: xadd,
@@ -128,7 +129,7 @@ pub const COMMANDS: &[Command] = &[
         doc: Doc {
             summary: "Removes the first entries of a stream: those above a number, or before an ID.",
             complexity: "O(N) in the number of entries removed, most of them many at a time",
-            syntax: "key <MAXLEN | MINID> [= | ~] threshold [LIMIT count]",
+            syntax: "key <trim: <strategy: MAXLEN | MINID> [operator: <equal: => | <approximately: ~>] threshold [LIMIT count]>",
             ..DOC
         },
         handler: xtrim,
@@ -170,7 +171,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Answers entries of several streams that no consumer of a group has been given, or again those that \
                       this one was, and may wait for one.",
             complexity: "O(N) in the number of entries answered; an entry that is waited for costs its adder as much",
-            syntax: "GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS <key ...> <id ...>",
+            syntax: "<group-block: GROUP group consumer> [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS <key ...> <id ...>",
             ..DOC
         },
         handler: |cx, args| read::read(cx, args, true),
@@ -188,7 +189,7 @@ pub const COMMANDS: &[Command] = &[
                 keys: GROUP_INSERTS,
                 doc: Doc {
                     summary: "Makes a consumer group that begins to read behind an ID.",
-                    syntax: "key group <id | $> [MKSTREAM] [ENTRIESREAD entries-read]",
+                    syntax: "key group <id-selector: id | <new-id: $>> [MKSTREAM] [entriesread: ENTRIESREAD entries-read]",
                     ..DOC
                 },
                 handler: group::create,
@@ -201,7 +202,7 @@ pub const COMMANDS: &[Command] = &[
                 keys: GROUP_UPDATES,
                 doc: Doc {
                     summary: "Sets the ID behind which a consumer group reads on.",
-                    syntax: "key group <id | $> [ENTRIESREAD entries-read]",
+                    syntax: "key group <id-selector: id | <new-id: $>> [entriesread: ENTRIESREAD entries-read]",
                     ..DOC
                 },
                 handler: group::set_id,
@@ -284,7 +285,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Answers what a group's consumers were given and have not acknowledged.",
             complexity: "O(N) in the number of entries answered, or looked at with IDLE; without a range, in the number of \
                          consumers",
-            syntax: "key group [[IDLE min-idle-time] start end count [consumer]]",
+            syntax: "key group [filters: [IDLE min-idle-time] start end count [consumer]]",
             ..DOC
         },
         handler: group::pending,
