@@ -52,7 +52,7 @@ impl ClientBudget {
 
     /// The largest client that may go, if all together take too much.
     pub fn too_large(&self) -> Option<usize> {
-        if self.limit == 0 || (self.total as u64) < self.limit {
+        if self.limit == 0 || self.total as u64 <= self.limit {
             return None;
         }
         self.evictable.last().map(|&(_, token)| token)
