@@ -16,6 +16,9 @@ use super::Stream;
 pub const REPLY_BUFFER_MAX: usize = 16 * 1024;
 /// Reply buffers of clients with short replies are this large.
 pub const REPLY_BUFFER_MIN: usize = 1024;
+/// Redis sets memory for replies that do not fit its buffer aside in blocks of 16 KB and a header, for which its allocator
+/// takes this much.
+const OUTPUT_BLOCK: usize = 20 * 1024;
 /// What one read of a socket may bring.
 pub const READ_SIZE: usize = 16 * 1024;
 
@@ -216,7 +219,7 @@ impl Client {
     /// count.
     #[inline]
     pub fn queued_output(&self) -> usize {
-        self.output.len().saturating_sub(self.reply_buffer).next_multiple_of(REPLY_BUFFER_MAX)
+        self.output.len().saturating_sub(self.reply_buffer).next_multiple_of(OUTPUT_BLOCK)
     }
 
     /// Makes it act as a user. `open` says that clients need not authenticate to act as the default user.
