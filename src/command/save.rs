@@ -20,6 +20,8 @@ use crate::resp::Args;
 const STEP: usize = 16;
 /// Bytes that are handed to the sink together.
 const CHUNK: usize = 64 * 1024;
+/// While a delay is waited for, impatience is looked for so often.
+const NAP: Duration = Duration::from_millis(10);
 /// After a background save that failed, save points wait so long, in milliseconds.
 const RETRY_MS: u64 = 5000;
 
@@ -474,10 +476,17 @@ fn write_now(server: &mut Server, target: Target, impatient: &mut dyn FnMut() ->
         if !more {
             break;
         }
-        if impatient() {
-            return Err(Unsaved::Interrupted);
+        let until = Instant::now() + Duration::from_micros(told.saturating_mul(delay_us));
+        loop {
+            if impatient() {
+                return Err(Unsaved::Interrupted);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            std::thread::sleep(left.min(NAP));
         }
-        std::thread::sleep(Duration::from_micros(told * delay_us));
     }
     file.finish().map_err(Unsaved::Disk)
 }

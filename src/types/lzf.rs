@@ -10,6 +10,8 @@
 //! bytes where it was seen last. What is compressed here differs from what LibLZF makes of the same bytes, but either
 //! reads the other's.
 
+use std::cell::RefCell;
+
 /// Bits of a hash of three bytes.
 const HASH_BITS: u32 = 13;
 /// How far back a copy reaches.
@@ -19,21 +21,56 @@ const COPY_MAX: usize = 264;
 /// The longest run of plain bytes.
 const PLAIN_MAX: usize = 32;
 
+/// Where each hash was seen last. It is used again for the next text without being cleared, which would cost more than
+/// compressing a short one: places of former texts are below the base.
+struct Seen {
+    places: Box<[u32; 1 << HASH_BITS]>,
+    base: u32,
+}
+
+thread_local! {
+    static SEEN: RefCell<Seen> = RefCell::new(Seen { places: Box::new([0; 1 << HASH_BITS]), base: 0 });
+}
+
+impl Seen {
+    /// Forgets what was seen, for a text of `len` bytes.
+    fn renew(&mut self, len: usize) {
+        if u32::try_from(len).ok().and_then(|len| self.base.checked_add(len)?.checked_add(1)).is_none() {
+            self.places.fill(0);
+            self.base = 0;
+        }
+    }
+
+    /// Notes a place for a hash, and returns the one before.
+    #[inline]
+    fn replace(&mut self, hash: usize, at: usize) -> Option<usize> {
+        // Beyond 4 GiB nothing is found any more, which is harmless.
+        let place = u32::try_from(at + 1).ok().and_then(|at| self.base.checked_add(at)).unwrap_or(0);
+        let before = std::mem::replace(&mut self.places[hash], place);
+        (before > self.base).then(|| (before - self.base - 1) as usize)
+    }
+}
+
 /// Compresses `bytes` into less than `limit` bytes. `None` if that is impossible, or not seen to be possible.
 pub fn compress(bytes: &[u8], limit: usize) -> Option<Vec<u8>> {
+    SEEN.with_borrow_mut(|seen| {
+        seen.renew(bytes.len());
+        let compressed = compress_with(seen, bytes, limit);
+        seen.base = seen.base.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        compressed
+    })
+}
+
+fn compress_with(seen: &mut Seen, bytes: &[u8], limit: usize) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(limit.min(bytes.len()));
-    // Where a hash was seen, plus one.
-    let mut seen = vec![0u32; 1 << HASH_BITS];
     let (mut at, mut plain_from) = (0, 0);
     while let Some(&[a, b, c]) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
         let place = u32::from_le_bytes([a, b, c, 0]).wrapping_mul(0x9E37_79B1) >> (32 - HASH_BITS);
-        // Beyond 4 GiB nothing is found any more, which is harmless.
-        let before = std::mem::replace(&mut seen[place as usize], u32::try_from(at + 1).unwrap_or(0)) as usize;
-        if before == 0 || at - (before - 1) > REACH || bytes[before - 1..before + 2] != [a, b, c] {
+        let before = seen.replace(place as usize, at);
+        let Some(from) = before.filter(|&from| at - from <= REACH && bytes[from..from + 3] == [a, b, c]) else {
             at += 1;
             continue;
-        }
-        let from = before - 1;
+        };
         let longest = COPY_MAX.min(bytes.len() - at);
         let same = bytes[at..at + longest].iter().zip(&bytes[from..]).take_while(|(one, other)| one == other).count();
         write_plain(&bytes[plain_from..at], &mut out);

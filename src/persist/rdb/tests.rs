@@ -11,7 +11,7 @@ use crate::effects::Event;
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::entry::{Encoding, EntryRef, NewValue, Object, Type};
 use crate::keyspace::value::Changed;
-use crate::keyspace::{Expiry, Fresh, Keyspace, Schedule, StringValue, Touch};
+use crate::keyspace::{Expiry, Fresh, Keyspace, Schedule, StringValue, Touch, string_encoding};
 use crate::persist::writer::{Plan, Usage, Writer};
 use crate::types::hashmap::{self, HashView};
 use crate::types::quicklist::{self, End, Quicklist};
@@ -102,7 +102,7 @@ fn fill(keys: &mut Keyspace, rng: &mut fastrand::Rng) -> usize {
     };
     for len in [0, 1, 11, 20, 21, 44, 63, 64, 300, 16_383, 16_384, 70_000] {
         let bytes = text(rng, len + 1);
-        let encoding = crate::keyspace::string_encoding(&bytes);
+        let encoding = string_encoding(&bytes);
         install_bytes(keys, &name(), Type::String, encoding, &bytes);
     }
     for count in [1, 5, 200, 3000] {
@@ -384,7 +384,12 @@ fn state(keys: &Keyspace) -> State {
         if let Some(database) = keys.database(db) {
             // As they are there, expired or not.
             database.scan(0, usize::MAX, |entry| {
-                state.insert((db, entry.key().to_vec()), (contents(entry), entry.deadline()));
+                let mut contents = contents(entry);
+                if contents.0 == Type::String {
+                    // A string that was built up in place becomes what one that is set is.
+                    contents.1 = string_encoding(entry.string());
+                }
+                state.insert((db, entry.key().to_vec()), (contents, entry.deadline()));
             });
         }
     }
@@ -532,8 +537,11 @@ fn a_snapshot_is_the_state_of_one_instant() {
                 sum.update(&bytes);
                 bytes.extend_from_slice(&sum.finalize().to_le_bytes());
                 let after = read_state(&bytes);
-                assert_eq!(after.len(), before.len(), "seed {seed}, round {round}");
-                assert!(after == before, "seed {seed}, round {round}");
+                let missing: Vec<_> = before.iter().filter(|(key, _)| !after.contains_key(*key)).collect();
+                let extra: Vec<_> = after.iter().filter(|(key, _)| !before.contains_key(*key)).collect();
+                let wrong: Vec<_> = before.iter().filter(|(key, value)| after.get(*key) != Some(*value)).take(2).collect();
+                let all_right = missing.is_empty() && extra.is_empty() && wrong.is_empty();
+                assert!(all_right, "seed {seed}, round {round}: {missing:?} {extra:?} {wrong:?}");
             }
             // A part of the tidying up, and some changes, may come before the next one.
             for _ in 0..rng.usize(..10) {
