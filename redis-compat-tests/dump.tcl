@@ -59,7 +59,7 @@ case "what RESTORE refuses" {
     RESTORE k 0 "\x00\xc190\xff\x00V\xe2\xde\xe7i\xd6\x96\xf0" -> -ERR DUMP payload version or checksum are wrong
     RESTORE k 0 "\x00\xc190\x0c\x00V\xe2\xde\xe7i\xd6\x96\xf1" -> -ERR DUMP payload version or checksum are wrong
     DEBUG SET-SKIP-CHECKSUM-VALIDATION 1 -> +OK
-    RESTORE k 0 "\x00\x05ab\x0c\x00________" -> -ERR Bad data format
+    RESTORE k 0 "\x00\x3fab\x0c\x00________" -> -ERR Bad data format
     RESTORE k 0 "\x63\x01a\x0c\x00________" -> -ERR Bad data format
     RESTORE k 0 "\x02\x02\x01a\x01a\x0c\x00________" -> -ERR Bad data format
     RESTORE k 0 "\x02\x00\x0c\x00________" -> -ERR Bad data format
@@ -93,7 +93,7 @@ check "MIGRATE moves keys with their times to live" {
     expect :0 [ask DBSIZE]
     expect "+NOKEY" [ask MIGRATE 127.0.0.1 $port c 1 5000]
     expect {/migrate_cached_sockets:1\r\n/} [ask INFO stats]
-    set here $run::server
+    set first $run::server
     set run::server $other
     run::disconnect
     ask SELECT 1
@@ -101,7 +101,7 @@ check "MIGRATE moves keys with their times to live" {
     expect {:900..1000} [ask TTL b]
     expect {["x" "y" "z"]} [ask LRANGE list 0 -1]
     run::disconnect
-    set run::server $here
+    set run::server $first
     server::stop $other
 }
 
@@ -114,6 +114,6 @@ case "what MIGRATE refuses" {
     MIGRATE h p k x 1           -> -ERR value is not an integer or out of range
     MIGRATE h p k 0 x           -> -ERR value is not an integer or out of range
     MIGRATE h p k 0 1 KEYS a    -> -ERR When using MIGRATE KEYS option, the key argument must be set to the empty string
-    MIGRATE 127.0.0.1 1 k 0 100 -> -IOERR error or timeout connecting to the client
+    MIGRATE 127.0.0.1 1 k 0 100 -> /^-IOERR error or timeout/
     COMMAND GETKEYS MIGRATE h p "" 0 1 AUTH keys KEYS a b -> ["a" "b"]
 }

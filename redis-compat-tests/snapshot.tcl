@@ -158,8 +158,8 @@ check "save points" -server {--appendonly no} {
 check "a snapshot at the end, if there are save points" -server {--appendonly no} {
     set port $server::port($run::server)
     set dir $server::dir($run::server)
-    ask SET k v
     foreach {points how expected} {"" TERM 0 "900 1" TERM 1 "900 1" NOSAVE 0 "" SAVE 1} {
+        ask SET k v
         ask CONFIG SET save $points
         file delete $dir/dump.rdb
         if {$how eq "TERM"} {

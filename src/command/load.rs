@@ -10,6 +10,7 @@ use super::loading::Loader;
 use super::state::Server;
 use crate::config::SanitizeDumpPayload;
 use crate::keyspace::Fresh;
+use crate::persist::rdb::check;
 use crate::persist::rdb::decode::{Outcome, Rules};
 use crate::persist::rdb::error::{Error, Reason};
 use crate::persist::rdb::file::{Item, Loaded, Reader, Verdict};
@@ -165,6 +166,8 @@ pub struct SnapshotLoader {
     intake: Intake,
     path: PathBuf,
     started: Instant,
+    /// Whether the server cannot go on without it.
+    vital: bool,
 }
 
 /// The last line of the log if the data cannot be taken in.
@@ -186,7 +189,7 @@ impl SnapshotLoader {
         })?;
         let reader = Reader::new(source, false).map_err(|error| tell(&error))?;
         let (intake, path, started) = (Intake::new(manner), path.to_path_buf(), Instant::now());
-        Ok(Some(SnapshotLoader { reader, intake, path, started }))
+        Ok(Some(SnapshotLoader { reader, intake, path, started, vital: false }))
     }
 
     /// Takes in so many bytes, about. Returns whether there are more.
@@ -216,10 +219,28 @@ impl SnapshotLoader {
     }
 }
 
+impl SnapshotLoader {
+    /// Tells in the log what the checker says about the file.
+    #[cold]
+    fn explain(&self) {
+        let mut lines = Vec::new();
+        check::run(&[self.path.display().to_string()], &mut lines);
+        for line in String::from_utf8_lossy(&lines).lines() {
+            log::warn!("{line}");
+        }
+        log::warn!("Terminating server after rdb file reading failure.");
+    }
+}
+
 impl Loader for SnapshotLoader {
     fn slice(&mut self, server: &mut Server) -> Result<bool, String> {
         let bytes = server.settings.loading_process_events_interval_bytes;
-        let more = self.take(server, bytes, SLICE).map_err(|_| UNLOADED)?;
+        let more = self.take(server, bytes, SLICE).map_err(|_| {
+            if self.vital {
+                self.explain();
+            }
+            UNLOADED
+        })?;
         if !more {
             let Counts { keys, expired, empty } = self.intake.counts;
             log::info!(
@@ -261,7 +282,7 @@ fn open_named(server: &Server, manner: Manner) -> Result<Option<SnapshotLoader>,
 /// If it cannot be read, or is none.
 pub fn begin(server: &mut Server) -> Result<(), String> {
     if let Some(loader) = open_named(server, Manner::default())? {
-        server.begin_loading(Box::new(loader));
+        server.begin_loading(Box::new(SnapshotLoader { vital: true, ..loader }));
     }
     Ok(())
 }

@@ -335,7 +335,8 @@ impl Namespace {
     pub(super) fn mute_walk(&mut self) {
         if let Some(walk) = &mut self.walk {
             walk.recording = false;
-            walk.half = None;
+            // It has not been told, so it has not got its mark.
+            walk.large.extend(walk.half.take());
         }
     }
 

@@ -182,6 +182,12 @@ impl Decoder {
             let stream = Object::Stream(Box::new(stream::read_rest(log, kind, source)?));
             return Ok(Ok(Outcome::Value(Made::object(Type::Stream, Encoding::Stream, stream))));
         }
+        if let Form::Fields { list, elements } = &mut self.form {
+            count_elements(list, *elements);
+            if rules.thorough && has_twins(pairs(list).map(|(name, _)| name)) {
+                return Err(source.corrupt(BAD_HASH));
+            }
+        }
         Ok(Ok(self.form.finish(rules)))
     }
 
@@ -265,8 +271,7 @@ impl Form {
             Form::Set(set) if set.set().is_empty() => return Outcome::Empty,
             Form::Set(set) => finish_set(set),
             Form::Fields { elements: 0, .. } => return Outcome::Empty,
-            Form::Fields { mut list, elements } => {
-                count_elements(&mut list, elements);
+            Form::Fields { mut list, .. } => {
                 list.shrink_to_fit();
                 Made::bytes(Type::Hash, Encoding::Listpack, list)
             }
@@ -316,6 +321,9 @@ fn list_item(tag: u8, list: &mut Quicklist, source: &mut impl Source) -> Result<
     }
     let container = if tag == tag::LIST_QUICKLIST_2 { source.number()? } else { node::PACKED };
     let text = source.text()?;
+    if text.is_empty() {
+        return Err(source.corrupt("Quicklist integrity check failed."));
+    }
     let bytes = match (tag, container) {
         (_, node::PLAIN) => {
             list.append_plain(text);

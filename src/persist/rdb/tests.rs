@@ -539,7 +539,8 @@ fn a_snapshot_is_the_state_of_one_instant() {
                 let after = read_state(&bytes);
                 let missing: Vec<_> = before.iter().filter(|(key, _)| !after.contains_key(*key)).collect();
                 let extra: Vec<_> = after.iter().filter(|(key, _)| !before.contains_key(*key)).collect();
-                let wrong: Vec<_> = before.iter().filter(|(key, value)| after.get(*key) != Some(*value)).take(2).collect();
+                let wrong: Vec<_> =
+                    before.iter().filter(|(key, value)| after.get(*key) != Some(*value)).take(2).collect();
                 let all_right = missing.is_empty() && extra.is_empty() && wrong.is_empty();
                 assert!(all_right, "seed {seed}, round {round}: {missing:?} {extra:?} {wrong:?}");
             }
