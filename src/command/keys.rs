@@ -409,7 +409,7 @@ fn set_expiry(cx: &mut Ctx<'_>, args: &Args<'_>, base_ms: i64, unit_ms: i64) -> 
     if changed && cx.propagates() {
         if at_ms <= now_ms {
             cx.propagate_expired(key.bytes);
-        } else {
+        } else if (base_ms, unit_ms) != (0, 1) {
             let mut number = itoa::Buffer::new();
             let mut words: Vec<&[u8]> = vec![b"PEXPIREAT", key.bytes, number.format(at_ms).as_bytes()];
             words.extend(args.iter_from(3));

@@ -481,8 +481,19 @@ fn set_with_options(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         get(cx, args)?;
     }
     let was_set = set_if(cx, args, 2, must_exist, expiry);
-    if let (Expiry::At(deadline), true) = (expiry, was_set && needs_clock) {
-        propagate_set(cx, args, 2, deadline);
+    match expiry {
+        _ if !was_set => {}
+        Expiry::At(deadline) if needs_clock => propagate_set(cx, args, 2, deadline),
+        Expiry::Clear | Expiry::Keep if answer_old && cx.propagates() => {
+            let words: Vec<&[u8]> = (0..args.len())
+                .map(|at| &args[at])
+                .enumerate()
+                .filter(|(at, word)| *at < 3 || !word.eq_ignore_ascii_case(b"GET"))
+                .map(|(_, word)| word)
+                .collect();
+            cx.propagate(&words);
+        }
+        _ => {}
     }
     if !answer_old {
         if was_set { cx.reply.ok() } else { cx.reply.null() }

@@ -1,0 +1,315 @@
+# The append-only file: what is written to it, that it is loaded, and what happens when it is damaged.
+
+# Starts a server with an append-only file in `dir`, which may hold one already; it becomes the server of the case.
+proc start_aof {dir args} {
+    set port [server::free_port]
+    set flags [list {*}[server::flags $port $dir] --appendonly yes --auto-aof-rewrite-percentage 0 {*}$args]
+    if {$server::cachestorm} {
+        lappend flags --aof-checksum-enabled no
+    }
+    set run::server [server::launch $port $dir $flags]
+}
+
+# As [start_aof], for one that is expected to exit: its exit code and its log.
+proc refused {dir args} {
+    set port [server::free_port]
+    return [server::run [list {*}[server::flags $port $dir] --appendonly yes {*}$args]]
+}
+
+proc restart_aof {dir args} {
+    server::stop $run::server
+    start_aof $dir {*}$args
+}
+
+proc kill_and_restart {dir args} {
+    server::signal $run::server KILL
+    server::wait_exit $run::server
+    server::stop $run::server
+    start_aof $dir {*}$args
+}
+
+proc slurp {path} {
+    set f [open $path rb]
+    set bytes [read $f]
+    close $f
+    return $bytes
+}
+
+proc spill {path bytes} {
+    file mkdir [file dirname $path]
+    set f [open $path wb]
+    puts -nonewline $f $bytes
+    close $f
+}
+
+proc request {args} {
+    set text "*[llength $args]\r\n"
+    foreach word $args {
+        append text "\$[string length $word]\r\n$word\r\n"
+    }
+    return $text
+}
+
+# Makes a directory with an append-only file of one increment.
+proc made_of {args} {
+    set dir [server::new_dir]
+    spill $dir/appendonlydir/appendonly.aof.manifest "file appendonly.aof.1.incr.aof seq 1 type i\n"
+    spill $dir/appendonlydir/appendonly.aof.1.incr.aof [join $args ""]
+    return $dir
+}
+
+# The commands of an append-only file, each as a list.
+proc commands_in {path} {
+    set bytes [slurp $path]
+    set found {}
+    set at 0
+    while {$at < [string length $bytes]} {
+        set end [string first \r\n $bytes $at]
+        set count [string range $bytes $at+1 $end-1]
+        set at [expr {$end + 2}]
+        set words {}
+        for {set n 0} {$n < $count} {incr n} {
+            set end [string first \r\n $bytes $at]
+            set length [string range $bytes $at+1 $end-1]
+            lappend words [string range $bytes $end+2 [expr {$end + 1 + $length}]]
+            set at [expr {$end + 4 + $length}]
+        }
+        lappend found $words
+    }
+    return $found
+}
+
+# Runs commands and expects them in the file as these patterns.
+proc propagated {commands patterns} {
+    set dir [server::new_dir]
+    start_aof $dir
+    foreach command $commands {
+        ask {*}$command
+    }
+    set found [commands_in $dir/appendonlydir/appendonly.aof.1.incr.aof]
+    same [llength $patterns] [llength $found] "number of commands in $found"
+    foreach pattern $patterns words $found {
+        if {![string match -nocase $pattern $words]} {
+            same $pattern $words "propagated"
+        }
+    }
+}
+
+proc manifest {dir} {
+    return [slurp $dir/appendonlydir/appendonly.aof.manifest]
+}
+
+proc aof_field {name} {
+    regexp "(?n)^$name:(.*?)\r?$" [lindex [ask INFO persistence] 1] all value
+    return $value
+}
+
+# --- what is written ---------------------------------------------------------------------
+
+check "commands are written as they came, in their databases" {
+    propagated {{SET a 1} {GET a} {SELECT 3} {set b 2} {SET c 3} {SELECT 0} {DEL a} {DEL a} {INCR missing}} {
+        {SELECT 0} {SET a 1} {SELECT 3} {set b 2} {SET c 3} {SELECT 0} {DEL a} {INCR missing}
+    }
+}
+
+check "times become moments" {
+    propagated {
+        {SET a 1 EX 100} {SET a 2 PX 100000 XX} {SETEX a 100 3} {PSETEX a 100000 4} {EXPIRE a 100} {EXPIRE a 200 GT} {GETEX a EX 50}
+        {GETEX a PERSIST} {GETEX a} {PERSIST a} {SET a 5 PXAT 32503680000000} {EXPIRE a -1} {EXPIRE a 10}
+    } {
+        {SELECT 0} {SET a 1 PXAT *} {SET a 2 PXAT *} {SET a 3 PXAT *} {SET a 4 PXAT *} {PEXPIREAT a *} {PEXPIREAT a * GT} {PEXPIREAT a *}
+        {PERSIST a} {SET a 5 PXAT 32503680000000} {DEL a}
+    }
+}
+
+check "results stand for what they were computed from" {
+    propagated {
+        {INCRBYFLOAT f 1.5} {HINCRBYFLOAT h f 2.25} {GETSET f 3} {SET f 4 GET} {GETDEL f} {GETDEL f} {SETRANGE s 2 x} {MSETNX s 1 t 2}
+    } {{SELECT 0} {SET f 1.5 KEEPTTL} {HSET h f 2.25} {SET f 3} {SET f 4} {DEL f} {SETRANGE s 2 x}}
+}
+
+check "what chance or waiting decided is told" {
+    propagated {
+        {SADD s one} {SPOP s} {SADD s one two} {SPOP s 5} {RPUSH l 1 2 3 4 5 6 7} {BLPOP x l 0} {BRPOP l 0} {LMPOP 2 x l LEFT COUNT 2}
+        {BLMPOP 0 2 x l RIGHT COUNT 9} {RPUSH l 1 2} {BLMOVE l m LEFT RIGHT 0} {BRPOPLPUSH l m 0} {ZADD z 1 a 2 b 3 c} {BZPOPMIN z 0}
+        {ZMPOP 1 z MAX} {BZMPOP 0 1 z MIN COUNT 4}
+    } {
+        {SELECT 0} {SADD s one} {SREM s one} {SADD s one two} {DEL s} {RPUSH l *} {LPOP l} {RPOP l} {LPOP l 2} {RPOP l 3} {RPUSH l 1 2}
+        {LMOVE l m LEFT RIGHT} {RPOPLPUSH l m} {ZADD z *} {ZPOPMIN z} {ZPOPMAX z 1} {ZPOPMIN z 1}
+    }
+}
+
+check "a transaction is written as one, unless it is one command" {
+    propagated {{MULTI} {SET a 1} {GET a} {INCR a} {EXEC} {MULTI} {INCR a} {EXEC} {MULTI} {GET a} {EXEC} {MULTI} {SET a 1} {DISCARD}} {
+        MULTI {SELECT 0} {SET a 1} {INCR a} EXEC {INCR a}
+    }
+}
+
+check "a key that a command found expired is removed first" {
+    propagated {{DEBUG SET-ACTIVE-EXPIRE 0} {SET a 1 PX 1} {SET b 1 PX 1} {DEBUG SLEEP 0.01} {GET a} {RPUSH b x}} {
+        {SELECT 0} {SET a 1 PXAT *} {SET b 1 PXAT *} {DEL a} MULTI {DEL b} {RPUSH b x} EXEC
+    }
+}
+
+check "flushes are written even if there is nothing to flush" {
+    propagated {{FLUSHALL} {FLUSHDB} {SET a 1} {FLUSHDB ASYNC}} {{SELECT 0} FLUSHALL FLUSHDB {SET a 1} {FLUSHDB ASYNC}}
+}
+
+# --- loading -------------------------------------------------------------------------------
+
+check "everything acknowledged survives kill -9" {
+    foreach policy {always everysec no} {
+        set dir [server::new_dir]
+        start_aof $dir --appendfsync $policy
+        ask MSET a 1 b 2
+        ask RPUSH l 1 2 3
+        ask SET c 3 EX 1000
+        ask SELECT 5
+        ask HSET h f v
+        kill_and_restart $dir
+        expect {["1" "2"]} [ask MGET a b]
+        expect {["1" "2" "3"]} [ask LRANGE l 0 -1]
+        expect {/^(9\d\d|1000)$/} [ask TTL c]
+        ask SELECT 5
+        expect {"v"} [ask HGET h f]
+    }
+}
+
+check "an end that was cut off is dropped" {
+    set dir [made_of [request SET a 1] [request SET b 2] [string range [request SET c 3] 0 end-3]]
+    start_aof $dir
+    expect {["1" "2" _]} [ask MGET a b c]
+    same [expr {2 * [string length [request SET a 1]]}] [file size $dir/appendonlydir/appendonly.aof.1.incr.aof] size
+    ask SET d 4
+    restart_aof $dir --aof-load-truncated no
+    expect {["1" "2" _ "4"]} [ask MGET a b c d]
+}
+
+check "half a transaction is dropped" {
+    set dir [made_of [request SET a 1] [request MULTI] [request SET b 2]]
+    start_aof $dir
+    expect {["1" _]} [ask MGET a b]
+    expect {/Revert incomplete MULTI/} [list + [server::log $run::server]]
+}
+
+check "what cannot be loaded is refused, with a reason" {
+    foreach {dir flags reason} [list \
+        [made_of [request SET a 1] [string range [request SET b 2] 0 end-3]] {--aof-load-truncated no} \
+            "*Unexpected end of file reading the append only file appendonly.aof.1.incr.aof*" \
+        [made_of [request SET a 1] [request MULTI]] {--aof-load-truncated no} \
+            "*Unexpected end of file reading the append only file*" \
+        [made_of [request SET a 1] !!!] {} "*Bad file format reading the append only file appendonly.aof.1.incr.aof: make a backup*" \
+        [made_of [request BLA a 1]] {} "*Unknown command 'BLA' reading the append only file appendonly.aof.1.incr.aof*" \
+    ] {
+        lassign [refused $dir {*}$flags] code log
+        same 1 $code "exit code"
+        same 1 [string match $reason $log] "$reason in $log"
+    }
+}
+
+check "a manifest that makes no sense is refused" {
+    foreach {text reason} {
+        "" "Found an empty AOF manifest"
+        "file a.1.incr.aof seq 1 type i\n\n" "Invalid AOF manifest file format"
+        "file a.1.incr.aof seq 2 type i\nfile a.2.incr.aof seq 1 type i\n" "Found a non-monotonic sequence number"
+        "file a seq 1 type b\nfile b seq 2 type b\n" "Found duplicate base file information"
+        "file a seq 1 type x\n" "Unknown AOF file type"
+        "file a/b seq 1 type i\n" "File can't be a path, just a filename"
+    } {
+        set dir [made_of [request SET a 1]]
+        spill $dir/appendonlydir/appendonly.aof.manifest $text
+        lassign [refused $dir] code log
+        same 1 $code "exit code for $text"
+        same 1 [string match "*$reason*" $log] "$reason in $log"
+    }
+}
+
+check "a file that is missing is refused" {
+    set dir [server::new_dir]
+    spill $dir/appendonlydir/appendonly.aof.manifest "file appendonly.aof.1.incr.aof seq 1 type i\n"
+    lassign [refused $dir] code log
+    same 1 $code "exit code"
+    same 1 [string match "*appendonly.aof.1.incr.aof*No such file or directory*" $log] $log
+}
+
+check "an old file of one piece is taken over" {
+    set dir [server::new_dir]
+    spill $dir/appendonly.aof [request SET a 1]
+    start_aof $dir
+    expect {"1"} [ask GET a]
+    same "file appendonly.aof seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n" [manifest $dir] manifest
+    same 0 [file exists $dir/appendonly.aof] "it has moved"
+}
+
+check "several increments and annotations are loaded in order" {
+    set dir [made_of "#TS:1628217470\r\n" [request SET a 1] "#anything\r\n" [request APPEND b x]]
+    spill $dir/appendonlydir/appendonly.aof.4.incr.aof [request APPEND b y]
+    spill $dir/appendonlydir/appendonly.aof.manifest \
+        "# a comment\nfile appendonly.aof.1.incr.aof seq 1 type i more words\nfile appendonly.aof.4.incr.aof seq 4 type i\n"
+    start_aof $dir
+    expect {["1" "xy"]} [ask MGET a b]
+}
+
+check "keys that expire are loaded alive and then expire" {
+    set dir [made_of [request RPUSH l a] [request PEXPIREAT l 1000] [request RPUSH l b] [request SET x 1 PXAT 2000] [request PERSIST x]]
+    start_aof $dir
+    expect {:0} [ask EXISTS l]
+    expect {"1"} [ask GET x]
+}
+
+# --- settings and figures ------------------------------------------------------------------
+
+check "timestamps are written when they are wanted" {
+    set dir [server::new_dir]
+    start_aof $dir --aof-timestamp-enabled yes
+    ask SET a 1
+    same 1 [regexp "^#TS:\\d+\r\n\\*2\r\n" [slurp $dir/appendonlydir/appendonly.aof.1.incr.aof]] annotation
+    restart_aof $dir
+    expect {"1"} [ask GET a]
+}
+
+check "INFO tells of the file" {
+    set dir [server::new_dir]
+    start_aof $dir --appendfsync always
+    same 1 [aof_field aof_enabled] aof_enabled
+    same ok [aof_field aof_last_write_status] aof_last_write_status
+    set before [aof_field aof_current_size]
+    ask SET a [string repeat x 1000]
+    same 1 [expr {[aof_field aof_current_size] > $before + 1000}] growth
+    same 0 [aof_field aof_buffer_length] aof_buffer_length
+    same 0 [aof_field loading] loading
+}
+
+check "DEBUG LOADAOF gives the same data" {
+    set dir [server::new_dir]
+    start_aof $dir
+    foreach command {{SET a 1 EX 1000} {RPUSH l 1 2 3} {SADD s a b 1} {ZADD z 1 a 2.5 b} {HSET h f v g 2} {SELECT 2} {SET b 2}} {
+        ask {*}$command
+    }
+    set before [ask DEBUG DIGEST]
+    expect {+OK} [ask DEBUG LOADAOF]
+    same $before [ask DEBUG DIGEST] digest
+    ask SET c 3
+    expect {+OK} [ask DEBUG LOADAOF]
+    expect {"3"} [ask GET c]
+}
+
+check "a damaged middle is noticed" -only cachestorm {
+    set dir [server::new_dir]
+    set port [server::free_port]
+    set run::server [server::launch $port $dir [list {*}[server::flags $port $dir] --appendonly yes]]
+    for {set n 0} {$n < 500} {incr n} {
+        ask SET key:$n value:$n
+    }
+    server::stop $run::server
+    set path $dir/appendonlydir/appendonly.aof.1.incr.aof
+    set bytes [slurp $path]
+    set at [string first value:77 $bytes]
+    spill $path [string replace $bytes $at $at V]
+    lassign [refused $dir] code log
+    same 1 $code "exit code"
+    same 1 [string match "*appendonly.aof.1.incr.aof is damaged*" $log] $log
+    spill $path $bytes
+    start_aof $dir
+    expect {"value:499"} [ask GET key:499]
+}
