@@ -7,6 +7,7 @@ proc start_aof {dir args} {
     if {$server::cachestorm} {
         lappend flags --aof-checksum-enabled no
     }
+    run::disconnect
     set run::server [server::launch $port $dir $flags]
 }
 
@@ -169,7 +170,7 @@ check "everything acknowledged survives kill -9" {
         kill_and_restart $dir
         expect {["1" "2"]} [ask MGET a b]
         expect {["1" "2" "3"]} [ask LRANGE l 0 -1]
-        expect {/^(9\d\d|1000)$/} [ask TTL c]
+        expect :900..1000 [ask TTL c]
         ask SELECT 5
         expect {"v"} [ask HGET h f]
     }
@@ -178,17 +179,17 @@ check "everything acknowledged survives kill -9" {
 check "an end that was cut off is dropped" {
     set dir [made_of [request SET a 1] [request SET b 2] [string range [request SET c 3] 0 end-3]]
     start_aof $dir
-    expect {["1" "2" _]} [ask MGET a b c]
+    expect {["1" "2" nil]} [ask MGET a b c]
     same [expr {2 * [string length [request SET a 1]]}] [file size $dir/appendonlydir/appendonly.aof.1.incr.aof] size
     ask SET d 4
     restart_aof $dir --aof-load-truncated no
-    expect {["1" "2" _ "4"]} [ask MGET a b c d]
+    expect {["1" "2" nil "4"]} [ask MGET a b c d]
 }
 
 check "half a transaction is dropped" {
     set dir [made_of [request SET a 1] [request MULTI] [request SET b 2]]
     start_aof $dir
-    expect {["1" _]} [ask MGET a b]
+    expect {["1" nil]} [ask MGET a b]
     expect {/Revert incomplete MULTI/} [list + [server::log $run::server]]
 }
 
@@ -297,6 +298,7 @@ check "DEBUG LOADAOF gives the same data" {
 check "a damaged middle is noticed" -only cachestorm {
     set dir [server::new_dir]
     set port [server::free_port]
+    run::disconnect
     set run::server [server::launch $port $dir [list {*}[server::flags $port $dir] --appendonly yes]]
     for {set n 0} {$n < 500} {incr n} {
         ask SET key:$n value:$n

@@ -280,8 +280,21 @@ fn geoadd(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     // All points are read before anything changes.
     let points = (at..args.len()).step_by(3).map(|at| point(args, at)).collect::<Result<Vec<Point>, Error>>()?;
-    let scores = points.into_iter().map(|point| point.encode() as f64);
-    zset::add_scored(cx, args, options, scores.zip(args.iter_from(at + 2).step_by(3)))
+    let scores: Vec<u64> = points.into_iter().map(|point| point.encode()).collect();
+    let dirty = cx.server.keys.effects.dirty;
+    let members = args.iter_from(at + 2).step_by(3);
+    zset::add_scored(cx, args, options, scores.iter().map(|&score| score as f64).zip(members.clone()))?;
+    if cx.propagates() && cx.server.keys.effects.dirty != dirty {
+        // The scores are told, so that everybody has the same.
+        let texts: Vec<String> = scores.iter().map(u64::to_string).collect();
+        let mut words: Vec<&[u8]> = vec![b"zadd"];
+        words.extend((1..at).map(|at| &args[at]));
+        for (score, member) in texts.iter().zip(members) {
+            words.extend([score.as_bytes(), member]);
+        }
+        cx.propagate(&words);
+    }
+    Ok(())
 }
 
 fn geopos(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
