@@ -5,9 +5,11 @@
 //! yet: increments gather in a temporary file until the first rewrite has made one.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::process;
 
 use super::aof_load::AofLoader;
+use super::aof_rewrite::Rewrites;
 use super::load;
 use super::state::Server;
 use crate::config::{AppendFsync, Settings};
@@ -16,10 +18,23 @@ use crate::helper::disk::Disk;
 use crate::persist::aof::manifest::{Manifest, Place};
 use crate::persist::aof::writer::{Manner, Writer, reason};
 
+/// Whether there is an append-only file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    Off,
+    /// It was turned on while the server ran, and waits for a base; see [`super::aof_rewrite`].
+    AwaitsBase,
+    On,
+}
+
 /// The append-only file.
 pub struct Aof {
-    place: Place,
-    manifest: Manifest,
+    pub state: State,
+    pub(super) place: Place,
+    pub(super) manifest: Manifest,
+    pub rewrites: Rewrites,
+    /// What is asked for now is asked for within a transaction, of which no part can wait for a rewrite.
+    pub in_transaction: bool,
     /// The end of the last increment, while it is written.
     writer: Option<Writer>,
     /// The thread that waits for disks. Without one, nothing is ever durable.
@@ -30,9 +45,9 @@ pub struct Aof {
     strict: bool,
     /// Clients whose replies wait.
     held: Vec<usize>,
-    /// Bytes of all files without the last increment's present growth, and of the base after the last rewrite.
-    size_before: u64,
-    base_size: u64,
+    /// Bytes of all files but the last increment, and of all after the last rewrite.
+    pub(super) size_before: u64,
+    pub(super) base_size: u64,
     /// DEBUG AOF-FLUSH-SLEEP, in microseconds.
     pub flush_sleep_us: u64,
 }
@@ -40,6 +55,9 @@ pub struct Aof {
 impl Aof {
     pub fn new(settings: &Settings) -> Aof {
         Aof {
+            state: State::Off,
+            rewrites: Rewrites::default(),
+            in_transaction: false,
             place: Place { directory: (&settings.appenddirname).into(), name: settings.appendfilename.clone() },
             manifest: Manifest::default(),
             writer: None,
@@ -61,6 +79,13 @@ impl Aof {
     /// Lets a thread wait for disks.
     pub fn use_disk(&mut self, disk: Disk<Server>) {
         self.disk = Some(disk);
+    }
+
+    /// Removes a file in the background.
+    pub(super) fn remove(&self, path: PathBuf) {
+        if let Some(disk) = &self.disk {
+            disk.remove(path);
+        }
     }
 
     /// Whether replies must wait that end at a position in the journal.
@@ -134,14 +159,13 @@ impl Server {
         place.create().map_err(|error| {
             format!("Can't open or create append-only dir {}: {}", place.directory.display(), reason(&error))
         })?;
-        let manifest = &mut self.aof.manifest;
-        if manifest.is_empty() {
-            let name = manifest.begin_base(&place.name, false);
-            File::create(place.path(&name))
-                .and_then(|file| file.sync_all())
-                .map_err(|error| format!("Can't open the append-only file {name}: {}", reason(&error)))?;
+        if self.aof.manifest.is_empty() {
+            let is_rdb = self.settings.aof_use_rdb_preamble;
+            let name = self.aof.manifest.begin_base(&place.name, is_rdb);
+            self.make_empty_base(is_rdb, place.path(&name))?;
             log::info!("Creating AOF base file {name} on server start");
         }
+        let manifest = &mut self.aof.manifest;
         let (name, verb) = match manifest.increments.last() {
             Some(last) => (last.name.clone(), "Opening"),
             None => (manifest.begin_increment(&place.name), "Creating"),
@@ -153,7 +177,88 @@ impl Server {
         log::info!("{verb} AOF incr file {name} on server start");
         self.aof.size_before = self.aof.size_before.saturating_sub(size);
         self.attach(file, size);
+        self.aof.state = State::On;
+        self.remove_history();
         Ok(())
+    }
+
+    /// Turns the append-only file on while the server runs. It counts when the first rewrite has made a base for it.
+    ///
+    /// # Errors
+    /// If the rewrite cannot begin.
+    pub fn turn_aof_on(&mut self) -> Result<(), String> {
+        self.aof.state = State::AwaitsBase;
+        let in_transaction = self.aof.in_transaction;
+        if in_transaction || (self.saving.purpose().is_some() && self.aof.rewrites.current.is_none()) {
+            self.aof.rewrites.scheduled = true;
+            log::info!(
+                "AOF was enabled {}. An AOF background was scheduled to start when possible.",
+                if in_transaction {
+                    "during a transaction"
+                } else {
+                    "but there is already another background operation"
+                }
+            );
+            return Ok(());
+        }
+        if self.aof.rewrites.current.is_some() {
+            log::info!(
+                "AOF was enabled but there is already an AOF rewriting in background. Stopping background AOF and \
+                 starting a rewrite now."
+            );
+            self.cancel_rewrite();
+        }
+        self.begin_rewrite().inspect_err(|why| {
+            log::warn!("{why}");
+            log::warn!(
+                "Redis needs to enable the AOF but can't trigger a background AOF rewrite operation. Check the above \
+                 logs for more info about the error."
+            );
+            self.aof.state = State::Off;
+        })
+    }
+
+    /// Turns the append-only file off. What has been journalled is made durable.
+    pub fn turn_aof_off(&mut self) {
+        self.flush_journal(true);
+        if let Some(writer) = &mut self.aof.writer
+            && let Err(error) = writer.finish()
+        {
+            log::warn!("Fail to fsync the AOF file: {}", reason(&error));
+        }
+        let awaited_base = self.aof.state == State::AwaitsBase && self.aof.writer.is_some();
+        self.cancel_rewrite();
+        self.detach();
+        if awaited_base {
+            self.aof.remove(self.aof.place.path(&self.aof.place.temporary_increment()));
+        }
+        self.aof.state = State::Off;
+        self.aof.rewrites.scheduled = false;
+        self.look_for_troubles();
+    }
+
+    /// Has everything journalled from here on written to another, empty file, whether or not it was written before.
+    pub(super) fn go_on_in(&mut self, file: File) {
+        let generation = self.aof.generation;
+        let Aof { writer: Some(writer), disk: Some(disk), size_before, .. } = &mut self.aof else {
+            self.aof.size_before = 0;
+            return self.attach(file, 0);
+        };
+        *size_before += writer.size();
+        let old = writer.go_on_in(file, |file, offset| {
+            disk.sync(file, move |server: &mut Server, result| server.aof_synced(generation, offset, result));
+        });
+        disk.close(old);
+        self.keys.effects.journal.select_again();
+    }
+
+    /// Has nothing written any more.
+    pub(super) fn detach(&mut self) {
+        if self.aof.writer.take().is_some() {
+            self.keys.effects.journal.remove_sink();
+            self.aof.generation += 1;
+            self.release_held();
+        }
     }
 
     /// Has everything journalled from here on written to a file.
@@ -178,13 +283,18 @@ impl Server {
 
     /// Takes in what was journalled, and writes and syncs as far as the policy wants it now.
     fn flush_aof(&mut self, forced: bool) {
-        let Server { aof, settings, clock, keys, .. } = self;
+        let Server { aof, settings, clock, keys, saving, .. } = self;
         let Some(writer) = &mut aof.writer else { return };
         accept(writer, &keys.effects.journal, settings, clock.unix_us / 1_000_000);
         if aof.flush_sleep_us > 0 && writer.buffered() > 0 {
             std::thread::sleep(std::time::Duration::from_micros(aof.flush_sleep_us));
         }
-        let manner = Manner { now_ms: clock.uptime_ms(), policy: settings.appendfsync, forced, spare_disk: false };
+        let manner = Manner {
+            now_ms: clock.uptime_ms(),
+            policy: settings.appendfsync,
+            forced,
+            spare_disk: settings.no_appendfsync_on_rewrite && saving.purpose().is_some(),
+        };
         let (disk, generation) = (&aof.disk, aof.generation);
         let flushed = writer.flush(manner, |file, offset| {
             if let Some(disk) = disk {

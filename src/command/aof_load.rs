@@ -4,11 +4,15 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::time::{Duration, Instant};
 
+use super::load::{self, Intake, Manner};
 use super::loading::{Loader, Replayer, Unplayable};
 use super::state::Server;
 use crate::persist::aof::manifest::{Manifest, Place};
 use crate::persist::aof::reader::{Fault, Reader, Record};
 use crate::persist::aof::writer::reason;
+use crate::persist::rdb::decode::Rules;
+use crate::persist::rdb::file as snapshot;
+use crate::persist::rdb::source::{FileSource, Source as _};
 use crate::resp::Args;
 
 /// Time that a slice may take.
@@ -23,13 +27,20 @@ struct Source {
     size: u64,
 }
 
+/// A file that is being read.
+enum Open {
+    /// The snapshot that it begins with.
+    Snapshot(Box<snapshot::Reader<FileSource>>, Rules, Intake),
+    Commands(Reader<File>),
+}
+
 /// Replays the files of a manifest.
 pub struct AofLoader {
     place: Place,
     sources: Vec<Source>,
     /// The file that is being read, or comes next.
     at: usize,
-    reader: Option<Reader<File>>,
+    open: Option<Open>,
     replayer: Replayer,
     /// Bytes of the files that have been loaded.
     loaded: u64,
@@ -65,7 +76,7 @@ impl AofLoader {
             place,
             sources,
             at: 0,
-            reader: None,
+            open: None,
             replayer,
             loaded: 0,
             started,
@@ -75,7 +86,7 @@ impl AofLoader {
     }
 
     /// Opens the next file. `None` if there are no more.
-    fn open(&mut self) -> Result<Option<Reader<File>>, String> {
+    fn open(&mut self, server: &Server) -> Result<Option<Open>, String> {
         let Some(source) = self.sources.get(self.at) else { return Ok(None) };
         let failed = |error: io::Error| {
             format!("Fatal error: can't open the append log file {} for reading: {}", source.name, reason(&error))
@@ -85,7 +96,48 @@ impl AofLoader {
         let mut signature = Vec::new();
         (&mut file).take(5).read_to_end(&mut signature).map_err(failed)?;
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
-        Ok(Some(Reader::new(file, 0)))
+        if signature != b"REDIS" {
+            return Ok(Some(Open::Commands(Reader::new(file, 0))));
+        }
+        let is_old = source.name == self.place.name;
+        log::info!("Reading RDB {} on AOF loading...", if is_old { "preamble from AOF file" } else { "base file" });
+        let reader = FileSource::new(file).map_err(failed)?;
+        let reader = snapshot::Reader::new(reader, false).map_err(|error| self.unreadable(&error))?;
+        let intake = Intake::new(Manner { keep_expired: true, merge: false });
+        Ok(Some(Open::Snapshot(Box::new(reader), load::rules(server), intake)))
+    }
+
+    /// The snapshot that the open file begins with is no good.
+    fn unreadable(&self, error: &dyn std::fmt::Display) -> String {
+        let name = &self.sources[self.at].name;
+        log::warn!("{error}");
+        if *name == self.place.name {
+            format!("Error reading the RDB preamble of the AOF file {name}, AOF loading aborted")
+        } else {
+            format!("Error reading the RDB base file {name}, AOF loading aborted")
+        }
+    }
+
+    /// Takes keys out of the snapshot that is open until the time is over. Returns whether it has ended.
+    fn take_keys(
+        &mut self,
+        server: &mut Server,
+        reader: &mut snapshot::Reader<FileSource>,
+        rules: &Rules,
+        intake: &mut Intake,
+    ) -> Result<bool, String> {
+        let until = Instant::now() + SLICE;
+        loop {
+            for _ in 0..COMMANDS {
+                let item = reader.next(rules).map_err(|error| self.unreadable(&error))?;
+                if intake.take(server, item).map_err(|why| self.unreadable(&why))? {
+                    return Ok(true);
+                }
+            }
+            if Instant::now() >= until {
+                return Ok(false);
+            }
+        }
     }
 
     /// Replays commands of the file that is open until the time is over. Returns whether the file has ended.
@@ -193,12 +245,22 @@ impl AofLoader {
     }
 }
 
+impl Open {
+    /// How many bytes have been read.
+    fn offset(&self) -> u64 {
+        match self {
+            Open::Snapshot(reader, ..) => reader.source().offset(),
+            Open::Commands(reader) => reader.offset(),
+        }
+    }
+}
+
 impl Loader for AofLoader {
     fn slice(&mut self, server: &mut Server) -> Result<bool, String> {
-        let mut reader = match self.reader.take() {
-            Some(reader) => reader,
-            None => match self.open()? {
-                Some(reader) => reader,
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => match self.open(server)? {
+                Some(open) => open,
                 None => {
                     let base = self.sources.first().filter(|source| source.is_base).map_or(0, |source| source.size);
                     server.aof.loaded(self.sources.iter().map(|source| source.size).sum(), base);
@@ -206,16 +268,32 @@ impl Loader for AofLoader {
                 }
             },
         };
-        if self.replay(server, &mut reader)? {
-            self.finish();
-        } else {
-            self.reader = Some(reader);
-        }
+        self.open = match open {
+            Open::Snapshot(mut reader, rules, mut intake) => {
+                if self.take_keys(server, &mut reader, &rules, &mut intake)? {
+                    // Commands may follow.
+                    let (mut file, offset) = reader.into_source().into_file();
+                    file.seek(SeekFrom::Start(offset)).map_err(|error| self.unreadable(&error))?;
+                    self.valid = offset;
+                    Some(Open::Commands(Reader::new(file, offset)))
+                } else {
+                    Some(Open::Snapshot(reader, rules, intake))
+                }
+            }
+            Open::Commands(mut reader) => {
+                if self.replay(server, &mut reader)? {
+                    self.finish();
+                    None
+                } else {
+                    Some(Open::Commands(reader))
+                }
+            }
+        };
         Ok(true)
     }
 
     fn progress(&self) -> (u64, u64) {
         let total = self.sources.iter().map(|source| source.size).sum();
-        (total, self.loaded + self.reader.as_ref().map_or(0, Reader::offset))
+        (total, self.loaded + self.open.as_ref().map_or(0, Open::offset))
     }
 }

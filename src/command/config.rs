@@ -1,11 +1,12 @@
 //! CONFIG, and putting changed settings into effect.
 
+use super::aof::State;
 use super::error::{Error, Outcome};
 use super::state::Server;
 use super::table::{Command, Doc, Flags};
 use super::{Ctx, wrong_arity};
-use crate::effects::journal::Lazy;
 use crate::config::{ApplyError, EvictionPolicy, Rights, SetError, Setting, Settings, text};
+use crate::effects::journal::Lazy;
 use crate::net::limits::make_room_for_clients;
 use crate::net::listen::ListenError;
 use crate::observe::process;
@@ -151,6 +152,7 @@ fn set(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let client = &cx.server.clients[cx.token];
     let protected = cx.server.settings.enable_protected_configs.allows(client.is_local);
     let loading = cx.server.loading.is_some();
+    cx.server.aof.in_transaction = cx.in_exec;
     cx.server.change_settings(&pairs, Rights { protected, loading }).map_err(|error| match error {
         SetError::Loading => Error::LOADING,
         error => Error::new(format!("ERR {error}")),
@@ -256,6 +258,20 @@ impl Server {
         }
         if has(&["requirepass", "auth-enabled"]) {
             self.set_default_password(settings);
+        }
+        if has(&["appendonly"]) && settings.appendonly != (self.aof.state != State::Off) {
+            // That needs the new settings, which are not the server's yet.
+            std::mem::swap(&mut self.settings, settings);
+            let turned = if self.settings.appendonly {
+                self.turn_aof_on()
+            } else {
+                self.turn_aof_off();
+                Ok(())
+            };
+            std::mem::swap(&mut self.settings, settings);
+            if turned.is_err() {
+                return failed("appendonly", "Unable to turn on AOF. Check server logs.".to_string());
+            }
         }
         if has(&["loglevel"]) {
             crate::observe::log::set_level(settings.loglevel);

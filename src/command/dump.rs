@@ -150,7 +150,7 @@ fn restore(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         (ttl, true) => Some(ttl),
         (ttl, false) => Some(now_ms.saturating_add(ttl)),
     };
-    if deadline.is_some_and(|deadline| deadline <= now_ms) {
+    if deadline.is_some_and(|deadline| deadline <= cx.server.keys.horizon_ms()) {
         // It has expired on its way; what it would have replaced is gone all the same.
         if cx.server.keys.delete(cx.db, key, Event::DEL) {
             cx.propagate_removal(&args[1]);

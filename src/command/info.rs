@@ -8,6 +8,7 @@ use std::fmt::{Display, Write as _};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use super::aof::State;
 use super::error::Outcome;
 use super::memory::Account;
 use super::save::Purpose;
@@ -16,9 +17,9 @@ use super::{Ctx, REDIS_VERSION};
 use crate::acl::Reason;
 use crate::net::Closing;
 use crate::observe::heap;
-use crate::pubsub::Kind;
 use crate::observe::usage::{self, Whose};
 use crate::persist::aof::writer::Writer;
+use crate::pubsub::Kind;
 use crate::resp::Args;
 
 pub const COMMANDS: &[Command] = &[Command {
@@ -280,12 +281,17 @@ fn persistence(text: &mut Text, cx: &Ctx<'_>) {
     text.constant("0", &["rdb_last_cow_size"]);
     text.line("rdb_last_load_keys_expired", server.last_load.expired);
     text.line("rdb_last_load_keys_loaded", server.last_load.keys);
-    let aof = server.aof.writer();
-    text.line("aof_enabled", u8::from(aof.is_some()));
-    text.constant("0", &["aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
-    text.constant("-1", &["aof_last_rewrite_time_sec", "aof_current_rewrite_time_sec"]);
-    text.constant("ok", &["aof_last_bgrewrite_status"]);
-    text.constant("0", &["aof_rewrites", "aof_rewrites_consecutive_failures"]);
+    let (aof, rewrites) = (server.aof.writer(), &server.aof.rewrites);
+    text.line("aof_enabled", u8::from(server.aof.state != State::Off));
+    text.line("aof_rewrite_in_progress", u8::from(rewrites.current.is_some()));
+    text.line("aof_rewrite_scheduled", u8::from(rewrites.scheduled));
+    let seconds = |seconds: Option<u64>| seconds.map_or("-1".to_string(), |seconds| seconds.to_string());
+    text.line("aof_last_rewrite_time_sec", seconds(rewrites.last_seconds));
+    let current = rewrites.current.as_ref().map(|rewrite| (server.clock.uptime_ms() - rewrite.started_ms) / 1000);
+    text.line("aof_current_rewrite_time_sec", seconds(current));
+    text.line("aof_last_bgrewrite_status", if rewrites.last_failed { "err" } else { "ok" });
+    text.line("aof_rewrites", rewrites.count);
+    text.line("aof_rewrites_consecutive_failures", rewrites.failures);
     text.line("aof_last_write_status", if aof.is_none_or(Writer::writes) { "ok" } else { "err" });
     text.constant("0", &["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
     if let Some(writer) = aof {
@@ -345,13 +351,7 @@ fn stats(text: &mut Text, cx: &Ctx<'_>) {
     text.line("pubsub_channels", server.subscriptions.topics(Kind::Channel));
     text.line("pubsub_patterns", server.subscriptions.topics(Kind::Pattern));
     text.line("pubsubshard_channels", server.subscriptions.topics(Kind::Shard));
-    text.constant(
-        "0",
-        &[
-            "latest_fork_usec",
-            "total_forks",
-        ],
-    );
+    text.constant("0", &["latest_fork_usec", "total_forks"]);
     text.line("migrate_cached_sockets", server.migrations.len());
     text.constant(
         "0",

@@ -8,6 +8,7 @@ pub mod transaction;
 pub mod acl;
 pub mod aof;
 mod aof_load;
+mod aof_rewrite;
 mod bitmap;
 pub mod blocking;
 pub mod client;
@@ -87,6 +88,7 @@ const FAMILIES: &[&[Command]] = &[
     cluster::COMMANDS,
     module::COMMANDS,
     save::COMMANDS,
+    aof_rewrite::COMMANDS,
     info::COMMANDS,
     config::COMMANDS,
     memory::COMMANDS,

@@ -11,6 +11,7 @@ use super::table::{Acl, Command, Doc, Flags};
 use super::{Ctx, REDIS_VERSION};
 use crate::config::{EvictionPolicy, SavePoint};
 use crate::keyspace::alloc;
+use crate::keyspace::snapshot::Recorder;
 use crate::persist::Sink;
 use crate::persist::disk::{Background, DiskError, SnapshotFile, Target, Told};
 use crate::persist::writer::{Plan, Usage, Writer};
@@ -156,7 +157,7 @@ impl Saving {
 }
 
 /// The writer of a snapshot that begins now.
-fn writer(server: &Server, base: bool) -> Writer {
+pub fn writer(server: &Server, base: bool) -> Writer {
     use EvictionPolicy::{AllkeysLfu, AllkeysLru, VolatileLfu, VolatileLru};
     let settings = &server.settings;
     let usage = match settings.maxmemory_policy {
@@ -195,6 +196,7 @@ fn target(server: &Server, temporary: String) -> Target {
         path: server.settings.dbfilename.clone().into(),
         temporary: temporary.into(),
         checksum: server.settings.rdbchecksum,
+        trailer: true,
         incremental_sync: server.settings.rdb_save_incremental_fsync,
     }
 }
@@ -208,7 +210,15 @@ fn target(server: &Server, temporary: String) -> Target {
 /// If one is running.
 pub fn begin(server: &mut Server, purpose: Purpose, base: bool, sink: Box<dyn Sink>) -> u64 {
     let writer = writer(server, base);
-    server.keys.begin_snapshot(Box::new(writer));
+    begin_telling(server, purpose, Box::new(writer), sink)
+}
+
+/// As [`begin`], with somebody else to make the bytes.
+///
+/// # Panics
+/// If a snapshot is running.
+pub fn begin_telling(server: &mut Server, purpose: Purpose, recorder: Box<dyn Recorder>, sink: Box<dyn Sink>) -> u64 {
+    server.keys.begin_snapshot(recorder);
     let saving = &mut server.saving;
     let id = saving.next_id;
     saving.next_id += 1;

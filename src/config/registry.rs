@@ -674,25 +674,25 @@ settings! {
     appendfsync: AppendFsync =
         choice("appendfsync", "everysec", AppendFsync::WORDS).yaml("persistence.aof_sync");
     /// Do not fsync while a rewrite or a snapshot is written.
-    no_appendfsync_on_rewrite: bool = yes_no("no-appendfsync-on-rewrite", "no").inert();
+    no_appendfsync_on_rewrite: bool = yes_no("no-appendfsync-on-rewrite", "no");
     /// Growth in percent that starts a rewrite; 0 starts none.
-    auto_aof_rewrite_percentage: u32 = count("auto-aof-rewrite-percentage", "100").inert();
+    auto_aof_rewrite_percentage: u32 = count("auto-aof-rewrite-percentage", "100");
     /// Bytes below which growth starts no rewrite.
-    auto_aof_rewrite_min_size: u64 = memory("auto-aof-rewrite-min-size", "67108864", 0, SIZE_MAX).inert();
+    auto_aof_rewrite_min_size: u64 = memory("auto-aof-rewrite-min-size", "67108864", 0, SIZE_MAX);
     /// Bytes that start a rewrite whatever the growth; 0 is no limit.
-    max_aof_size: u64 = memory("max-aof-size", "0", 0, SIZE_MAX).yaml("persistence.max_aof_size").inert();
+    max_aof_size: u64 = memory("max-aof-size", "0", 0, SIZE_MAX).yaml("persistence.max_aof_size");
     /// Fsync a rewrite while it is written.
-    aof_rewrite_incremental_fsync: bool = yes_no("aof-rewrite-incremental-fsync", "yes").inert();
+    aof_rewrite_incremental_fsync: bool = yes_no("aof-rewrite-incremental-fsync", "yes");
     /// Load a file whose end was cut off.
     aof_load_truncated: bool = yes_no("aof-load-truncated", "yes");
     /// Begin a rewritten file with a snapshot.
-    aof_use_rdb_preamble: bool = yes_no("aof-use-rdb-preamble", "yes").inert();
+    aof_use_rdb_preamble: bool = yes_no("aof-use-rdb-preamble", "yes");
     /// Note the time in the file, for recovery to a moment.
     aof_timestamp_enabled: bool = yes_no("aof-timestamp-enabled", "no");
     /// Put checksums, which Redis skips, behind a few kilobytes of commands each.
     aof_checksum_enabled: bool = yes_no("aof-checksum-enabled", "yes");
     /// Keep files that a rewrite has replaced, for tests.
-    aof_disable_auto_gc: bool = yes_no("aof-disable-auto-gc", "no").hidden().inert();
+    aof_disable_auto_gc: bool = yes_no("aof-disable-auto-gc", "no").hidden();
 
     // Replication
 

@@ -24,6 +24,8 @@ pub struct Target {
     pub temporary: PathBuf,
     /// Whether it ends with a checksum, or with zeros in its place.
     pub checksum: bool,
+    /// Whether it ends with either: a file of commands does not.
+    pub trailer: bool,
     /// Whether it is synced as it grows.
     pub incremental_sync: bool,
 }
@@ -83,8 +85,10 @@ impl SnapshotFile {
     /// If something of that fails; then the old one is still there, or the new one is there but perhaps not durable.
     pub fn finish(mut self) -> Result<u64, DiskError> {
         let sum = if self.target.checksum { self.sum.clone().finalize() } else { 0 };
-        self.file.write_all(&sum.to_le_bytes()).map_err(failed("write"))?;
-        self.written += 8;
+        if self.target.trailer {
+            self.file.write_all(&sum.to_le_bytes()).map_err(failed("write"))?;
+            self.written += 8;
+        }
         self.file.sync_all().map_err(failed("fsync"))?;
         fs::rename(&self.target.temporary, &self.target.path).map_err(failed("rename"))?;
         self.whole = true;
@@ -192,7 +196,7 @@ mod tests {
         let directory = std::env::temp_dir();
         let path = directory.join(format!("cachestorm-{}-{name}.rdb", std::process::id()));
         let temporary = path.with_extension("temporary");
-        Target { path, temporary, checksum: true, incremental_sync: true }
+        Target { path, temporary, checksum: true, trailer: true, incremental_sync: true }
     }
 
     #[test]

@@ -509,6 +509,7 @@ impl Reactor {
         }
         if !self.server.debug.pause_cron {
             save::cron(&mut self.server);
+            self.server.rewrite_if_due();
             let started = Instant::now();
             self.look_after_clients(hz);
             self.server.migrations.close_idle(now_ms);

@@ -1,6 +1,8 @@
 //! A key as the commands that make it: what a base consists of when it is not a snapshot.
 
+use crate::effects::journal;
 use crate::keyspace::entry::{EntryRef, Type};
+use crate::keyspace::snapshot::Recorder;
 use crate::types::hashmap::HashView;
 use crate::types::number::write_f64;
 use crate::types::set::SetRef;
@@ -8,12 +10,46 @@ use crate::types::set::SetRef;
 /// Items that one command adds at most.
 const ITEMS: usize = 64;
 
-/// Appends the command that selects a database.
-pub fn select(out: &mut Vec<u8>, db: usize) {
-    let mut command = Words::default();
-    command.push(b"SELECT");
-    command.push(itoa::Buffer::new().format(db).as_bytes());
-    command.write(out);
+/// Makes a base of commands out of keys.
+#[derive(Default)]
+pub struct Commands {
+    bytes: Vec<u8>,
+    db: Option<usize>,
+}
+
+impl Commands {
+    /// Begins with an annotation of the time, in Unix seconds, if there is to be one.
+    pub fn new(timestamp: Option<u64>) -> Commands {
+        let bytes = timestamp.map_or_else(Vec::new, |timestamp| format!("#TS:{timestamp}\r\n").into_bytes());
+        Commands { bytes, db: None }
+    }
+}
+
+impl Recorder for Commands {
+    fn record(&mut self, db: usize, entry: EntryRef<'_>) {
+        if self.db != Some(db) {
+            self.db = Some(db);
+            journal::encode(&mut self.bytes, [b"SELECT", itoa::Buffer::new().format(db).as_bytes()].into_iter());
+        }
+        encode(&mut self.bytes, entry);
+    }
+
+    fn record_part(&mut self, db: usize, entry: EntryRef<'_>) -> bool {
+        self.record(db, entry);
+        true
+    }
+
+    fn record_rest(&mut self, _: EntryRef<'_>) {}
+
+    fn record_end(&mut self) {}
+
+    fn recorded(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn take_recorded(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
 }
 
 /// Appends the commands that make a key with its value and its time to live.
