@@ -10,6 +10,7 @@ use cachestorm::keyspace::alloc::Allocator;
 use cachestorm::net::limits::make_room_for_clients;
 use cachestorm::net::listen::ListenError;
 use cachestorm::observe::{log as logging, process};
+use cachestorm::persist::aof::check as check_aof;
 use cachestorm::persist::rdb::check;
 use cachestorm::reactor::{Reactor, StartError};
 
@@ -23,6 +24,11 @@ fn main() -> ExitCode {
     if as_checker || args.first().is_some_and(|arg| arg == "--check-rdb") {
         let files = &args[usize::from(!as_checker)..];
         return if check::run(files, &mut std::io::stdout()) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    let as_checker = Path::new(&program).file_name().is_some_and(|name| name == "redis-check-aof");
+    if as_checker || args.first().is_some_and(|arg| arg == "--check-aof") {
+        let (args, mut input) = (&args[usize::from(!as_checker)..], std::io::stdin().lock());
+        return ExitCode::from(check_aof::run(args, &mut input, &mut std::io::stdout(), &check::preamble));
     }
     let environment: HashMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, text::from_bytes(value.as_encoded_bytes()))))

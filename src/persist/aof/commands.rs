@@ -6,6 +6,7 @@ use crate::keyspace::snapshot::Recorder;
 use crate::types::hashmap::HashView;
 use crate::types::number::write_f64;
 use crate::types::set::SetRef;
+use crate::types::stream::{Id, Stream};
 
 /// Items that one command adds at most.
 const ITEMS: usize = 64;
@@ -105,13 +106,67 @@ pub fn encode(out: &mut Vec<u8>, entry: EntryRef<'_>) {
             }
             batch.finish();
         }
-        Type::Stream => {}
+        Type::Stream => {
+            if let Some(stream) = entry.stream() {
+                encode_stream(out, key, stream);
+            }
+        }
     }
     if let Some(deadline) = entry.deadline() {
         let mut command = Words::default();
         let mut number = itoa::Buffer::new();
         [b"PEXPIREAT", key, number.format(deadline).as_bytes()].into_iter().for_each(|word| command.push(word));
         command.write(out);
+    }
+}
+
+/// Appends the commands that make a stream with its groups, their consumers and what is pending.
+fn encode_stream(out: &mut Vec<u8>, key: &[u8], stream: &Stream) {
+    let counters = stream.log.counters();
+    for entry in stream.log.range(Id::MIN, Id::MAX) {
+        let mut command = Words::default();
+        [b"XADD", key, &entry.id.to_vec()].into_iter().for_each(|word| command.push(word));
+        for word in entry.pairs().flat_map(|(name, value)| [name, value]) {
+            word.with_bytes(|text| command.push(text));
+        }
+        command.write(out);
+    }
+    if stream.log.is_empty() {
+        // A stream without entries is one that had some. No entry has the ID 0-0.
+        let id = if counters.last_id == Id::MIN { Id { ms: 0, seq: 1 } } else { counters.last_id };
+        journal::encode(out, [b"XADD", key, b"MAXLEN", b"0", &id.to_vec(), b"x", b"y"].into_iter());
+    }
+    let added = counters.entries_added.to_string();
+    let (last, deleted) = (counters.last_id.to_vec(), counters.max_deleted_id.to_vec());
+    let words: [&[u8]; 7] = [b"XSETID", key, &last, b"ENTRIESADDED", added.as_bytes(), b"MAXDELETEDID", &deleted];
+    journal::encode(out, words.into_iter());
+    for (name, group) in &stream.groups {
+        let (last, read) = (group.last_id.to_vec(), group.entries_read.unwrap_or(-1).to_string());
+        let words: [&[u8]; 7] = [b"XGROUP", b"CREATE", key, name, &last, b"ENTRIESREAD", read.as_bytes()];
+        journal::encode(out, words.into_iter());
+        for consumer in group.consumers() {
+            let words: [&[u8]; 5] = [b"XGROUP", b"CREATECONSUMER", key, name, consumer.name()];
+            journal::encode(out, words.into_iter());
+            for id in consumer.pending_from(Id::MIN) {
+                let Some(pending) = group.pending(id) else { continue };
+                let (id, time, count) = (id.to_vec(), pending.delivered_ms.to_string(), pending.deliveries.to_string());
+                let words: [&[u8]; 12] = [
+                    b"XCLAIM",
+                    key,
+                    name,
+                    consumer.name(),
+                    b"0",
+                    &id,
+                    b"TIME",
+                    time.as_bytes(),
+                    b"RETRYCOUNT",
+                    count.as_bytes(),
+                    b"JUSTID",
+                    b"FORCE",
+                ];
+                journal::encode(out, words.into_iter());
+            }
+        }
     }
 }
 

@@ -54,6 +54,18 @@ fn rules() -> Rules {
     }
 }
 
+/// Reads the snapshot that a file begins with. Returns where it ends.
+///
+/// # Errors
+/// If it is damaged; where and how has been written down.
+pub fn preamble(file: File, mut out: &mut dyn Write) -> Result<u64, String> {
+    let failed = |error: io::Error| error.to_string();
+    let source = FileSource::new(file).map_err(failed)?;
+    let mut reader = Reader::new(source, true).map_err(|error| error.to_string())?;
+    let sound = items(&mut reader, &mut Counts::default(), &mut out).map_err(failed)?;
+    if sound { Ok(reader.source().offset()) } else { Err("The snapshot is damaged.".to_string()) }
+}
+
 fn check(path: &str, out: &mut impl Write) -> io::Result<bool> {
     let source = match File::open(path).and_then(FileSource::new) {
         Ok(source) => source,
