@@ -101,7 +101,7 @@ pub fn read_rest(mut log: Log, kind: u8, source: &mut impl Source) -> Result<Str
     let mut stream = Stream { log, ..Stream::default() };
     for _ in 0..source.number()? {
         let name = source.text()?.into_boxed_slice();
-        let group = read_group(kind, source)?;
+        let group = read_group(&stream.log, kind, source)?;
         if stream.groups.insert(name, Box::new(group)).is_some() {
             return Err(source.corrupt("Duplicated consumer group name"));
         }
@@ -113,10 +113,14 @@ fn read_id(source: &mut impl Source) -> Result<Id, Error> {
     Ok(Id { ms: source.number()?, seq: source.number()? })
 }
 
-fn read_group(kind: u8, source: &mut impl Source) -> Result<Group, Error> {
+fn read_group(log: &Log, kind: u8, source: &mut impl Source) -> Result<Group, Error> {
     let last_id = read_id(source)?;
-    let read = if kind == tag::STREAM_LISTPACKS { UNKNOWN } else { source.number()? };
-    let mut group = Group::new(last_id, i64::try_from(read).ok());
+    let read = match kind {
+        // What the first version does not say may be seen from the entries.
+        tag::STREAM_LISTPACKS => log.entries_until(last_id),
+        _ => i64::try_from(source.number()?).ok(),
+    };
+    let mut group = Group::new(last_id, read);
     for _ in 0..source.number()? {
         let id = Id::from_bytes(source.array()?);
         let delivered_ms = i64::from_le_bytes(source.array()?);
