@@ -124,13 +124,10 @@ impl Ctx<'_> {
 impl Ctx<'_> {
     /// Sets the client aside until all that has been flushed is freed. Where nobody may wait, it is freed at once.
     pub fn wait_until_freed(&mut self, args: &Args<'_>) {
-        let ticket = self.server.keys.flush_ticket();
         if self.in_exec {
-            while !self.server.keys.is_freed(ticket) {
-                self.server.keys.free_slice();
-            }
+            while self.server.keys.free_slice() {}
         }
-        if self.server.keys.is_freed(ticket) {
+        if self.in_exec || self.server.keys.is_freed() {
             self.reply.ok();
             return;
         }
@@ -139,8 +136,8 @@ impl Ctx<'_> {
         let client = &mut self.server.clients[self.token];
         client.blocked = true;
         self.blocked = true;
-        let wait = FlushWait { token: self.token, client_id: client.id, ticket, since: self.ticks, request };
-        self.server.flushing.push_back(wait);
+        let wait = FlushWait { token: self.token, client_id: client.id, since: self.ticks, request };
+        self.server.flushing.push(wait);
     }
 }
 
@@ -250,8 +247,6 @@ pub fn end_overdue(server: &mut Server) {
 pub struct FlushWait {
     token: usize,
     client_id: u64,
-    /// Tells what it waits for: see [`Keyspace::is_freed`](crate::keyspace::Keyspace::is_freed).
-    ticket: u64,
     /// The cycle clock when it began.
     since: u64,
     request: Vec<u8>,
@@ -259,7 +254,10 @@ pub struct FlushWait {
 
 /// Answers those whose memory is back.
 pub fn end_flushes(server: &mut Server) {
-    while let Some(wait) = server.flushing.pop_front_if(|wait| server.keys.is_freed(wait.ticket)) {
+    if server.flushing.is_empty() || !server.keys.is_freed() {
+        return;
+    }
+    for wait in std::mem::take(&mut server.flushing) {
         let waits = |client: &Client| client.id == wait.client_id && client.blocked;
         if server.clients.get(wait.token).is_some_and(|client| waits(client)) {
             server.clients[wait.token].blocked = false;

@@ -122,6 +122,7 @@ fn flush(cx: &mut Ctx<'_>, args: &Args<'_>, databases: Range<usize>) -> Outcome 
         Some(_) => return Err(Error::SYNTAX),
     };
     let all = databases.len() == cx.server.keys.databases();
+    let lazily_freed = cx.server.keys.stats.lazily_freed;
     for db in databases {
         cx.server.keys.flush(db);
     }
@@ -132,6 +133,10 @@ fn flush(cx: &mut Ctx<'_>, args: &Args<'_>, databases: Range<usize>) -> Outcome 
     cx.propagate_in(cx.db, args.iter_from(0));
     if sync {
         cx.wait_until_freed(args);
+        if cx.in_exec {
+            // That was not lazy.
+            cx.server.keys.stats.lazily_freed = lazily_freed;
+        }
     } else {
         cx.reply.ok();
     }

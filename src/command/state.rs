@@ -1,6 +1,6 @@
 //! The server's state: what commands work on besides their own client.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use slab::Slab;
@@ -96,7 +96,7 @@ pub struct Server {
     /// What all clients together take, where that is limited.
     pub budget: ClientBudget,
     /// Clients whose FLUSHALL or FLUSHDB waits until the memory is back.
-    pub flushing: VecDeque<FlushWait>,
+    pub flushing: Vec<FlushWait>,
     /// Clients whose connections are to end.
     pub dying: Vec<usize>,
     /// The append-only file.
@@ -210,7 +210,7 @@ impl Server {
             resumed: Vec::new(),
             unsent: Vec::new(),
             budget,
-            flushing: VecDeque::new(),
+            flushing: Vec::new(),
             dying: Vec::new(),
             shutdown: None,
             startup_memory: 0,

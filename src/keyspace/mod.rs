@@ -30,6 +30,8 @@ use value::{Changed, Value};
 
 /// Below this many keys, a database is freed at once: that is no slower than a slice.
 const FREE_AT_ONCE: usize = 512;
+/// Below this many items, a value is freed at once. As in Redis, so that `lazyfreed_objects` counts the same values.
+const VALUE_FREED_AT_ONCE: usize = 64;
 /// The longest string that is `embstr`, in bytes.
 pub const EMBSTR_MAX: usize = 44;
 
@@ -152,8 +154,6 @@ pub struct Keyspace {
     doomed_objects: VecDeque<Box<Object>>,
     /// Databases that were flushed, being freed in slices.
     doomed: VecDeque<Box<Namespace>>,
-    /// How many flushed databases have been freed.
-    freed_databases: u64,
     /// Who is told of the keys of a snapshot.
     recorder: Option<Box<dyn Recorder>>,
 }
@@ -175,7 +175,6 @@ impl Keyspace {
             may_expire: true,
             doomed_objects: VecDeque::new(),
             doomed: VecDeque::new(),
-            freed_databases: 0,
             recorder: None,
         }
     }
@@ -688,7 +687,7 @@ impl Keyspace {
 
     /// Frees what was a part of a value, in slices if it is large.
     pub fn free_later(&mut self, object: Object) {
-        if object.items() > FREE_AT_ONCE {
+        if object.items() > VALUE_FREED_AT_ONCE {
             self.doomed_objects.push_back(Box::new(object));
         }
     }
@@ -922,21 +921,17 @@ impl Keyspace {
         if keys > FREE_AT_ONCE || database.walked_as().is_some() {
             self.doomed.push_back(database);
         } else {
+            let waiting = self.doomed_objects.len();
             while database.free_slice(|entry| doom(&mut self.doomed_objects, entry)) {}
-            self.stats.lazily_freed += keys as u64;
+            self.stats.lazily_freed += (keys - (self.doomed_objects.len() - waiting)) as u64;
         }
         self.effects.flushed(db, keys);
         keys
     }
 
-    /// A number for all that has been flushed up to now.
-    pub fn flush_ticket(&self) -> u64 {
-        self.freed_databases + self.doomed.len() as u64
-    }
-
-    /// Whether the memory of all that was flushed up to a ticket is back.
-    pub fn is_freed(&self, ticket: u64) -> bool {
-        self.freed_databases >= ticket && self.doomed_objects.is_empty()
+    /// Whether the memory of all that was flushed is back, save for what a snapshot still has to tell.
+    pub fn is_freed(&self) -> bool {
+        self.doomed_objects.is_empty() && self.doomed.iter().all(|database| database.walked_as().is_some())
     }
 
     /// Frees a few hundred entries of what was flushed. Returns whether there is more.
@@ -945,10 +940,9 @@ impl Keyspace {
             return true;
         }
         if let Some(object) = self.doomed_objects.front_mut() {
-            let before = object.items();
             if !object.free_slice() {
                 self.doomed_objects.pop_front();
-                self.stats.lazily_freed += before as u64;
+                self.stats.lazily_freed += 1;
             }
             return true;
         }
@@ -956,12 +950,13 @@ impl Keyspace {
         let free = |database: &Namespace| database.walked_as().is_none();
         let Some(at) = self.doomed.iter().position(|database| free(database)) else { return false };
         let database = &mut self.doomed[at];
-        let before = database.len();
+        let (before, waiting) = (database.len(), self.doomed_objects.len());
         let more = database.free_slice(|entry| doom(&mut self.doomed_objects, entry));
-        self.stats.lazily_freed += (before - database.len()) as u64;
+        // Large values count when they are freed.
+        let freed = (before - database.len()) - (self.doomed_objects.len() - waiting);
+        self.stats.lazily_freed += freed as u64;
         if !more {
             self.doomed.remove(at);
-            self.freed_databases += 1;
         }
         !self.doomed_objects.is_empty() || self.doomed.iter().any(|database| free(database))
     }
@@ -1046,7 +1041,7 @@ impl Keyspace {
 /// Frees an entry, but for a large value, which joins those that are freed in slices.
 #[inline]
 fn doom(doomed: &mut VecDeque<Box<Object>>, entry: Entry) {
-    if entry.as_ref().object().is_some_and(|object| object.items() > FREE_AT_ONCE) {
+    if entry.as_ref().object().is_some_and(|object| object.items() > VALUE_FREED_AT_ONCE) {
         doomed.extend(entry.into_object());
     }
 }

@@ -25,6 +25,8 @@ const BATCH: usize = 256;
 const QUOTA: usize = 256;
 /// Bytes read for one batch.
 const ARENA: usize = 256 * 1024;
+/// Room for so many spans of arguments is kept.
+const SPANS_KEPT: usize = 16 * 1024;
 /// So many empty reply buffers are kept for reuse.
 const POOLED: usize = 256;
 
@@ -231,6 +233,8 @@ impl Batch {
         self.arena.clear();
         self.spans.clear();
         self.pending.clear();
+        // A command with very many arguments is no reason to keep room for another.
+        self.spans.shrink_to(SPANS_KEPT);
     }
 
     /// Gives a client back what of its bytes has not run.
