@@ -57,6 +57,47 @@ check "who waits for a replica waits, and can be unblocked" {
     }
 }
 
+case "WAITAOF without an append-only file" {
+    SET k v                   -> +OK
+    WAITAOF 0 0 0             -> [any :0]
+    WAITAOF 1 0 0             -> -ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.
+    WAITAOF 0 1 20            -> [any :0]
+    WAITAOF 2 0 0             -> -ERR value is out of range, value must between 0 and 1
+    WAITAOF x 0 0             -> -ERR value is not an integer or out of range
+    WAITAOF 0 -1 0            -> -ERR value is out of range, must be positive
+    WAITAOF 0 x 0             -> -ERR value is out of range, must be positive
+    WAITAOF 0 0 -1            -> -ERR timeout is negative
+}
+
+foreach policy {always everysec} {
+    case "WAITAOF with an append-only file, appendfsync $policy" -server [list --appendonly yes --appendfsync $policy] {
+        WAITAOF 1 0 0         -> [:1 :0]
+        SET k v               -> +OK
+        WAITAOF 1 0 0         -> [:1 :0]
+        WAITAOF 1 1 20        -> [:0..1 :0]
+        WAITAOF 0 0 0         -> [:0..1 :0]
+        # What comes behind it in a pipeline runs when it is over.
+        !raw "SET k w\r\nWAITAOF 1 0 5000\r\nGET k\r\n" -> +OK
+        -> [:1 :0]
+        -> "w"
+        MULTI                 -> +OK
+        SET k x               -> +QUEUED
+        WAITAOF 1 0 0         -> +QUEUED
+        EXEC                  -> [+OK [:0..1 :0]]
+    }
+}
+
+check "the append-only file goes away while WAITAOF waits" -server {--appendonly yes --appendfsync no} {
+    ask SET k v
+    set writer [run::connection B]
+    resp::send $writer {SET k w}
+    resp::read $writer
+    resp::send $writer {WAITAOF 1 0 0}
+    eventually {[regexp {blocked_clients:1} [lindex [ask INFO clients] 1]]}
+    ask CONFIG SET appendonly no
+    expect {-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.} [resp::read $writer]
+}
+
 case "there is no cluster" {
     CLUSTER INFO              -> -ERR This instance has cluster support disabled
     CLUSTER KEYSLOT k         -> -ERR This instance has cluster support disabled

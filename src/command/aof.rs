@@ -88,6 +88,11 @@ impl Aof {
         }
     }
 
+    /// Up to which position in the journal the file is durable, if there is a file.
+    pub fn durable(&self) -> Option<u64> {
+        self.writer.as_ref().map(Writer::durable)
+    }
+
     /// Whether replies must wait that end at a position in the journal.
     #[inline]
     pub fn holds(&self, offset: u64) -> bool {

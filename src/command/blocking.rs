@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use super::error::{Error, Outcome};
+use super::replication::answer_wait;
 use super::state::Server;
 use super::table::Registered;
 use super::{Ctx, Verdict};
@@ -270,31 +271,43 @@ pub fn end_flushes(server: &mut Server) {
 
 /// Ends a client's wait as if its time were over, or with an error. Returns whether it waited.
 pub fn unblock(server: &mut Server, token: usize, with_error: bool) -> bool {
-    let Some(waiter) = release(server, token) else { return false };
-    end_wait(server, token, &waiter.request, with_error, |cx| {
+    let for_key = server.keys.effects.waiting.has_keys(token);
+    unblock_with(server, token, with_error, |cx| {
         if with_error {
             cx.error(&UNBLOCKED);
-        } else if waiter.keys.is_empty() {
-            // That was WAIT: what it waited for are replicas, and none came.
-            cx.reply.integer(0);
-        } else {
+        } else if for_key {
             cx.reply.null_array();
+        } else {
+            answer_wait(cx);
         }
-    });
+    })
+}
+
+/// Ends a client's wait with this answer. Returns whether it waited.
+pub fn unblock_with(
+    server: &mut Server,
+    token: usize,
+    failed: bool,
+    answer: impl FnOnce(&mut Ctx<'_>),
+) -> bool {
+    let Some(waiter) = release(server, token) else { return false };
+    end_wait(server, token, &waiter.request, failed, answer);
     true
 }
 
 /// Ends a wait without running the command again: counts the command, and answers it.
 fn end_wait(server: &mut Server, token: usize, request: &[u8], failed: bool, answer: impl FnOnce(&mut Ctx<'_>)) {
-    with_command(server, request, |server, command, args| {
+    let command = with_command(server, request, |server, command, args| {
         let mut cx = Ctx::new(server, token);
         cx.command = command;
         cx.count_wait(args, failed);
         cx.finish();
+        command
     });
     let mode = server.clients[token].reply_mode;
     let mut cx = Ctx::new(server, token);
     let before = cx.reply.out.len();
+    cx.command = command.unwrap_or(cx.command);
     answer(&mut cx);
     if mode != ReplyMode::On {
         cx.reply.out.truncate(before);

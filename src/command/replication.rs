@@ -1,9 +1,10 @@
 //! Replication, as a master that nobody follows sees it. This version neither follows a master nor feeds replicas:
 //! the commands that would start either refuse, and those that count replicas count none.
 
-use super::Ctx;
 use super::error::{Error, Outcome};
+use super::state::Server;
 use super::table::{Acl, Command, Doc, Flags};
+use super::{Ctx, blocking};
 use crate::keyspace::entry::Type;
 use crate::resp::Args;
 use crate::types::number::parse_i64;
@@ -100,7 +101,28 @@ pub const COMMANDS: &[Command] = &[
         handler: wait,
         ..Command::NONE
     },
+    Command {
+        name: "waitaof",
+        arity: 4,
+        flags: Flags::BLOCKING,
+        acl: Acl::CONNECTION,
+        tips: OF_ALL_SHARDS,
+        doc: Doc {
+            group: "generic",
+            ..doc(
+                "7.2.0",
+                "O(1)",
+                "numlocal numreplicas timeout",
+                "Waits until the connection's writes are on the disks of the server and of so many replicas.",
+            )
+        },
+        handler: waitaof,
+        ..Command::NONE
+    },
 ];
+
+const NO_APPEND_ONLY_FILE: Error =
+    Error::fixed("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
 
 fn failover(_: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     if args.len() == 2 && args[1].eq_ignore_ascii_case(b"abort") {
@@ -165,4 +187,65 @@ fn wait(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     // No key brings a replica, so this lasts until the deadline.
     cx.wait(args, 0..0, Type::String, deadline, |cx| cx.reply.integer(0))
+}
+
+fn waitaof(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let local = parse_i64(&args[1]).ok_or(Error::NOT_AN_INTEGER)?;
+    if !(0..=1).contains(&local) {
+        return Err(Error::fixed("ERR value is out of range, value must between 0 and 1"));
+    }
+    let replicas = parse_i64(&args[2]).filter(|&replicas| replicas >= 0).ok_or(Error::NOT_POSITIVE)?;
+    let deadline = cx.deadline_in_ms(&args[3])?;
+    if local == 1 && !cx.server.settings.appendonly {
+        return Err(NO_APPEND_ONLY_FILE);
+    }
+    if replicas == 0 && (local == 0 || cx.server.is_durable(cx.token)) {
+        tell_durable(cx);
+        return Ok(());
+    }
+    if local == 1 && replicas == 0 && !cx.in_exec {
+        let id = cx.server.clients[cx.token].id;
+        cx.server.waiting_for_disk.push((cx.token, id));
+    }
+    cx.wait(args, 0..0, Type::String, deadline, tell_durable)
+}
+
+/// Answers a wait that is over: WAIT with how many replicas have the writes, WAITAOF with on how many disks they are.
+/// Neither waits for a key.
+pub fn answer_wait(cx: &mut Ctx<'_>) {
+    if cx.command.full_name == "waitaof" {
+        tell_durable(cx);
+    } else {
+        cx.reply.integer(0);
+    }
+}
+
+fn tell_durable(cx: &mut Ctx<'_>) {
+    let local = cx.server.is_durable(cx.token);
+    cx.reply.array(2);
+    cx.reply.integer(i64::from(local));
+    cx.reply.integer(0);
+}
+
+impl Server {
+    /// Whether a client's writes are on the disk.
+    fn is_durable(&self, token: usize) -> bool {
+        self.aof.durable().is_some_and(|durable| durable >= self.clients[token].written)
+    }
+
+    /// Answers those who wait in WAITAOF and whose writes are on the disk now, or will never be.
+    pub fn answer_durable(&mut self) {
+        for (token, id) in std::mem::take(&mut self.waiting_for_disk) {
+            if !self.clients.get(token).is_some_and(|client| client.id == id && client.blocked) {
+                continue;
+            }
+            if !self.settings.appendonly {
+                blocking::unblock_with(self, token, true, |cx| cx.error(&NO_APPEND_ONLY_FILE));
+            } else if self.is_durable(token) {
+                blocking::unblock_with(self, token, false, tell_durable);
+            } else {
+                self.waiting_for_disk.push((token, id));
+            }
+        }
+    }
 }

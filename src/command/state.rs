@@ -95,6 +95,8 @@ pub struct Server {
     pub unsent: Vec<usize>,
     /// What all clients together take, where that is limited.
     pub budget: ClientBudget,
+    /// Clients that wait in WAITAOF for the disk, and their numbers.
+    pub waiting_for_disk: Vec<(usize, u64)>,
     /// Clients whose FLUSHALL or FLUSHDB waits until the memory is back.
     pub flushing: Vec<FlushWait>,
     /// Clients whose connections are to end.
@@ -210,6 +212,7 @@ impl Server {
             resumed: Vec::new(),
             unsent: Vec::new(),
             budget,
+            waiting_for_disk: Vec::new(),
             flushing: Vec::new(),
             dying: Vec::new(),
             shutdown: None,

@@ -159,6 +159,11 @@ impl Waiting {
         self.deadlines.first().filter(|&&(deadline, _)| deadline < now_ms).map(|&(_, token)| token)
     }
 
+    /// Whether a client waits for keys, rather than for something else until its deadline.
+    pub fn has_keys(&self, token: usize) -> bool {
+        self.waiters.get(&token).is_some_and(|(_, waiter)| !waiter.keys.is_empty())
+    }
+
     /// Bytes of memory that a client's waiting takes.
     pub fn bytes(&self, token: usize) -> usize {
         let Some((_, waiter)) = self.waiters.get(&token) else { return 0 };

@@ -233,7 +233,14 @@ impl Reactor {
 
     /// How long the next poll may wait.
     fn patience(&self) -> Option<Duration> {
-        if self.busy || self.snapshot == Next::Now || !self.ready.is_empty() || !self.accepting.is_empty() || !self.server.unsent.is_empty() {
+        let server = &self.server;
+        let waiting = !self.ready.is_empty() || !self.accepting.is_empty();
+        if self.busy
+            || self.snapshot == Next::Now
+            || waiting
+            || !server.unsent.is_empty()
+            || !server.resumed.is_empty()
+        {
             return Some(Duration::ZERO);
         }
         let now_ms = self.server.clock.uptime_ms();
@@ -584,6 +591,7 @@ impl Reactor {
             deliver::broadcast(&mut self.server);
         }
         self.server.flush_journal(false);
+        self.server.answer_durable();
         self.send();
         self.snapshot = save::slice(&mut self.server, if served { SNAPSHOT_TIME } else { IDLE_SNAPSHOT_TIME });
         let started = self.server.cycles.raw();
