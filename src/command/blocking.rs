@@ -284,12 +284,7 @@ pub fn unblock(server: &mut Server, token: usize, with_error: bool) -> bool {
 }
 
 /// Ends a client's wait with this answer. Returns whether it waited.
-pub fn unblock_with(
-    server: &mut Server,
-    token: usize,
-    failed: bool,
-    answer: impl FnOnce(&mut Ctx<'_>),
-) -> bool {
+pub fn unblock_with(server: &mut Server, token: usize, failed: bool, answer: impl FnOnce(&mut Ctx<'_>)) -> bool {
     let Some(waiter) = release(server, token) else { return false };
     end_wait(server, token, &waiter.request, failed, answer);
     true

@@ -40,7 +40,12 @@ pub const COMMANDS: &[Command] = &[
         name: "psync",
         arity: -3,
         flags: HANDSHAKE,
-        doc: doc("2.8.0", "O(N) where N is the number of keys", "replicationid offset", "Begins to feed a replica that may have a part of the data."),
+        doc: doc(
+            "2.8.0",
+            "O(N) where N is the number of keys",
+            "replicationid offset",
+            "Begins to feed a replica that may have a part of the data.",
+        ),
         handler: refuse_replica,
         ..Command::NONE
     },
