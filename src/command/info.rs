@@ -343,9 +343,12 @@ fn stats(text: &mut Text, cx: &Ctx<'_>) {
     text.line("expired_stale_perc", format_args!("{stale:.2}"));
     text.line("expired_time_cap_reached_count", stats.expire_slices_cut);
     text.line("expire_cycle_cpu_milliseconds", stats.expire_us / 1000);
-    text.constant("0", &["evicted_keys"]);
+    text.line("evicted_keys", keys.stats.evicted);
     text.line("evicted_clients", server.stats.evicted_clients);
-    text.constant("0", &["evicted_scripts", "total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
+    text.constant("0", &["evicted_scripts"]);
+    let short_us = server.short_since_us.map_or(0, |since_us| server.clock.uptime_us.saturating_sub(since_us));
+    text.line("total_eviction_exceeded_time", (stats.short_of_memory_us + short_us) / 1000);
+    text.line("current_eviction_exceeded_time", short_us / 1000);
     text.line("keyspace_hits", keys.stats.hits);
     text.line("keyspace_misses", keys.stats.misses);
     text.line("pubsub_channels", server.subscriptions.topics(Kind::Channel));

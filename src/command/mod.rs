@@ -39,6 +39,7 @@ mod pubsub;
 mod replication;
 mod migrate;
 pub mod save;
+mod room;
 mod scan_options;
 mod server;
 mod set;
@@ -328,12 +329,12 @@ impl<'s> Ctx<'s> {
         if restricted {
             self.check_access(command, args)?;
         }
+        if self.server.is_short_of_memory() {
+            self.server.find_room(transaction::effective_flags(&self.server.clients[self.token], command))?;
+        }
         let client = &self.server.clients[self.token];
         if client.transaction.is_some() {
             return transaction::admit(self, client, command);
-        }
-        if flags.contains(Flags::DENYOOM) && self.server.is_short_of_memory() {
-            return Err(Error::OUT_OF_MEMORY);
         }
         self.may_go_on(client, command, flags)
     }

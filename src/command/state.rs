@@ -17,7 +17,7 @@ use super::table::{CommandId, Names, all};
 use crate::acl::AccessControl;
 use crate::config::{Settings, Source};
 use crate::helper::Outbox;
-use crate::keyspace::{Keyspace, alloc};
+use crate::keyspace::Keyspace;
 use crate::net::budget::ClientBudget;
 use crate::net::{Client, Closing, Listeners};
 use crate::observe::clock::Clock;
@@ -107,6 +107,8 @@ pub struct Server {
     pub loading: Option<Box<Loading>>,
     /// Not every command may run: data is being loaded, or cannot be made durable.
     pub is_troubled: bool,
+    /// Uptime since when more memory is used than allowed, in microseconds.
+    pub short_since_us: Option<u64>,
     /// Set when the loop is to end.
     pub shutdown: Option<Shutdown>,
     /// used_memory when the server was ready.
@@ -215,6 +217,7 @@ impl Server {
             waiting_for_disk: Vec::new(),
             flushing: Vec::new(),
             dying: Vec::new(),
+            short_since_us: None,
             shutdown: None,
             startup_memory: 0,
             peak_memory: 0,
@@ -233,13 +236,6 @@ impl Server {
         if self.pause.is_some_and(|pause| pause.until_ms <= self.clock.uptime_ms()) {
             self.end_pause();
         }
-    }
-
-    /// Whether more memory is used than maxmemory allows.
-    #[inline]
-    pub fn is_short_of_memory(&self) -> bool {
-        let most = self.settings.maxmemory;
-        most > 0 && alloc::used() as u64 > most
     }
 
     /// Puts the thresholds of the slow log and of the latency monitor into effect.

@@ -113,20 +113,21 @@ impl Transaction {
 /// If it may not be kept, or must not run.
 #[cold]
 pub(super) fn admit(cx: &Ctx<'_>, client: &Client, command: &Registered) -> Result<Admission, Error> {
-    let mut flags = command.command.flags;
-    if flags.contains(Flags::NO_MULTI) {
+    if command.command.flags.contains(Flags::NO_MULTI) {
         return Err(Error::fixed("ERR Command not allowed inside a transaction"));
     }
     let kept = !matches!(command.full_name.as_str(), "exec" | "discard" | "quit" | "reset" | "multi" | "watch");
-    if is_exec(command) {
-        // It does what its commands do.
-        flags |= client.transaction.as_ref().map_or(Flags::empty(), |transaction| transaction.flags);
-    }
-    if flags.contains(Flags::DENYOOM) && cx.server.is_short_of_memory() {
-        return Err(Error::OUT_OF_MEMORY);
-    }
+    let flags = effective_flags(client, command);
     let admission = cx.may_go_on(client, command, flags)?;
     Ok(if kept && admission == Admission::Run { Admission::Queue } else { admission })
+}
+
+/// What a client's command is like: EXEC does what the commands of the transaction do.
+pub(super) fn effective_flags(client: &Client, command: &Registered) -> Flags {
+    match &client.transaction {
+        Some(transaction) if is_exec(command) => command.command.flags | transaction.flags,
+        _ => command.command.flags,
+    }
 }
 
 fn is_exec(command: &Registered) -> bool {

@@ -513,11 +513,11 @@ settings! {
     maxmemory: u64 = memory("maxmemory", "0", 0, u64::MAX).yaml("memory.max_memory").short_variable("MAX_MEMORY");
     /// What is evicted when that is reached.
     maxmemory_policy: EvictionPolicy = choice("maxmemory-policy", "noeviction", EvictionPolicy::WORDS)
-        .yaml("memory.eviction_policy").short_variable("EVICTION_POLICY").inert();
+        .yaml("memory.eviction_policy").short_variable("EVICTION_POLICY");
     /// Keys looked at for one eviction.
-    maxmemory_samples: u32 = integer("maxmemory-samples", "5", 1, 64).yaml("memory.eviction_sample_size").inert();
+    maxmemory_samples: u32 = integer("maxmemory-samples", "5", 1, 64).yaml("memory.eviction_sample_size");
     /// How long a command may be held up by eviction, 0 to 100.
-    maxmemory_eviction_tenacity: u32 = integer("maxmemory-eviction-tenacity", "10", 0, 100).inert();
+    maxmemory_eviction_tenacity: u32 = integer("maxmemory-eviction-tenacity", "10", 0, 100);
     /// Percent of maxmemory at which memory pressure is a warning.
     memory_pressure_warning: u32 =
         integer("memory-pressure-warning", "70", 1, 100).yaml("memory.pressure_warning").inert();

@@ -163,6 +163,12 @@ impl Journal {
     pub fn expired(&mut self, db: usize, key: &[u8]) {
         self.append(db, [removal(self.lazy.expiry), key].into_iter());
     }
+
+    /// Adds that a key was removed because memory was short.
+    #[cold]
+    pub fn evicted(&mut self, db: usize, key: &[u8]) {
+        self.append(db, [removal(self.lazy.eviction), key].into_iter());
+    }
 }
 
 /// Appends a command as a request.

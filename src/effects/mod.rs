@@ -129,8 +129,12 @@ impl Effects {
     #[inline]
     pub fn changed_uncounted(&mut self, db: usize, key: &[u8], event: Event) {
         self.reach(db, key, event);
-        if event == Event::EXPIRED && self.journal.is_on() {
-            self.journal.expired(db, key);
+        if self.journal.is_on() {
+            match event {
+                Event::EXPIRED => self.journal.expired(db, key),
+                Event::EVICTED => self.journal.evicted(db, key),
+                _ => {}
+            }
         }
         log::trace!(target: "keyspace", "db {db}: {} of a key of {} bytes", event.0, key.len());
     }

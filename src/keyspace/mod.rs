@@ -7,6 +7,7 @@
 pub mod access;
 pub mod alloc;
 pub mod entry;
+mod eviction;
 pub mod namespace;
 pub mod snapshot;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use crate::types::number::is_canonical_i64;
 use crate::types::table::Position;
 use access::AccessClock;
 use entry::{Encoding, Entry, EntryRef, INLINE_MAX, NewValue, Object, Type};
+use eviction::Evictor;
 use namespace::Namespace;
 use snapshot::Recorder;
 use value::{Changed, Value};
@@ -128,6 +130,7 @@ pub struct KeyspaceStats {
     pub hits: u64,
     pub misses: u64,
     pub expired: u64,
+    pub evicted: u64,
     /// Entries of flushed databases that have been freed.
     pub lazily_freed: u64,
 }
@@ -156,6 +159,8 @@ pub struct Keyspace {
     doomed: VecDeque<Box<Namespace>>,
     /// Who is told of the keys of a snapshot.
     recorder: Option<Box<dyn Recorder>>,
+    /// Which key goes next when memory is short.
+    evictor: Evictor,
 }
 
 impl Keyspace {
@@ -176,6 +181,7 @@ impl Keyspace {
             doomed_objects: VecDeque::new(),
             doomed: VecDeque::new(),
             recorder: None,
+            evictor: Evictor::default(),
         }
     }
 

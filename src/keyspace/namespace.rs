@@ -89,6 +89,11 @@ impl Namespace {
         self.table.find(hash, key)
     }
 
+    /// Where the key with a hash is.
+    pub fn find_hash(&self, hash: u64) -> Option<Position> {
+        self.table.find_hash(hash)
+    }
+
     /// The entry at a position.
     #[inline]
     pub fn entry(&self, position: Position) -> EntryRef<'_> {
@@ -415,6 +420,16 @@ impl Namespace {
             self.walk = None;
         }
         told
+    }
+
+    /// A key of those that expire, chosen fairly; `random` gives a number below its argument.
+    pub fn random_volatile(&self, random: impl FnOnce(usize) -> usize) -> Option<EntryRef<'_>> {
+        if self.wheel.len() == 0 {
+            return None;
+        }
+        let Timed(address) = self.wheel.pick(random(self.wheel.len()))?;
+        // SAFETY: the wheel knows entries of the table only, which is borrowed for as long as the view.
+        Some(unsafe { EntryRef::from_ptr(address) })
     }
 
     /// Hands over a few hundred entries of a namespace that nobody uses any more; false when nothing is left.

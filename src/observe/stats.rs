@@ -20,6 +20,8 @@ pub struct Stats {
     pub output_buffer_limit_disconnections: u64,
     /// Clients ended because all together took too much memory.
     pub evicted_clients: u64,
+    /// Time for which more memory was used than maxmemory allows, until it was over.
+    pub short_of_memory_us: u64,
     pub reply_buffer_shrinks: u64,
     pub reply_buffer_expands: u64,
     /// Payloads of RESTORE that were checked in depth.

@@ -579,7 +579,7 @@ impl Reactor {
 
     /// `served` says whether clients had commands in this turn.
     fn before_sleep(&mut self, served: bool) {
-        self.busy = self.load() | self.expire();
+        self.busy = self.load() | self.expire() | self.server.evict_slice();
         if self.server.keys.effects.waiting.has_ready() {
             // Somebody waited for a key whose time is over now.
             blocking::serve(&mut self.server);

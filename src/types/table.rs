@@ -425,6 +425,12 @@ impl<I: Item> Table<I> {
         self.find_by(hash, |item| unsafe { I::key(item) } == key)
     }
 
+    /// Where an item is whose key has this hash.
+    pub fn find_hash(&self, hash: u64) -> Option<Position> {
+        // SAFETY: slots hold live items, which are only read.
+        self.find_by(hash, |item| self.hash(unsafe { I::key(item) }) == hash)
+    }
+
     /// Where the item with this address is; `hash` is its key's.
     pub fn find_address(&self, hash: u64, item: NonNull<u8>) -> Option<Position> {
         self.find_by(hash, |found| found == item)

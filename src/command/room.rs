@@ -1,0 +1,128 @@
+//! Room for more data: what happens when maxmemory is reached.
+//!
+//! Before a command runs while more memory is used than allowed, keys are evicted: for as long as
+//! maxmemory-eviction-tenacity allows one command to be held up, and then once a turn until there is enough. So a limit
+//! that is lowered by gigabytes stalls nobody. Memory of data that was removed before, and is being freed in slices, comes
+//! first: it is no reason to remove more. What takes memory is refused only if nothing can be evicted.
+
+use std::time::Duration;
+
+use super::error::Error;
+use super::state::Server;
+use super::table::Flags;
+use crate::config::EvictionPolicy;
+use crate::keyspace::alloc;
+
+/// Evictions between two looks at the clock.
+const ROUND: usize = 16;
+
+/// Whether there is room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Room {
+    /// There is.
+    Enough,
+    /// Not yet: more keys are going to be evicted.
+    Soon,
+    /// There is none, and nothing that may be evicted.
+    None,
+}
+
+impl Server {
+    /// Whether more memory is used than maxmemory allows.
+    #[inline]
+    pub fn is_short_of_memory(&self) -> bool {
+        let most = self.settings.maxmemory;
+        most > 0 && alloc::used() as u64 > most
+    }
+
+    /// Decides on a command that is like `flags` and is to run while memory is short.
+    ///
+    /// # Errors
+    /// If it may need memory, and there is none to be had.
+    #[cold]
+    pub(super) fn find_room(&mut self, flags: Flags) -> Result<(), Error> {
+        // Who pauses writing does not want the data to change in any other way, nor is half of it to be evicted.
+        if self.pause.is_some() || self.loading.is_some() {
+            return Ok(());
+        }
+        match self.make_room() {
+            Room::None if flags.contains(Flags::DENYOOM) => Err(Error::OUT_OF_MEMORY),
+            _ => Ok(()),
+        }
+    }
+
+    /// Evicts a slice of what there is too much. Returns whether there is more to do at once.
+    pub fn evict_slice(&mut self) -> bool {
+        if !self.is_short_of_memory() {
+            self.end_shortage();
+            return false;
+        }
+        let rests = self.pause.is_some() || self.loading.is_some();
+        !rests && self.settings.maxmemory_policy != EvictionPolicy::NoEviction && self.make_room() == Room::Soon
+    }
+
+    /// Frees and evicts until there is room, or the time that a command may be held up is over.
+    fn make_room(&mut self) -> Room {
+        let started = self.cycles.raw();
+        let evicted = self.keys.stats.evicted;
+        let room = self.make_room_until(started);
+        if self.keys.stats.evicted > evicted {
+            self.note_latency("eviction-cycle", self.cycles.delta(started, self.cycles.raw()));
+        }
+        if room == Room::Enough {
+            self.end_shortage();
+        } else {
+            self.short_since_us.get_or_insert(self.clock.uptime_us);
+        }
+        room
+    }
+
+    fn make_room_until(&mut self, started: u64) -> Room {
+        let patience = patience(self.settings.maxmemory_eviction_tenacity);
+        let (policy, samples) = (self.settings.maxmemory_policy, self.settings.maxmemory_samples as usize);
+        for round in 1.. {
+            if !self.is_short_of_memory() {
+                return Room::Enough;
+            }
+            let freed = self.keys.free_slice();
+            if !freed && self.is_short_of_memory() && !self.keys.evict(policy, samples) {
+                return Room::None;
+            }
+            let held_up = || self.cycles.delta(started, self.cycles.raw());
+            if round % ROUND == 0 && patience.is_some_and(|patience| held_up() > patience) {
+                return Room::Soon;
+            }
+        }
+        Room::Soon
+    }
+
+    /// Counts the time for which more memory was used than allowed.
+    fn end_shortage(&mut self) {
+        if let Some(since_us) = self.short_since_us.take() {
+            self.stats.short_of_memory_us += self.clock.uptime_us.saturating_sub(since_us);
+        }
+    }
+}
+
+/// For how long a command may be held up, by maxmemory-eviction-tenacity; `None` for as long as it takes. Up to 10 it is 50 µs a
+/// point, and from there on 15 % more with each.
+fn patience(tenacity: u32) -> Option<Duration> {
+    match tenacity {
+        0..=10 => Some(Duration::from_micros(50 * u64::from(tenacity))),
+        11..=99 => Some(Duration::from_micros(500).mul_f64(1.15f64.powi(tenacity as i32 - 10))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenacity_is_patience() {
+        for (tenacity, micros) in [(0, Some(0)), (1, Some(50)), (10, Some(500)), (11, Some(575)), (100, None)] {
+            assert_eq!(patience(tenacity).map(|patience| patience.as_micros()), micros, "{tenacity}");
+        }
+        assert!(patience(99).is_some_and(|patience| (110..150).contains(&patience.as_secs())));
+    }
+}

@@ -1,0 +1,257 @@
+//! Eviction: which key goes when memory is short.
+//!
+//! No order of all keys is kept: that would cost every access. A few keys are drawn at random, those that best deserve
+//! to go stay in a small pool from one eviction to the next, and the best of the pool goes, unless it has been used since
+//! it was drawn. With a pool the choice comes close to that of the exact order. Source: "Approximated LRU algorithm" in Redis'
+//! documentation on key eviction; other than there, the pool knows keys by their hash, so it owns no memory, and no key
+//! goes that was used after it was drawn.
+
+use super::entry::EntryRef;
+use super::namespace::Namespace;
+use super::{Keyspace, access::AccessClock};
+use crate::config::EvictionPolicy;
+use crate::effects::Event;
+
+/// Candidates that are remembered.
+const POOL: usize = 16;
+
+/// By what a key deserves to go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Order {
+    /// The longest time without use.
+    Idle,
+    /// The fewest uses.
+    Rare,
+    /// The nearest deadline.
+    Deadline,
+    /// None: chance decides.
+    Random,
+}
+
+/// A policy taken apart: what keys are chosen by, and whether only keys that expire may go.
+fn order_of(policy: EvictionPolicy) -> Option<(Order, bool)> {
+    Some(match policy {
+        EvictionPolicy::NoEviction => return None,
+        EvictionPolicy::AllkeysLru => (Order::Idle, false),
+        EvictionPolicy::VolatileLru => (Order::Idle, true),
+        EvictionPolicy::AllkeysLfu => (Order::Rare, false),
+        EvictionPolicy::VolatileLfu => (Order::Rare, true),
+        EvictionPolicy::AllkeysRandom => (Order::Random, false),
+        EvictionPolicy::VolatileRandom => (Order::Random, true),
+        EvictionPolicy::VolatileTtl => (Order::Deadline, true),
+    })
+}
+
+/// A key that may go.
+#[derive(Clone, Copy)]
+struct Candidate {
+    /// How much it deserves to.
+    merit: u64,
+    db: usize,
+    hash: u64,
+}
+
+/// What is remembered between evictions.
+#[derive(Default)]
+pub struct Evictor {
+    /// Candidates in the order of their merit.
+    pool: Vec<Candidate>,
+    /// The policy they were chosen by.
+    policy: Option<EvictionPolicy>,
+    /// The database from which a key is drawn next, where databases take turns.
+    next_db: usize,
+}
+
+impl Evictor {
+    /// Remembers a candidate if it is better than one of those in the pool.
+    fn consider(&mut self, candidate: Candidate) {
+        let full = self.pool.len() == POOL;
+        if full && candidate.merit <= self.pool[0].merit {
+            return;
+        }
+        if self.pool.iter().any(|other| (other.db, other.hash) == (candidate.db, candidate.hash)) {
+            return;
+        }
+        if full {
+            self.pool.remove(0);
+        }
+        let at = self.pool.partition_point(|other| other.merit < candidate.merit);
+        self.pool.insert(at, candidate);
+    }
+}
+
+/// How much an entry deserves to go.
+fn merit(order: Order, entry: EntryRef<'_>, clock: AccessClock, now_ms: u64) -> u64 {
+    match order {
+        Order::Idle => clock.idle_seconds(entry.access(), now_ms),
+        Order::Rare => u64::from(u8::MAX) - u64::from(clock.frequency(entry.access(), now_ms)),
+        Order::Deadline => entry.deadline().map_or(0, |deadline| u64::MAX - deadline),
+        Order::Random => 0,
+    }
+}
+
+/// A key of a database drawn at random, of those that expire or of all.
+fn draw<'n>(database: &'n Namespace, volatile: bool, rng: &mut fastrand::Rng) -> Option<EntryRef<'n>> {
+    if volatile { database.random_volatile(|below| rng.usize(..below)) } else { database.random(|| rng.u64(..)) }
+}
+
+impl Keyspace {
+    /// Removes one key that the policy chooses, looking at `samples` keys of each database. Returns false if no key may go.
+    pub fn evict(&mut self, policy: EvictionPolicy, samples: usize) -> bool {
+        let Some((order, volatile)) = order_of(policy) else { return false };
+        if order == Order::Random {
+            return self.evict_any(volatile);
+        }
+        if self.evictor.policy != Some(policy) {
+            self.evictor = Evictor { policy: Some(policy), ..Evictor::default() };
+        }
+        loop {
+            let mut drawn = false;
+            for (db, database) in self.databases.iter().enumerate() {
+                let Some(database) = database.as_deref() else { continue };
+                let keys = if volatile { database.expires() } else { database.len() };
+                for _ in 0..samples.min(keys) {
+                    let Some(entry) = draw(database, volatile, &mut self.rng) else { break };
+                    let merit = merit(order, entry, self.access, self.now_ms);
+                    self.evictor.consider(Candidate { merit, db, hash: self.hasher.hash(entry.key()) });
+                    drawn = true;
+                }
+            }
+            if !drawn {
+                return false;
+            }
+            // The one drawn last at the latest is still what it was.
+            while let Some(best) = self.evictor.pool.pop() {
+                let Some(database) = self.databases[best.db].as_deref() else { continue };
+                let Some(position) = database.find_hash(best.hash) else { continue };
+                let entry = database.entry(position);
+                let eligible = !volatile || entry.deadline().is_some();
+                if eligible && merit(order, entry, self.access, self.now_ms) >= best.merit {
+                    self.evict_at(best.db, position);
+                    return true;
+                }
+            }
+        }
+    }
+
+    /// Removes any key; databases take turns.
+    fn evict_any(&mut self, volatile: bool) -> bool {
+        for _ in 0..self.databases.len() {
+            let db = self.evictor.next_db % self.databases.len();
+            self.evictor.next_db = db + 1;
+            let Some(database) = self.databases[db].as_deref() else { continue };
+            let Some(entry) = draw(database, volatile, &mut self.rng) else { continue };
+            if let Some(position) = database.find(self.hasher.hash(entry.key()), entry.key()) {
+                self.evict_at(db, position);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn evict_at(&mut self, db: usize, position: crate::types::table::Position) {
+        self.preserve(db, position);
+        let entry = self.database_mut(db).remove(position);
+        self.stats.evicted += 1;
+        self.effects.changed_uncounted(db, entry.as_ref().key(), Event::EVICTED);
+        self.discard(entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyspace::{Expiry, Key, StringValue, Touch};
+
+    const POLICIES: [EvictionPolicy; 7] = [
+        EvictionPolicy::AllkeysLru,
+        EvictionPolicy::VolatileLru,
+        EvictionPolicy::AllkeysLfu,
+        EvictionPolicy::VolatileLfu,
+        EvictionPolicy::AllkeysRandom,
+        EvictionPolicy::VolatileRandom,
+        EvictionPolicy::VolatileTtl,
+    ];
+    const START_MS: u64 = 1_700_000_000_000;
+
+    fn set(keys: &mut Keyspace, db: usize, n: u64, deadline: Option<u64>) {
+        let name = n.to_le_bytes();
+        let key = Key { bytes: &name, hash: keys.hash(&name) };
+        let expiry = deadline.map_or(Expiry::Clear, Expiry::At);
+        keys.set_string(db, key, StringValue::Borrowed(b"v"), expiry, Event::SET);
+    }
+
+    fn has(keys: &Keyspace, db: usize, n: u64) -> bool {
+        keys.view(db, keys.key(&n.to_le_bytes())).is_some()
+    }
+
+    fn len(keys: &Keyspace) -> usize {
+        (0..keys.databases()).filter_map(|db| keys.database(db)).map(Namespace::len).sum()
+    }
+
+    #[test]
+    fn every_policy_removes_what_it_may_and_nothing_else() {
+        for policy in POLICIES {
+            let mut keys = Keyspace::new(3, 7, START_MS);
+            // A third of the keys, in two databases, expire.
+            for n in 0..600 {
+                set(&mut keys, (n % 2) as usize, n, (n % 3 == 0).then_some(START_MS + 100_000 + n));
+            }
+            let volatile = order_of(policy).is_some_and(|(_, volatile)| volatile);
+            let may_go = if volatile { 200 } else { 600 };
+            for gone in 1..=may_go {
+                assert!(keys.evict(policy, 5), "{policy:?} after {gone}");
+                assert_eq!((len(&keys), keys.stats.evicted), (600 - gone, gone as u64), "{policy:?}");
+            }
+            assert!(!keys.evict(policy, 5), "{policy:?}: nothing is left that may go");
+            assert!((0..600).all(|n| has(&keys, (n % 2) as usize, n) == (volatile && n % 3 != 0)), "{policy:?}");
+        }
+        assert!(!Keyspace::new(1, 7, START_MS).evict(EvictionPolicy::NoEviction, 5));
+    }
+
+    #[test]
+    fn what_is_used_stays_and_what_is_idle_goes() {
+        for (policy, lfu) in [(EvictionPolicy::AllkeysLru, false), (EvictionPolicy::AllkeysLfu, true)] {
+            let mut keys = Keyspace::new(1, 11, START_MS);
+            keys.access.lfu = lfu;
+            (0..1000).for_each(|n| set(&mut keys, 0, n, None));
+            // The first hundred are used again and again, while time passes.
+            for second in 1..200 {
+                keys.set_now(START_MS + second * 1000);
+                for n in 0..100u64 {
+                    let name = n.to_le_bytes();
+                    let key = Key { bytes: &name, hash: keys.hash(&name) };
+                    assert!(keys.read(0, key, Touch::Yes).is_some());
+                }
+            }
+            (0..800).for_each(|_| assert!(keys.evict(policy, 5)));
+            let kept = (0..100).filter(|&n| has(&keys, 0, n)).count();
+            assert!(kept >= 98, "{policy:?} kept {kept} of 100 used keys among the last 200");
+        }
+    }
+
+    #[test]
+    fn near_deadlines_go_before_far_ones() {
+        let mut keys = Keyspace::new(1, 13, START_MS);
+        (0..1000).for_each(|n| set(&mut keys, 0, n, Some(START_MS + 100_000 + n * 1000)));
+        (0..500).for_each(|_| assert!(keys.evict(EvictionPolicy::VolatileTtl, 10)));
+        let near = (0..500).filter(|&n| has(&keys, 0, n)).count();
+        assert!(near < 60, "{near} of the nearer half are left");
+    }
+
+    #[test]
+    fn a_candidate_that_was_used_or_persisted_since_does_not_go() {
+        let mut keys = Keyspace::new(1, 17, START_MS);
+        (0..20).for_each(|n| set(&mut keys, 0, n, Some(START_MS + 1_000_000)));
+        keys.set_now(START_MS + 50_000);
+        // This fills the pool.
+        assert!(keys.evict(EvictionPolicy::VolatileLru, 20));
+        let left: Vec<u64> = (0..20).filter(|&n| has(&keys, 0, n)).collect();
+        let (idle, others) = left.split_last().expect("19 keys");
+        for &n in others {
+            set(&mut keys, 0, n, (n % 2 == 0).then_some(START_MS + 1_000_000));
+        }
+        assert!(keys.evict(EvictionPolicy::VolatileLru, 20));
+        assert!(!has(&keys, 0, *idle), "the only idle key went");
+    }
+}
