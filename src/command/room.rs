@@ -78,15 +78,24 @@ impl Server {
     }
 
     fn make_room_until(&mut self, started: u64) -> Room {
+        // What eviction itself takes, such as messages to those who track the keys, must not lead to more of it: the
+        // bytes that keys give back are counted, not those in use.
+        let mut wanted = (alloc::used() as u64).saturating_sub(self.settings.maxmemory) as isize;
         let patience = patience(self.settings.maxmemory_eviction_tenacity);
         let (policy, samples) = (self.settings.maxmemory_policy, self.settings.maxmemory_samples as usize);
         for round in 1.. {
-            if !self.is_short_of_memory() {
+            if wanted <= 0 {
                 return Room::Enough;
             }
-            let freed = self.keys.free_slice();
-            if !freed && self.is_short_of_memory() && !self.keys.evict(policy, samples) {
-                return Room::None;
+            let before = alloc::used();
+            if self.keys.pending_free() > 0 {
+                self.keys.free_slice();
+                wanted -= before as isize - alloc::used() as isize;
+            } else {
+                match self.keys.evict(policy, samples) {
+                    Some(freed) => wanted -= freed,
+                    None => return Room::None,
+                }
             }
             let held_up = || self.cycles.delta(started, self.cycles.raw());
             if round % ROUND == 0 && patience.is_some_and(|patience| held_up() > patience) {

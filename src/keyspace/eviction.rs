@@ -6,11 +6,13 @@
 //! documentation on key eviction; other than there, the pool knows keys by their hash, so it owns no memory, and no key
 //! goes that was used after it was drawn.
 
+use super::access::AccessClock;
 use super::entry::EntryRef;
 use super::namespace::Namespace;
-use super::{Keyspace, access::AccessClock};
+use super::{Keyspace, alloc};
 use crate::config::EvictionPolicy;
 use crate::effects::Event;
+use crate::types::table::Position;
 
 /// Candidates that are remembered.
 const POOL: usize = 16;
@@ -96,9 +98,10 @@ fn draw<'n>(database: &'n Namespace, volatile: bool, rng: &mut fastrand::Rng) ->
 }
 
 impl Keyspace {
-    /// Removes one key that the policy chooses, looking at `samples` keys of each database. Returns false if no key may go.
-    pub fn evict(&mut self, policy: EvictionPolicy, samples: usize) -> bool {
-        let Some((order, volatile)) = order_of(policy) else { return false };
+    /// Removes one key that the policy chooses, looking at `samples` keys of each database. Returns the bytes that came free
+    /// at once, those of a large value being freed in slices; `None` if no key may go.
+    pub fn evict(&mut self, policy: EvictionPolicy, samples: usize) -> Option<isize> {
+        let (order, volatile) = order_of(policy)?;
         if order == Order::Random {
             return self.evict_any(volatile);
         }
@@ -118,7 +121,7 @@ impl Keyspace {
                 }
             }
             if !drawn {
-                return false;
+                return None;
             }
             // The one drawn last at the latest is still what it was.
             while let Some(best) = self.evictor.pool.pop() {
@@ -127,34 +130,35 @@ impl Keyspace {
                 let entry = database.entry(position);
                 let eligible = !volatile || entry.deadline().is_some();
                 if eligible && merit(order, entry, self.access, self.now_ms) >= best.merit {
-                    self.evict_at(best.db, position);
-                    return true;
+                    return Some(self.evict_at(best.db, position));
                 }
             }
         }
     }
 
     /// Removes any key; databases take turns.
-    fn evict_any(&mut self, volatile: bool) -> bool {
+    fn evict_any(&mut self, volatile: bool) -> Option<isize> {
         for _ in 0..self.databases.len() {
             let db = self.evictor.next_db % self.databases.len();
             self.evictor.next_db = db + 1;
             let Some(database) = self.databases[db].as_deref() else { continue };
             let Some(entry) = draw(database, volatile, &mut self.rng) else { continue };
             if let Some(position) = database.find(self.hasher.hash(entry.key()), entry.key()) {
-                self.evict_at(db, position);
-                return true;
+                return Some(self.evict_at(db, position));
             }
         }
-        false
+        None
     }
 
-    fn evict_at(&mut self, db: usize, position: crate::types::table::Position) {
+    /// Removes an entry. Returns the bytes that came free at once.
+    fn evict_at(&mut self, db: usize, position: Position) -> isize {
         self.preserve(db, position);
         let entry = self.database_mut(db).remove(position);
         self.stats.evicted += 1;
         self.effects.changed_uncounted(db, entry.as_ref().key(), Event::EVICTED);
+        let before = alloc::used();
         self.discard(entry);
+        before as isize - alloc::used() as isize
     }
 }
 
@@ -200,13 +204,13 @@ mod tests {
             let volatile = order_of(policy).is_some_and(|(_, volatile)| volatile);
             let may_go = if volatile { 200 } else { 600 };
             for gone in 1..=may_go {
-                assert!(keys.evict(policy, 5), "{policy:?} after {gone}");
+                assert!(keys.evict(policy, 5).is_some(), "{policy:?} after {gone}");
                 assert_eq!((len(&keys), keys.stats.evicted), (600 - gone, gone as u64), "{policy:?}");
             }
-            assert!(!keys.evict(policy, 5), "{policy:?}: nothing is left that may go");
+            assert!(keys.evict(policy, 5).is_none(), "{policy:?}: nothing is left that may go");
             assert!((0..600).all(|n| has(&keys, (n % 2) as usize, n) == (volatile && n % 3 != 0)), "{policy:?}");
         }
-        assert!(!Keyspace::new(1, 7, START_MS).evict(EvictionPolicy::NoEviction, 5));
+        assert!(Keyspace::new(1, 7, START_MS).evict(EvictionPolicy::NoEviction, 5).is_none());
     }
 
     #[test]
@@ -224,7 +228,7 @@ mod tests {
                     assert!(keys.read(0, key, Touch::Yes).is_some());
                 }
             }
-            (0..800).for_each(|_| assert!(keys.evict(policy, 5)));
+            (0..800).for_each(|_| assert!(keys.evict(policy, 5).is_some()));
             let kept = (0..100).filter(|&n| has(&keys, 0, n)).count();
             assert!(kept >= 98, "{policy:?} kept {kept} of 100 used keys among the last 200");
         }
@@ -234,7 +238,7 @@ mod tests {
     fn near_deadlines_go_before_far_ones() {
         let mut keys = Keyspace::new(1, 13, START_MS);
         (0..1000).for_each(|n| set(&mut keys, 0, n, Some(START_MS + 100_000 + n * 1000)));
-        (0..500).for_each(|_| assert!(keys.evict(EvictionPolicy::VolatileTtl, 10)));
+        (0..500).for_each(|_| assert!(keys.evict(EvictionPolicy::VolatileTtl, 10).is_some()));
         let near = (0..500).filter(|&n| has(&keys, 0, n)).count();
         assert!(near < 60, "{near} of the nearer half are left");
     }
@@ -245,13 +249,13 @@ mod tests {
         (0..20).for_each(|n| set(&mut keys, 0, n, Some(START_MS + 1_000_000)));
         keys.set_now(START_MS + 50_000);
         // This fills the pool.
-        assert!(keys.evict(EvictionPolicy::VolatileLru, 20));
+        assert!(keys.evict(EvictionPolicy::VolatileLru, 20).is_some());
         let left: Vec<u64> = (0..20).filter(|&n| has(&keys, 0, n)).collect();
         let (idle, others) = left.split_last().expect("19 keys");
         for &n in others {
             set(&mut keys, 0, n, (n % 2 == 0).then_some(START_MS + 1_000_000));
         }
-        assert!(keys.evict(EvictionPolicy::VolatileLru, 20));
+        assert!(keys.evict(EvictionPolicy::VolatileLru, 20).is_some());
         assert!(!has(&keys, 0, *idle), "the only idle key went");
     }
 }
