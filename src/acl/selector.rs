@@ -288,7 +288,7 @@ impl Selector {
     }
 
     /// Whether a key may be used as a key specification says.
-    pub fn allows_key(&self, key: &[u8], flags: KeyFlags) -> bool {
+    fn allows_key(&self, key: &[u8], flags: KeyFlags) -> bool {
         let needed = Access::needed(flags);
         let fits = |known: &KeyPattern| known.access.contains(needed) && glob::matches(&known.pattern, key, false);
         self.all_keys || self.keys.iter().any(fits)
@@ -301,7 +301,7 @@ impl Selector {
     }
 
     /// Whether a channel may be used, or a pattern of channels, which must be one of the rules' as it is.
-    pub fn allows_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
+    fn allows_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
         self.all_channels || channel_fits(self.channels(), channel, is_pattern)
     }
 

@@ -186,16 +186,6 @@ impl User {
         self.selectors().any(|selector| selector.allows_all_keys(flags) && selector.check(command, args, 0).is_ok())
     }
 
-    /// Whether a key may be used so, whatever the command.
-    pub fn may_use_key(&self, key: &[u8], flags: KeyFlags) -> bool {
-        self.selectors().any(|selector| selector.allows_key(key, flags))
-    }
-
-    /// Whether a channel may be used, or a pattern of channels, whatever the command.
-    pub fn may_use_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
-        self.selectors().any(|selector| selector.allows_channel(channel, is_pattern))
-    }
-
     /// Whether some channel that `old` may use by a rule is not this user's by the same rule: then who subscribed as
     /// `old` has to be looked at.
     pub fn lost_channels(&self, old: &User) -> bool {

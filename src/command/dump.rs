@@ -48,6 +48,8 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::ASKING),
         doc: Doc {
             summary: "Creates a key from what DUMP answered, in a slot that is being moved here.",
+            group: "server",
+            internal: true,
             since: "3.0.0",
             syntax: RESTORE_SYNTAX,
             ..DOC
@@ -128,7 +130,14 @@ fn restore(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     let ttl = parse_i64(&args[2]).ok_or(Error::NOT_AN_INTEGER)?;
     let ttl = u64::try_from(ttl).map_err(|_| Error::fixed("ERR Invalid TTL value, must be >= 0"))?;
-    let thorough = cx.server.settings.sanitize_dump_payload != SanitizeDumpPayload::No;
+    let thorough = match cx.server.settings.sanitize_dump_payload {
+        SanitizeDumpPayload::No => false,
+        SanitizeDumpPayload::Yes => true,
+        SanitizeDumpPayload::Clients => {
+            let user = &cx.server.clients[cx.token].user;
+            user.as_ref().is_none_or(|user| user.sanitizes_payload())
+        }
+    };
     let rules = rules(cx.server, thorough);
     let decoded = payload::restore(&args[3], !cx.server.debug.skip_checksums, &rules);
     if thorough {

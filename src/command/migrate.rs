@@ -45,8 +45,9 @@ pub const COMMANDS: &[Command] = &[Command {
         since: "2.6.0",
         group: "generic",
         complexity: "O(N) where N is the size of the values: what DUMP and DEL take here and RESTORE there.",
-        syntax: "host port <key | \"\"> destination-db timeout [COPY] [REPLACE] \
-                 [AUTH password | AUTH2 username password] [KEYS key [key ...]]",
+        syntax: "host port <key-selector: key | \"\"> destination-db timeout [COPY] [REPLACE] \
+                 [authentication: <auth: AUTH password> | AUTH2 username password] \
+                 [keys: KEYS key [key ...]]",
         ..Command::NONE.doc
     },
     handler: migrate,

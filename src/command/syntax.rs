@@ -86,6 +86,7 @@ const INTEGERS: &[&str] = &[
     "destination-db",
     "end",
     "end-slot",
+    "frequency",
     "entries-added",
     "entries-read",
     "increment",
@@ -111,6 +112,7 @@ const INTEGERS: &[&str] = &[
     "start-slot",
     "stop",
     "timeout",
+    "ttl",
     "version",
     "weight",
 ];
