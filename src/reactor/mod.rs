@@ -436,8 +436,11 @@ impl Reactor {
             if !self.received(token, came, most) {
                 return;
             }
+            check_input(&mut self.server, token);
+            if self.server.clients[token].closing.is_some() {
+                return;
+            }
             if !complete {
-                check_input(&mut self.server, token);
                 if self.server.clients[token].readable {
                     self.enqueue(token);
                 }

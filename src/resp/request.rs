@@ -244,7 +244,8 @@ impl RequestParser {
             self.missing = count as u32;
         }
         let first = spans.len();
-        if !self.spans.is_empty() {
+        let resumed = !self.spans.is_empty();
+        if resumed {
             spans.append(&mut self.spans);
         }
         let whole = self.parse_args(buf, at, spans, limits);
@@ -259,6 +260,9 @@ impl RequestParser {
                 bytes.extend_from_slice(&buf[*at..]);
                 self.big = Some(Box::new(BigArg { bytes, len }));
             }
+        } else if resumed {
+            // The next command may be small, or long in coming.
+            self.spans = Vec::new();
         }
         whole
     }
