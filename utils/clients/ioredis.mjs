@@ -1,4 +1,4 @@
-// A session of ioredis (RESP2). Started by `run` with the port.
+// A session of ioredis. Started by `run` with the port.
 
 import assert from "node:assert/strict";
 import Redis from "ioredis";
@@ -45,7 +45,8 @@ await assert.rejects(redis.call("NOSUCH"), /ERR unknown command 'NOSUCH'/);
 await assert.rejects(redis.incr("big"), /ERR value is not an integer or out of range/);
 
 // Messages.
-const subscriber = new Redis(port);
+// In RESP2, where a connection that subscribes can do nothing else, and copies of keys need a redirection.
+const subscriber = new Redis(port, { protocol: 2 });
 const messages = [];
 let heard = () => {};
 for (const kind of ["message", "pmessage", "smessage"]) {
@@ -76,7 +77,7 @@ await redis.client("KILL", "TYPE", "pubsub");
 while ((await redis.publish("news", "again")) < 2) await new Promise((resolve) => setTimeout(resolve, 20));
 await until(5);
 
-// Copies of keys: invalidations are redirected to a subscriber.
+// Copies of keys: invalidations are redirected to the subscriber.
 const reader = new Redis(port);
 await subscriber.subscribe("__redis__:invalidate");
 const [, id] = (await redis.client("LIST", "TYPE", "pubsub")).match(/^id=(\d+)/);
