@@ -137,6 +137,19 @@ case "a key that nobody looks at expires with an event" -config {notify-keyspace
     B: -> >["pmessage" "*" "__keyevent@0__:expired" "k"]
 }
 
+check "a key that makes room for others is evicted with an event" -config {notify-keyspace-events Ee} {
+    set c [run::connection EVENTS]
+    resp::send $c {PSUBSCRIBE *}
+    resp::read $c
+    ask SET k [string repeat x 100000]
+    ask CONFIG SET maxmemory-policy allkeys-lru
+    ask CONFIG SET maxmemory 1
+    ask SET n x
+    ask CONFIG SET maxmemory 0
+    ask CONFIG SET maxmemory-policy noeviction
+    expect {>["pmessage" "*" "__keyevent@0__:evicted" "k"]} [resp::read $c]
+}
+
 check "new keys and missing ones" -config {notify-keyspace-events AEnm} {
     events {{SET k v} {SET k w} {GET k} {GET nokey} {EXISTS nokey} {TTL nokey} {TYPE nokey} {OBJECT ENCODING nokey}} {
         {new k} {set k} {set k} {keymiss nokey} {keymiss nokey} {keymiss nokey} {keymiss nokey}

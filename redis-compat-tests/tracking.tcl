@@ -236,6 +236,17 @@ case "no more keys are remembered than allowed" -config {tracking-table-max-keys
     -> >["invalidate" [any]]
 }
 
+case "of a key that is evicted one is told before the reply" -config {maxmemory-policy volatile-random} {
+    HELLO 3                    -> any
+    CLIENT TRACKING ON         -> +OK
+    SETEX k 1000 x             -> +OK
+    GET k                      -> "x"
+    B: CONFIG SET maxmemory 1  -> +OK
+    A: GET k                   -> >["invalidate" ["k"]]
+    -> nil
+    CONFIG SET maxmemory 0     -> +OK
+}
+
 case "RESET ends tracking, HELLO 2 silences it" {
     HELLO 3                    -> any
     CLIENT TRACKING ON BCAST   -> +OK

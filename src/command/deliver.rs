@@ -256,6 +256,16 @@ fn put(server: &mut Server, token: usize, write: impl FnOnce(&mut Output)) {
 }
 
 impl Ctx<'_> {
+    /// Tells what has happened to keys to make room for a command, before the command runs: a client that tracks takes
+    /// what it is told behind a reply for news of what it has just read.
+    #[cold]
+    pub(super) fn tell_first(&mut self) {
+        if self.server.keys.effects.told() {
+            tell_news(self.server, Some(self.token));
+            self.collect_messages();
+        }
+    }
+
     /// Puts the messages behind the reply that came while the client's own command ran.
     pub(super) fn collect_messages(&mut self) {
         // Where a command runs within another, the messages to the outer one's client still wait.

@@ -330,7 +330,9 @@ impl<'s> Ctx<'s> {
             self.check_access(command, args)?;
         }
         if self.server.is_short_of_memory() {
-            self.server.find_room(transaction::effective_flags(&self.server.clients[self.token], command))?;
+            let room = self.server.find_room(transaction::effective_flags(&self.server.clients[self.token], command));
+            self.tell_first();
+            room?;
         }
         let client = &self.server.clients[self.token];
         if client.transaction.is_some() {
