@@ -417,3 +417,22 @@ case "CLIENT HELP" {
     CLIENT HELP                 -> [/^CLIENT <subcommand>/ ...]
     CLIENT HELP me              -> -ERR wrong number of arguments for 'client|help' command
 }
+
+case "CLIENT KILL: of several filters of a kind the last one counts" {
+    B: PING                     -> +PONG
+    id := CLIENT ID
+    A: CLIENT KILL ID 999999999 ID $id ADDR 1.2.3.4:5 -> :0
+    CLIENT KILL ID $id ID 999999999 -> :0
+    CLIENT KILL ID 999999999 ID $id -> :1
+}
+
+# Redis leaves such a connection open and deaf.
+case "who wants no replies is not told of a protocol error" -only cachestorm {
+    !send CLIENT REPLY OFF
+    !raw "*1\r\n+\r\n"
+    -> closed
+    B: PING                     -> +PONG
+    !send CLIENT REPLY SKIP
+    !raw "*1\r\n+\r\n"
+    -> closed
+}

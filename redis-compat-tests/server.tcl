@@ -856,3 +856,19 @@ check "SIGTERM and SIGINT end the process" {
         server::stop $id
     }
 }
+
+check "COMMAND DOCS names what its groups are" {
+    foreach {command names} {
+        set {key value condition get expiration}
+        zadd {key condition comparison change increment data}
+        bitfield {key operation}
+        geosearch {key from by order count-block withcoord withdist withhash}
+        xadd {key nomkstream trim id-selector data}
+    } {
+        array unset docs
+        foreach {field value} [lindex [ask COMMAND DOCS $command] 1 1 1] {
+            set docs([lindex $field 1]) [lindex $value 1]
+        }
+        same $names [lmap argument $docs(arguments) {lindex $argument 1 1 1}] "arguments of $command"
+    }
+}
