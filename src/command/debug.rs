@@ -23,6 +23,7 @@ use crate::observe::heap;
 use crate::resp::{Args, Proto};
 use crate::types::glob;
 use crate::types::hashmap::HashView;
+use crate::types::listpack;
 use crate::types::number::{parse_f64, parse_i64};
 use crate::types::quicklist::List;
 use crate::types::set::SetRef;
@@ -68,6 +69,8 @@ const HELP: &[&str] = &[
     "    Tell the sizes of a database's table and of its expiry wheel.",
     "HTSTATS-KEY <key> [full]",
     "    Tell the sizes of the table that a key's value is kept in.",
+    "LISTPACK <key>",
+    "    Write the elements of a listpack to the log.",
     "LOADAOF",
     "    Drop all data and load the append-only file.",
     "LOG <message>",
@@ -140,6 +143,7 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         (b"HELP", 0) => return cx.help(args, HELP),
         (b"HTSTATS", 1 | 2) => return table_sizes(cx, args),
         (b"HTSTATS-KEY", 1 | 2) => return key_table_sizes(cx, args),
+        (b"LISTPACK", 1) => return log_listpack(cx, args),
         (b"LOADAOF", 0) => cx.server.reload_aof(),
         (b"LOG", 1) => log::warn!("DEBUG LOG: {}", String::from_utf8_lossy(&args[2])),
         (b"MALLCTL", 1) => {
@@ -304,8 +308,9 @@ fn zset_digest(entry: EntryRef<'_>, expires: &[u8]) -> Digest {
 fn hash_digest(entry: EntryRef<'_>, expires: &[u8]) -> Digest {
     let mut all = [0; 20];
     if let Some(hash) = HashView::of(entry) {
-        hash.each(|name, value| {
-            let one = name.with_bytes(|name| value.with_bytes(|value| signature(&[name, value])));
+        hash.each(|name, value, deadline| {
+            let expires = [deadline.is_some() as u8];
+            let one = name.with_bytes(|name| value.with_bytes(|value| signature(&[name, value, &expires])));
             all.iter_mut().zip(one).for_each(|(all, one)| *all ^= one);
         });
     }
@@ -315,10 +320,14 @@ fn hash_digest(entry: EntryRef<'_>, expires: &[u8]) -> Digest {
 /// How many bytes a hash takes in a snapshot: as a listpack with Redis' header, or field by field behind their number.
 fn hash_serialized_bytes(hash: HashView<'_>) -> usize {
     match hash {
-        HashView::Compact(bytes) => text_bytes(bytes.len() + 5),
+        HashView::Compact(bytes, _) => text_bytes(bytes.len() + 5),
         HashView::Large(fields) => {
             let mut bytes = count_bytes(fields.len());
-            fields.each(|field| bytes += serialized_bytes(field.name()) + serialized_bytes(field.value()));
+            fields.each(|field| {
+                // A deadline is written relative to the earliest, as a number of its own.
+                let deadline = fields.earliest().map_or(0, |_| 8);
+                bytes += deadline + serialized_bytes(field.name()) + serialized_bytes(field.value());
+            });
             bytes
         }
     }
@@ -503,6 +512,24 @@ fn table_sizes(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
         debug_assert!(written.is_ok());
     }
     cx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+/// How many elements of a listpack are written to the log.
+const LISTPACK_SHOWN: usize = 1000;
+
+fn log_listpack(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
+    let key = cx.key(args, 2);
+    let entry = cx.server.keys.peek(cx.db, key).ok_or(Error::NO_SUCH_KEY)?;
+    if !matches!(entry.encoding(), Encoding::Listpack | Encoding::ListpackEx) {
+        return Err(Error::fixed("ERR Not a listpack encoded object."));
+    }
+    let bytes = entry.compact();
+    log::warn!("DEBUG LISTPACK: {} elements in {} bytes", listpack::len(bytes), bytes.len());
+    for (at, element) in listpack::iter(bytes).take(LISTPACK_SHOWN) {
+        log::warn!("DEBUG LISTPACK: {at}: {}", element.with_bytes(|text| text.escape_ascii().to_string()));
+    }
+    cx.reply.status("Listpack structure printed on stdout");
     Ok(())
 }
 

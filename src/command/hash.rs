@@ -12,7 +12,7 @@ use super::{Ctx, in_portions, wrong_arity};
 use crate::effects::Event;
 use crate::keyspace::entry::{Encoding, Type};
 use crate::keyspace::value::{Changed, Value};
-use crate::keyspace::{Key, Keyspace, StringValue, Touch};
+use crate::keyspace::{Expiry, Key, Keyspace, StringValue, Touch};
 use crate::resp::{Args, Proto, Reply};
 use crate::types::field::FieldRef;
 use crate::types::hashmap::{self, FieldValue, HashView, Limits};
@@ -240,10 +240,16 @@ fn read<'k>(keys: &'k mut Keyspace, db: usize, key: Key<'_>, touch: Touch) -> Re
     }
 }
 
-/// The hash that the first argument names, for a command that reads it; see [`read`].
+/// The hash that the first argument names, for a command that reads it; see [`read`]. Of the fields that are named by
+/// arguments, those that have expired are removed before.
 macro_rules! hash_of {
     ($cx:ident, $args:ident) => {{
         let key = $cx.key($args, 1);
+        read(&mut $cx.server.keys, $cx.db, key, $cx.touch)?
+    }};
+    ($cx:ident, $args:ident, $names:expr) => {{
+        let key = $cx.key($args, 1);
+        $cx.server.keys.expire_named_fields($cx.db, key, $names);
         read(&mut $cx.server.keys, $cx.db, key, $cx.touch)?
     }};
 }
@@ -296,7 +302,7 @@ fn set_fields(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Result<usize, Error> {
             };
             (&args[at], value)
         });
-        let result = hashmap::set(hash, pairs, allowed, limits, &hasher);
+        let result = hashmap::set(hash, pairs, Expiry::Clear, allowed, limits, &hasher);
         Changed { result, changes: (args.len() / 2 - 1) as u64, empty: false }
     })?;
     Ok(created)
@@ -315,7 +321,7 @@ fn hmset(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 /// Lets a command decide on the new value of the field in the second argument, seeing the old one; `None` leaves all as it
-/// is. Returns what the command wants to know itself.
+/// is. The field keeps its deadline. Returns what the command wants to know itself.
 fn update_field<'p, R>(
     cx: &mut Ctx<'_>,
     args: &'p Args<'_>,
@@ -326,11 +332,13 @@ fn update_field<'p, R>(
     let hasher = cx.server.keys.hasher().clone();
     let key = cx.key(args, 1);
     let name = &args[2];
+    cx.server.keys.expire_named_fields(cx.db, key, std::iter::once(name));
+    let now_ms = cx.server.keys.now_ms();
     let change = |hash: &mut Value<'_>| {
-        let (value, result) = decide(hashmap::view(hash).get(name));
+        let (value, result) = decide(hashmap::view(hash).get(name, now_ms));
         let Some(value) = value else { return Changed { result, changes: 0, empty: false } };
         let allowed = limits.allow(1, [name.len(), value.bytes().len()].into_iter());
-        hashmap::set(hash, std::iter::once((name, value)), allowed, limits, &hasher);
+        hashmap::set(hash, std::iter::once((name, value)), Expiry::Keep, allowed, limits, &hasher);
         Changed { result, changes: 1, empty: false }
     };
     Ok(cx.server.keys.change_or_create(cx.db, key, FRESH, event, change)?)
@@ -351,7 +359,8 @@ fn hsetnx(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn hget(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    match hash_of!(cx, args).and_then(|hash| hash.get(&args[2])) {
+    let now_ms = cx.server.keys.now_ms();
+    match hash_of!(cx, args, std::iter::once(&args[2])).and_then(|hash| hash.get(&args[2], now_ms)) {
         Some(value) => value_reply(&mut cx.reply, &value),
         None => cx.reply.null(),
     }
@@ -359,10 +368,11 @@ fn hget(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn hmget(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let hash = hash_of!(cx, args);
+    let now_ms = cx.server.keys.now_ms();
+    let hash = hash_of!(cx, args, args.iter_from(2));
     cx.reply.array(args.len() - 2);
     for name in args.iter_from(2) {
-        match hash.and_then(|hash| hash.get(name)) {
+        match hash.and_then(|hash| hash.get(name, now_ms)) {
             Some(value) => value_reply(&mut cx.reply, &value),
             None => cx.reply.null(),
         }
@@ -371,11 +381,12 @@ fn hmget(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn hgetall(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let now_ms = cx.server.keys.now_ms();
     let hash = hash_of!(cx, args);
     let reply = &mut cx.reply;
-    reply.map(hash.map_or(0, HashView::len));
+    reply.map(hash.map_or(0, |hash| hash.live_len(now_ms)));
     if let Some(hash) = hash {
-        hash.each(|name, value| {
+        hash.each_live(now_ms, |name, value| {
             element_reply(reply, name);
             value_reply(reply, &value);
         });
@@ -384,19 +395,21 @@ fn hgetall(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn hkeys(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let now_ms = cx.server.keys.now_ms();
     let hash = hash_of!(cx, args);
-    cx.reply.array(hash.map_or(0, HashView::len));
+    cx.reply.array(hash.map_or(0, |hash| hash.live_len(now_ms)));
     if let Some(hash) = hash {
-        hash.each(|name, _| element_reply(&mut cx.reply, name));
+        hash.each_live(now_ms, |name, _| element_reply(&mut cx.reply, name));
     }
     Ok(())
 }
 
 fn hvals(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let now_ms = cx.server.keys.now_ms();
     let hash = hash_of!(cx, args);
-    cx.reply.array(hash.map_or(0, HashView::len));
+    cx.reply.array(hash.map_or(0, |hash| hash.live_len(now_ms)));
     if let Some(hash) = hash {
-        hash.each(|_, value| value_reply(&mut cx.reply, &value));
+        hash.each_live(now_ms, |_, value| value_reply(&mut cx.reply, &value));
     }
     Ok(())
 }
@@ -408,13 +421,16 @@ fn hlen(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn hstrlen(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let value = hash_of!(cx, args).and_then(|hash| hash.get(&args[2]));
+    let now_ms = cx.server.keys.now_ms();
+    let value = hash_of!(cx, args, std::iter::once(&args[2])).and_then(|hash| hash.get(&args[2], now_ms));
     cx.reply.count(value.map_or(0, |value| value.with_bytes(<[u8]>::len)));
     Ok(())
 }
 
 fn hexists(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let found = hash_of!(cx, args).is_some_and(|hash| hash.get(&args[2]).is_some());
+    let now_ms = cx.server.keys.now_ms();
+    let hash = hash_of!(cx, args, std::iter::once(&args[2]));
+    let found = hash.is_some_and(|hash| hash.get(&args[2], now_ms).is_some());
     cx.reply.integer(found as i64);
     Ok(())
 }
@@ -474,7 +490,9 @@ fn hincrbyfloat(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn hrandfield(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let mut rng = cx.server.keys.random_source();
+    let key = cx.key(args, 1);
     if args.len() == 2 {
+        cx.server.keys.expire_all_fields(cx.db, key);
         match hash_of!(cx, args) {
             Some(hash) => draw(hash, 1, &mut rng, |name, _| element_reply(&mut cx.reply, name)),
             None => cx.reply.null(),
@@ -495,6 +513,7 @@ fn hrandfield(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         return Err(Error::OUT_OF_RANGE);
     }
     let most = cx.most_output();
+    cx.server.keys.expire_all_fields(cx.db, key);
     let Some(hash) = hash_of!(cx, args) else {
         cx.reply.array(0);
         return Ok(());
@@ -533,10 +552,10 @@ fn draw<'a>(
     mut visit: impl FnMut(Element<'a>, FieldValue<'a>),
 ) {
     match hash {
-        HashView::Compact(bytes) => {
-            let pairs: Vec<_> = hashmap::pairs(bytes).collect();
+        HashView::Compact(bytes, form) => {
+            let fields: Vec<_> = hashmap::entries(bytes, form).collect();
             for _ in 0..count {
-                let (name, value) = pairs[rng.usize(..pairs.len())];
+                let (name, value, _) = fields[rng.usize(..fields.len())];
                 visit(name, FieldValue::Short(value));
             }
         }
@@ -573,7 +592,7 @@ fn choose<'a>(
         _ => {
             // Each field is taken with the chance that as many as are missing have among those that are left.
             let (mut left, mut missing) = (hash.len(), count);
-            hash.each(|name, value| {
+            hash.each(|name, value, _| {
                 if missing > 0 && rng.usize(..left) < missing {
                     visit(name, value);
                     missing -= 1;
@@ -586,6 +605,7 @@ fn choose<'a>(
 
 fn hscan(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let cursor = scan_options::cursor(args)?;
+    let now_ms = cx.server.keys.now_ms();
     let Some(hash) = hash_of!(cx, args) else {
         cx.reply.array(2);
         cx.reply.bulk_integer(0);
@@ -596,8 +616,8 @@ fn hscan(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     // The cursor comes before the fields, but is known after them.
     let mut list = Reply::default();
     let mut replies = 0;
-    let mut visit = |name: Element<'_>, value: &dyn Fn(&mut Reply)| {
-        if name.with_bytes(|name| options.pattern.matches(name)) {
+    let mut visit = |name: Element<'_>, deadline: Option<u64>, value: &dyn Fn(&mut Reply)| {
+        if !hashmap::is_past(deadline, now_ms) && name.with_bytes(|name| options.pattern.matches(name)) {
             element_reply(&mut list, name);
             if !options.no_values {
                 value(&mut list);
@@ -606,14 +626,14 @@ fn hscan(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         }
     };
     let next = match hash {
-        HashView::Compact(bytes) => {
-            for (name, value) in hashmap::pairs(bytes) {
-                visit(name, &|list| element_reply(list, value));
+        HashView::Compact(bytes, form) => {
+            for (name, value, deadline) in hashmap::entries(bytes, form) {
+                visit(name, deadline, &|list| element_reply(list, value));
             }
             0
         }
         HashView::Large(fields) => fields.scan(cursor, options.count, |field| {
-            visit(Element::Text(field.name()), &|list| list.bulk(field.value()));
+            visit(Element::Text(field.name()), field.deadline(), &|list| list.bulk(field.value()));
         }),
     };
     cx.reply.array(2);
@@ -630,6 +650,7 @@ mod tests {
     use super::*;
     use crate::types::field::FieldTable;
     use crate::types::hash::KeyHasher;
+    use crate::types::hashmap::Form;
 
     #[test]
     fn every_field_is_as_likely_to_be_chosen() {
@@ -645,7 +666,7 @@ mod tests {
             large.set(text.as_bytes(), StringValue::Borrowed(text.as_bytes()));
         }
         let mut rng = fastrand::Rng::with_seed(3);
-        for hash in [HashView::Compact(&compact), HashView::Large(&large)] {
+        for hash in [HashView::Compact(&compact, Form::Pairs), HashView::Large(&large)] {
             // Few, so that they are drawn, and many, so that all are gone through.
             for (count, repeated) in [(4, true), (4, false), (20, false), (FIELDS, false)] {
                 let rounds = 40_000 / count;

@@ -336,7 +336,8 @@ fn stats(text: &mut Text, cx: &Ctx<'_>) {
     text.line("instantaneous_output_kbps", kilobytes(stats.output_bytes_per_second.average()));
     text.constant("0.00", &["instantaneous_input_repl_kbps", "instantaneous_output_repl_kbps"]);
     text.line("rejected_connections", stats.connections_rejected);
-    text.constant("0", &["sync_full", "sync_partial_ok", "sync_partial_err", "expired_subkeys"]);
+    text.constant("0", &["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    text.line("expired_subkeys", keys.stats.expired_fields);
     text.line("expired_keys", keys.stats.expired);
     let now_ms = keys.now_ms();
     let databases = (0..keys.databases()).filter_map(|db| keys.database(db));
@@ -484,7 +485,12 @@ fn keyspace(text: &mut Text, cx: &Ctx<'_>) {
         let average = sum.checked_div(count).unwrap_or(0);
         text.line(
             format_args!("db{db}"),
-            format_args!("keys={},expires={},avg_ttl={average},subexpiry=0", database.len(), database.expires()),
+            format_args!(
+                "keys={},expires={},avg_ttl={average},subexpiry={}",
+                database.len(),
+                database.expires(),
+                database.fields_expire()
+            ),
         );
     }
 }

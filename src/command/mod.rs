@@ -21,6 +21,7 @@ pub mod deliver;
 mod geo;
 mod dump;
 mod hash;
+mod hash_expiry;
 mod hyperloglog;
 mod info;
 mod introspect;
@@ -69,6 +70,7 @@ const FAMILIES: &[&[Command]] = &[
     hyperloglog::COMMANDS,
     list::COMMANDS,
     hash::COMMANDS,
+    hash_expiry::COMMANDS,
     zset::COMMANDS,
     set::COMMANDS,
     geo::COMMANDS,

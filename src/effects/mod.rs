@@ -31,6 +31,7 @@ impl Event {
     pub const DEL: Event = Event("del");
     pub const EXPIRED: Event = Event("expired");
     pub const EVICTED: Event = Event("evicted");
+    pub const HEXPIRED: Event = Event("hexpired");
     pub const RENAME_FROM: Event = Event("rename_from");
     pub const RENAME_TO: Event = Event("rename_to");
     pub const COPY_TO: Event = Event("copy_to");

@@ -29,6 +29,7 @@ use std::rc::Rc;
 use super::alloc::size_class;
 use super::wheel::Ticket;
 use crate::types::field::FieldTable;
+use crate::types::hashmap::HashView;
 use crate::types::member::Members;
 use crate::types::ordered::Ordered;
 use crate::types::quicklist::{List, Quicklist};
@@ -128,6 +129,8 @@ pub enum Encoding {
     Skiplist = 7,
     /// A stream.
     Stream = 8,
+    /// A short hash in one piece of memory, whose fields may have deadlines.
+    ListpackEx = 9,
 }
 
 impl Encoding {
@@ -143,6 +146,7 @@ impl Encoding {
             Encoding::Quicklist => "quicklist",
             Encoding::Skiplist => "skiplist",
             Encoding::Stream => "stream",
+            Encoding::ListpackEx => "listpackex",
         }
     }
 
@@ -157,6 +161,7 @@ impl Encoding {
             6 => Encoding::Quicklist,
             7 => Encoding::Skiplist,
             8 => Encoding::Stream,
+            9 => Encoding::ListpackEx,
             _ => unreachable!("an entry holds only encodings that were written to it"),
         }
     }
@@ -574,6 +579,15 @@ impl<'a> EntryRef<'a> {
             Some(Object::Stream(stream)) => Some(stream),
             _ => None,
         }
+    }
+
+    /// The earliest deadline of a field of the hash that the value is, in Unix milliseconds.
+    #[inline]
+    pub fn earliest_field(self) -> Option<u64> {
+        if self.kind() != Type::Hash || self.encoding() == Encoding::Listpack {
+            return None;
+        }
+        HashView::of(self)?.earliest()
     }
 
     /// Bytes of memory the entry's block takes, without a boxed value.

@@ -8,6 +8,7 @@ pub mod access;
 pub mod alloc;
 pub mod entry;
 mod eviction;
+mod fields;
 pub mod namespace;
 pub mod snapshot;
 #[cfg(test)]
@@ -131,6 +132,8 @@ pub struct KeyspaceStats {
     pub misses: u64,
     pub expired: u64,
     pub evicted: u64,
+    /// Fields of hashes.
+    pub expired_fields: u64,
     /// Entries of flushed databases that have been freed.
     pub lazily_freed: u64,
 }
@@ -644,6 +647,7 @@ impl Keyspace {
         let database = self.database_mut(db);
         let position = database.insert(key.hash, entry);
         let Changed { result, changes, empty } = change(&mut Value::new(database, position));
+        database.fields_changed(position, None);
         if empty || changes == 0 {
             drop(database.remove(position));
         } else {
@@ -712,7 +716,9 @@ impl Keyspace {
         }
         self.preserve(db, position);
         let database = self.database_mut(db);
+        let due = database.fields_due(position);
         let Changed { result, changes, empty } = change(&mut Value::new(database, position));
+        database.fields_changed(position, due);
         self.touch(db, position, Touch::Yes);
         if changes > 0 {
             self.effects.changed_by(db, key.bytes, event, changes);
@@ -1013,7 +1019,8 @@ impl Keyspace {
         self.doomed_objects.len() + self.doomed.iter().map(|database| database.len()).sum::<usize>()
     }
 
-    /// Removes keys that are due, about `budget` of each database at most. Returns whether there are more.
+    /// Removes keys that are due, and fields of hashes, about `budget` of each database at most. Returns whether there are
+    /// more.
     pub fn expire_slice(&mut self, budget: usize) -> bool {
         if !self.active_expiry || !self.may_expire {
             return false;
@@ -1030,6 +1037,7 @@ impl Keyspace {
                 doom(&mut self.doomed_objects, entry);
             });
             self.databases[db] = Some(database);
+            more |= self.expire_fields_slice(db, budget);
         }
         more
     }

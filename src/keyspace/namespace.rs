@@ -1,9 +1,13 @@
-//! A namespace: a table of entries, and the wheel that knows which of them expire.
+//! A namespace: a table of entries, the wheel that knows which of them expire, and an ordered set that knows which hashes
+//! have fields that expire.
 //!
-//! What holds between calls: an entry is in the wheel exactly if it has a deadline, and its ticket says where. All
-//! unsafe access to entries that live in a table is here, behind positions and borrows.
+//! What holds between calls: an entry is in the wheel exactly if it has a deadline, and its ticket says where. A hash with
+//! deadlines of fields is in the set by the earliest of these and the address of its entry; while a hash is being changed
+//! ([`Namespace::fields_due`] before, [`Namespace::fields_changed`] after), its place in the set is void. All unsafe
+//! access to entries that live in a table is here, behind positions and borrows.
 #![allow(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -30,6 +34,12 @@ impl Scheduled for Timed {
     }
 }
 
+/// Where a hash is in the set of those with deadlines of fields: the earliest of them, and the entry's address.
+pub type FieldsDue = (u64, NonNull<u8>);
+
+/// How many places in the set of hashes with deadlines of fields are freed in one slice.
+const FIELDS_SLICE: usize = 512;
+
 /// Keys and their entries.
 pub struct Namespace {
     table: Table<Entry>,
@@ -38,12 +48,14 @@ pub struct Namespace {
     mark: bool,
     /// How far the current snapshot has got.
     walk: Option<Box<Walk>>,
+    /// Hashes with deadlines of fields.
+    fields: BTreeSet<FieldsDue>,
 }
 
 impl Namespace {
     /// An empty namespace; `now_ms` is the time in Unix milliseconds.
     pub fn new(hasher: KeyHasher, now_ms: u64) -> Namespace {
-        Namespace { table: Table::new(hasher), wheel: Wheel::new(now_ms), mark: false, walk: None }
+        Namespace { table: Table::new(hasher), wheel: Wheel::new(now_ms), mark: false, walk: None, fields: BTreeSet::new() }
     }
 
     /// How many keys there are, expired ones that have not been removed yet included.
@@ -59,6 +71,11 @@ impl Namespace {
     /// How many keys expire.
     pub fn expires(&self) -> usize {
         self.wheel.len()
+    }
+
+    /// How many hashes have fields that expire.
+    pub fn fields_expire(&self) -> usize {
+        self.fields.len()
     }
 
     /// Bytes of memory taken by the table and the wheel, without the entries.
@@ -115,6 +132,7 @@ impl Namespace {
         if expires {
             self.wheel.insert(Timed(self.table.get(position)));
         }
+        self.fields_changed(position, None);
         position
     }
 
@@ -127,6 +145,7 @@ impl Namespace {
         if expires {
             self.wheel.insert(Timed(self.table.get(position)));
         }
+        self.fields_changed(position, None);
         old
     }
 
@@ -143,6 +162,45 @@ impl Namespace {
             let ticket = entry.ticket();
             self.wheel.remove(ticket);
         }
+        if let Some(due) = self.fields_due(position) {
+            self.fields.remove(&due);
+        }
+    }
+
+    /// Where a hash is in the set of those with deadlines of fields.
+    #[inline]
+    pub fn fields_due(&self, position: Position) -> Option<FieldsDue> {
+        let entry = self.entry(position);
+        Some((entry.earliest_field()?, entry.as_ptr()))
+    }
+
+    /// Finds a value that was changed its place in the set of hashes with deadlines of fields, given the one it had.
+    #[inline]
+    pub fn fields_changed(&mut self, position: Position, before: Option<FieldsDue>) {
+        let after = self.fields_due(position);
+        if before != after {
+            if let Some(before) = before {
+                self.fields.remove(&before);
+            }
+            self.fields.extend(after);
+        }
+    }
+
+    /// The set of hashes with deadlines of fields.
+    #[cfg(test)]
+    pub fn all_fields_due(&self) -> impl Iterator<Item = FieldsDue> {
+        self.fields.iter().copied()
+    }
+
+    /// The hash with the earliest deadline of a field, if that is before a time in Unix milliseconds.
+    pub fn first_fields_due(&self, before_ms: u64) -> Option<Position> {
+        let &(deadline, address) = self.fields.first()?;
+        if deadline >= before_ms {
+            return None;
+        }
+        // SAFETY: the set names live entries of this table.
+        let hash = self.table.hash(unsafe { EntryRef::from_ptr(address) }.key());
+        Some(self.table.find_address(hash, address).expect("what is in the set is in the table"))
     }
 
     /// Gives an entry a deadline in Unix milliseconds, or takes it away.
@@ -168,6 +226,7 @@ impl Namespace {
                 if deadline.is_some() {
                     self.wheel.insert(Timed(self.table.get(position)));
                 }
+                self.fields_changed(position, None);
             }
         }
     }
@@ -293,14 +352,18 @@ impl Namespace {
             if let Some(recorder) = recorder.as_deref_mut() {
                 self.preserve(position, recorder);
             }
+            if let Some(due) = self.fields_due(position) {
+                self.fields.remove(&due);
+            }
             take(self.table.remove(position));
         }
         more
     }
 
-    /// When [`Namespace::take_due`] has something to do, in Unix milliseconds.
+    /// When [`Namespace::take_due`] or [`Namespace::first_fields_due`] has something to do, in Unix milliseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.wheel.next_deadline()
+        let fields = self.fields.first().map(|&(deadline, _)| deadline);
+        self.wheel.next_deadline().into_iter().chain(fields).min()
     }
 
     /// The deadlines of up to `count` keys that expire, spread over all of them.
@@ -434,6 +497,10 @@ impl Namespace {
 
     /// Hands over a few hundred entries of a namespace that nobody uses any more; false when nothing is left.
     pub fn free_slice(&mut self, free: impl FnMut(Entry)) -> bool {
+        if !self.fields.is_empty() {
+            (0..FIELDS_SLICE).take_while(|_| self.fields.pop_first().is_some()).for_each(drop);
+            return true;
+        }
         self.wheel.free_slice() || self.table.drain_segment(free)
     }
 }

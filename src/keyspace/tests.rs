@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 
 use super::*;
+use crate::types::field::FieldTable;
 use crate::types::member::Members;
 
 /// The system's allocator, so that valgrind sees every block, with a count of bytes by thread.
@@ -484,6 +485,38 @@ fn refreshing_times_to_live_takes_no_memory() {
     assert_eq!(keys.database(0).map(Namespace::expires), Some(KEYS));
     // A cell for each key, and a chunk that is partly full for each slot of the wheel in use.
     assert!(most - at_first < 16 * 1024, "{} bytes more", most - at_first);
+}
+
+#[test]
+fn refreshing_times_to_live_of_fields_takes_no_memory() {
+    const FIELDS: usize = 1000;
+    let mut keys = Keyspace::new(1, 1, START_MS);
+    let mut rng = fastrand::Rng::with_seed(1);
+    let names: Vec<String> = (0..FIELDS).map(|n| format!("field:{n}")).collect();
+    let key = Key { bytes: b"key", hash: keys.hash(b"key") };
+    let mut fields = FieldTable::new(keys.hasher().clone());
+    for name in &names {
+        fields.set_expiring(name.as_bytes(), StringValue::Borrowed(b"v"), Expiry::At(START_MS + 1000));
+    }
+    let value = NewValue::Boxed(Box::new(Object::Hash(fields)));
+    keys.store(0, key, Type::Hash, Encoding::Hashtable, value, Event("hset"));
+    let at_first = in_use();
+    let mut most = 0;
+    for n in 0..1_000_000 {
+        if n % 10 == 0 {
+            keys.set_now(keys.now_ms() + 1);
+            while keys.expire_slice(100) {}
+        }
+        let name = names[rng.usize(..FIELDS)].as_bytes();
+        let deadline = keys.now_ms() + 1_800_000;
+        let at = |_| Schedule::At(deadline);
+        assert_eq!(keys.reschedule_fields(0, key, std::iter::once(name), at, |_| {}), Ok(true));
+        most = most.max(in_use());
+    }
+    // Some fields expire in the first second. The set of deadlines may be less dense than at first.
+    assert!(most - at_first < 16 * 1024, "{} bytes more", most - at_first);
+    assert!(keys.delete(0, key, Event::DEL));
+    assert_eq!(keys.database(0).map(Namespace::fields_expire), Some(0));
 }
 
 #[test]

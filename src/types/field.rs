@@ -3,10 +3,11 @@
 //! A field and its value share one heap block, so that a small pair costs one allocation and a lookup touches one block:
 //!
 //! ```text
-//!   byte 0        flags: LONG_FIELD, SHARED
+//!   byte 0        flags: LONG_FIELD, SHARED, EXPIRES
 //!   byte 1        length of the field, unless LONG_FIELD
 //!   bytes 2..4    length of the value, unless SHARED
 //!   4 bytes       LONG_FIELD  length of the field, 255 and more
+//!   8 bytes       EXPIRES     deadline in Unix milliseconds (not aligned)
 //!   field bytes
 //!   value bytes, or
 //!   8 bytes       SHARED      pointer to a long value, which replies may share (not aligned)
@@ -14,24 +15,35 @@
 //!
 //! The block's size is a size class of the allocator, computed from these; a value that keeps the class is changed in
 //! place.
+//!
+//! Fields with deadlines are also in an ordered set of deadlines and blocks, which exists only while there is one: the
+//! earliest is always at hand, and a deadline that is moved leaves nothing behind.
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
 use super::hash::KeyHasher;
-use super::table::{Item, Table, prefetch};
-use crate::keyspace::StringValue;
+use super::table::{Item, Position, Table, prefetch};
 use crate::keyspace::alloc::size_class;
 use crate::keyspace::entry::INLINE_MAX;
+use crate::keyspace::{Expiry, StringValue};
 
 const LONG_FIELD: u8 = 1;
 const SHARED: u8 = 2;
+const EXPIRES: u8 = 4;
 
 const HEADER: usize = 4;
 const POINTER: usize = size_of::<*const Vec<u8>>();
+const DEADLINE: usize = size_of::<u64>();
+
+/// What a field's place in the set of deadlines takes, in bytes: 16, in nodes that are about half full.
+const DEADLINE_CELL: usize = 32;
+/// How many places in the set of deadlines are freed in one slice.
+const DEADLINES_SLICE: usize = 512;
 
 /// The sizes that decide a block's layout.
 #[derive(Clone, Copy)]
@@ -43,9 +55,9 @@ struct Shape {
 }
 
 impl Shape {
-    fn new(field: &[u8], value: &Stored<'_>) -> Shape {
+    fn new(field: &[u8], value: &Stored<'_>, expires: bool) -> Shape {
         assert!(field.len() <= u32::MAX as usize, "a field is shorter than 4 GiB");
-        let flags = if field.len() < 255 { 0 } else { LONG_FIELD };
+        let flags = if field.len() < 255 { 0 } else { LONG_FIELD } | if expires { EXPIRES } else { 0 };
         match value {
             Stored::Inline(bytes) => Shape { flags, field_len: field.len(), value_len: bytes.len() },
             Stored::Shared(_) => Shape { flags: flags | SHARED, field_len: field.len(), value_len: 0 },
@@ -53,8 +65,13 @@ impl Shape {
     }
 
     #[inline]
-    fn field_at(self) -> usize {
+    fn deadline_at(self) -> usize {
         HEADER + if self.flags & LONG_FIELD != 0 { 4 } else { 0 }
+    }
+
+    #[inline]
+    fn field_at(self) -> usize {
+        self.deadline_at() + if self.flags & EXPIRES != 0 { DEADLINE } else { 0 }
     }
 
     #[inline]
@@ -102,10 +119,10 @@ struct Field(NonNull<u8>);
 pub struct FieldRef<'a>(NonNull<u8>, PhantomData<&'a Field>);
 
 impl Field {
-    fn new(field: &[u8], value: Stored<'_>) -> Field {
-        let shape = Shape::new(field, &value);
-        // SAFETY: the layout is not empty; header, lengths, field and value lie within `shape.class()` bytes and are
-        // written before anyone reads them.
+    fn new(field: &[u8], value: Stored<'_>, deadline: Option<u64>) -> Field {
+        let shape = Shape::new(field, &value, deadline.is_some());
+        // SAFETY: the layout is not empty; header, lengths, deadline, field and value lie within `shape.class()` bytes
+        // and are written before anyone reads them.
         unsafe {
             let Some(block) = NonNull::new(alloc(shape.layout())) else { handle_alloc_error(shape.layout()) };
             let field_len = if shape.flags & LONG_FIELD != 0 { 255 } else { shape.field_len as u8 };
@@ -113,6 +130,9 @@ impl Field {
             block.cast::<[u8; HEADER]>().write([shape.flags, field_len, low, high]);
             if shape.flags & LONG_FIELD != 0 {
                 block.add(HEADER).cast::<u32>().write(shape.field_len as u32);
+            }
+            if let Some(deadline) = deadline {
+                block.add(shape.deadline_at()).cast::<u64>().write_unaligned(deadline);
             }
             block.add(shape.field_at()).copy_from_nonoverlapping(NonNull::from(field).cast(), field.len());
             let at = block.add(shape.value_at());
@@ -128,20 +148,42 @@ impl Field {
         FieldRef(self.0, PhantomData)
     }
 
-    /// The same field with another value, in the same block if its class allows it.
-    fn with_value(self, value: Stored<'_>) -> Field {
+    /// The same field with another value and another deadline, in the same block if its class allows it.
+    fn with_value(self, value: Stored<'_>, deadline: Option<u64>) -> Field {
         let old = self.as_ref().shape();
-        let new = Shape::new(self.as_ref().name(), &value);
+        let new = Shape::new(self.as_ref().name(), &value, deadline.is_some());
         match value {
-            Stored::Inline(bytes) if old.flags & SHARED == 0 && new.class() == old.class() => {
-                // SAFETY: the block is owned here and of the class that the new value needs; `bytes` are not in it.
+            Stored::Inline(bytes) if old.flags == new.flags && old.class() == new.class() => {
+                // SAFETY: the block is owned here and of the class that the new value needs, and it is laid out alike;
+                // `bytes` are not in it.
                 unsafe {
                     self.0.add(2).cast::<u16>().write(bytes.len() as u16);
                     self.0.add(old.value_at()).copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len());
                 }
+                self.with_deadline(deadline)
+            }
+            value => Field::new(self.as_ref().name(), value, deadline),
+        }
+    }
+
+    /// The same field with another deadline, in the same block if it had one before.
+    fn with_deadline(self, deadline: Option<u64>) -> Field {
+        let shape = self.as_ref().shape();
+        match deadline {
+            Some(deadline) if shape.flags & EXPIRES != 0 => {
+                // SAFETY: the flag says that the deadline is there; the block is owned here.
+                unsafe { self.0.add(shape.deadline_at()).cast::<u64>().write_unaligned(deadline) }
                 self
             }
-            value => Field::new(self.as_ref().name(), value),
+            None if shape.flags & EXPIRES == 0 => self,
+            deadline => {
+                let view = self.as_ref();
+                let value = match view.blob() {
+                    Some(blob) => Stored::Shared(blob),
+                    None => Stored::Inline(view.value()),
+                };
+                Field::new(view.name(), value, deadline)
+            }
         }
     }
 }
@@ -230,11 +272,20 @@ impl<'a> FieldRef<'a> {
         })
     }
 
+    /// When it expires, in Unix milliseconds.
+    #[inline]
+    pub fn deadline(self) -> Option<u64> {
+        let shape = self.shape();
+        // SAFETY: the flag says that the deadline is there.
+        (shape.flags & EXPIRES != 0).then(|| unsafe { self.0.add(shape.deadline_at()).cast::<u64>().read_unaligned() })
+    }
+
     fn memory_bytes(self) -> usize {
+        let shape = self.shape();
         let shared = self
             .blob()
             .map_or(0, |blob| size_class(2 * size_of::<usize>() + size_of::<Vec<u8>>()) + size_class(blob.capacity()));
-        self.shape().class() + shared
+        shape.class() + shared + if shape.flags & EXPIRES != 0 { DEADLINE_CELL } else { 0 }
     }
 }
 
@@ -244,12 +295,14 @@ pub struct FieldTable {
     hasher: KeyHasher,
     /// What the fields take, the table itself not counted.
     bytes: usize,
+    /// The fields that expire, by deadline and block.
+    deadlines: Option<Box<BTreeSet<(u64, NonNull<u8>)>>>,
 }
 
 impl FieldTable {
     /// One without fields.
     pub fn new(hasher: KeyHasher) -> FieldTable {
-        FieldTable { table: Table::new(hasher.clone()), hasher, bytes: 0 }
+        FieldTable { table: Table::new(hasher.clone()), hasher, bytes: 0, deadlines: None }
     }
 
     /// How many fields there are.
@@ -279,32 +332,109 @@ impl FieldTable {
         Some(FieldRef(self.table.get(position), PhantomData))
     }
 
-    /// Gives a field a value. Returns whether it is a new one.
-    pub fn set(&mut self, name: &[u8], mut value: StringValue<'_>) -> bool {
-        let hash = self.table.hash(name);
-        let found = self.table.find(hash, name);
-        let value = Stored::of(&mut value);
-        let position = match found {
-            Some(position) => {
-                self.bytes -= self.bytes_at(self.table.get(position));
-                self.table.update(position, |field| field.with_value(value));
-                position
-            }
-            None => self.table.insert(hash, Field::new(name, value)),
-        };
-        self.bytes += self.bytes_at(self.table.get(position));
-        found.is_none()
+    /// Gives a field a value; a deadline that it had goes. Returns whether it is a new one.
+    pub fn set(&mut self, name: &[u8], value: StringValue<'_>) -> bool {
+        self.set_expiring(name, value, Expiry::Clear)
     }
 
-    fn bytes_at(&self, field: NonNull<u8>) -> usize {
-        FieldRef(field, PhantomData).memory_bytes()
+    /// Gives a field a value, and decides on its deadline. Returns whether it is a new one.
+    pub fn set_expiring(&mut self, name: &[u8], mut value: StringValue<'_>, expiry: Expiry) -> bool {
+        let hash = self.table.hash(name);
+        let value = Stored::of(&mut value);
+        let Some(position) = self.table.find(hash, name) else {
+            let deadline = match expiry {
+                Expiry::At(deadline) => Some(deadline),
+                Expiry::Clear | Expiry::Keep => None,
+            };
+            let position = self.table.insert(hash, Field::new(name, value, deadline));
+            self.joined(position);
+            return true;
+        };
+        self.change(position, |field| {
+            let deadline = match expiry {
+                Expiry::Clear => None,
+                Expiry::Keep => field.as_ref().deadline(),
+                Expiry::At(deadline) => Some(deadline),
+            };
+            field.with_value(value, deadline)
+        });
+        false
+    }
+
+    /// Gives a field a deadline in Unix milliseconds, or takes it away. Returns whether the field is there.
+    pub fn set_deadline(&mut self, name: &[u8], deadline: Option<u64>) -> bool {
+        let Some(position) = self.table.find(self.table.hash(name), name) else { return false };
+        self.change(position, |field| field.with_deadline(deadline));
+        true
+    }
+
+    fn change(&mut self, position: Position, change: impl FnOnce(Field) -> Field) {
+        self.leaves(position);
+        self.table.update(position, change);
+        self.joined(position);
+    }
+
+    fn at(&self, position: Position) -> FieldRef<'_> {
+        FieldRef(self.table.get(position), PhantomData)
+    }
+
+    /// Counts a field in that has come or changed.
+    fn joined(&mut self, position: Position) {
+        let field = self.at(position);
+        let (block, bytes, deadline) = (field.0, field.memory_bytes(), field.deadline());
+        self.bytes += bytes;
+        if let Some(deadline) = deadline {
+            self.deadlines.get_or_insert_default().insert((deadline, block));
+        }
+    }
+
+    /// Counts a field out that is to go or to change.
+    fn leaves(&mut self, position: Position) {
+        let field = self.at(position);
+        let (block, bytes, deadline) = (field.0, field.memory_bytes(), field.deadline());
+        self.bytes -= bytes;
+        if let (Some(deadline), Some(deadlines)) = (deadline, &mut self.deadlines) {
+            deadlines.remove(&(deadline, block));
+            if deadlines.is_empty() {
+                self.deadlines = None;
+            }
+        }
     }
 
     /// Removes a field. Returns whether it was there.
     pub fn remove(&mut self, name: &[u8]) -> bool {
         let Some(position) = self.table.find(self.table.hash(name), name) else { return false };
+        self.leaves(position);
+        self.table.remove(position);
+        true
+    }
+
+    /// The earliest deadline of a field, in Unix milliseconds.
+    pub fn earliest(&self) -> Option<u64> {
+        Some(self.deadlines.as_ref()?.first()?.0)
+    }
+
+    /// How many deadlines are before a time. Takes time in proportion to their number.
+    pub fn due_before(&self, ms: u64) -> usize {
+        self.deadlines
+            .as_ref()
+            .map_or(0, |deadlines| deadlines.iter().take_while(|(deadline, _)| *deadline < ms).count())
+    }
+
+    /// Removes the field with the earliest deadline if that is before a time, and lends its name. Returns whether it did.
+    pub fn remove_due(&mut self, before_ms: u64, lend: impl FnOnce(&[u8])) -> bool {
+        let Some(&(deadline, block)) = self.deadlines.as_ref().and_then(|deadlines| deadlines.first()) else {
+            return false;
+        };
+        if deadline >= before_ms {
+            return false;
+        }
+        // A field is in the set exactly as long as it is in the table.
+        let name = FieldRef(block, PhantomData).name();
+        let position = self.table.find_address(self.table.hash(name), block).expect("a field with a deadline is there");
+        self.leaves(position);
         let field = self.table.remove(position);
-        self.bytes -= field.as_ref().memory_bytes();
+        lend(field.as_ref().name());
         true
     }
 
@@ -337,6 +467,12 @@ impl FieldTable {
 
     /// Frees a few hundred fields of a hash that nobody uses any more; false when nothing is left.
     pub fn free_slice(&mut self) -> bool {
+        if let Some(deadlines) = &mut self.deadlines {
+            if (0..DEADLINES_SLICE).any(|_| deadlines.pop_first().is_none()) {
+                self.deadlines = None;
+            }
+            return true;
+        }
         self.table.drain_segment(drop)
     }
 }
@@ -350,7 +486,7 @@ impl Clone for FieldTable {
                 Some(blob) => StringValue::Shared(blob),
                 None => StringValue::Borrowed(field.value()),
             };
-            copy.set(field.name(), value);
+            copy.set_expiring(field.name(), value, field.deadline().map_or(Expiry::Clear, Expiry::At));
         });
         copy
     }
@@ -361,12 +497,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-
-    fn owned(table: &FieldTable) -> BTreeMap<Vec<u8>, Vec<u8>> {
-        let mut all = BTreeMap::new();
-        table.each(|field| assert!(all.insert(field.name().to_vec(), field.value().to_vec()).is_none()));
-        all
-    }
 
     #[test]
     fn names_and_values_of_all_lengths() {
@@ -387,32 +517,87 @@ mod tests {
         assert_eq!(table.len(), 6);
     }
 
+    /// Fields with their values and deadlines.
+    type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
+
+    fn owned(table: &FieldTable) -> Model {
+        let mut all = BTreeMap::new();
+        table.each(|field| {
+            let held = (field.value().to_vec(), field.deadline());
+            assert!(all.insert(field.name().to_vec(), held).is_none());
+        });
+        all
+    }
+
     #[test]
     fn random_changes_against_a_map() {
         let mut rng = fastrand::Rng::with_seed(7);
         let mut table = FieldTable::new(KeyHasher::new(7));
-        let mut model = BTreeMap::new();
+        let mut model = Model::new();
         for round in 0..20_000 {
             let growing = round / 4000 % 2 == 0;
             let name = rng.u32(..3000).to_string().into_bytes();
-            if rng.u8(..10) < if growing { 8 } else { 3 } {
-                let long = rng.u8(..50) == 0;
-                let value =
-                    vec![rng.u8(..); if long { rng.usize(INLINE_MAX - 2..INLINE_MAX + 3) } else { rng.usize(..80) }];
-                let new = table.set(&name, StringValue::Borrowed(&value));
-                assert_eq!(new, model.insert(name, value).is_none());
-            } else {
-                assert_eq!(table.remove(&name), model.remove(&name).is_some());
+            let deadline = rng.bool().then(|| rng.u64(..1000));
+            match rng.u8(..10) {
+                0..2 => {
+                    let found = table.set_deadline(&name, deadline);
+                    assert_eq!(found, model.get_mut(&name).map(|held| held.1 = deadline).is_some());
+                }
+                roll if roll < if growing { 9 } else { 5 } => {
+                    let long = rng.u8(..50) == 0;
+                    let len = if long { rng.usize(INLINE_MAX - 2..INLINE_MAX + 3) } else { rng.usize(..80) };
+                    let value = vec![rng.u8(..); len];
+                    let expiry = match rng.u8(..3) {
+                        0 => Expiry::Keep,
+                        1 => Expiry::Clear,
+                        _ => deadline.map_or(Expiry::Clear, Expiry::At),
+                    };
+                    let new = table.set_expiring(&name, StringValue::Borrowed(&value), expiry);
+                    let held = model.get(&name).and_then(|held| held.1);
+                    let expected = match expiry {
+                        Expiry::Keep => held,
+                        Expiry::Clear => None,
+                        Expiry::At(deadline) => Some(deadline),
+                    };
+                    assert_eq!(new, model.insert(name, (value, expected)).is_none());
+                }
+                _ => assert_eq!(table.remove(&name), model.remove(&name).is_some()),
             }
             assert_eq!(table.len(), model.len());
             if round % 1000 == 0 {
+                assert_eq!(table.earliest(), model.values().filter_map(|held| held.1).min());
+                let before = rng.u64(..1000);
+                let due = model.values().filter(|held| held.1.is_some_and(|deadline| deadline < before)).count();
+                assert_eq!(table.due_before(before), due);
                 assert_eq!(owned(&table), model);
                 let copy = table.clone();
                 assert_eq!(owned(&copy), model);
-                assert_eq!(copy.bytes, table.bytes);
+                assert_eq!((copy.bytes, copy.earliest()), (table.bytes, table.earliest()));
             }
         }
+        let mut last = 0;
+        while table.remove_due(500, |name| {
+            let (_, deadline) = model.remove(name).expect("the field was there");
+            assert!(deadline.is_some_and(|deadline| (last..500).contains(&deadline)));
+            last = deadline.unwrap_or_default();
+        }) {}
+        assert_eq!(owned(&table), model);
+        assert!(model.values().all(|held| held.1.is_none_or(|deadline| deadline >= 500)));
         while table.free_slice() {}
         assert!(table.is_empty());
+    }
+
+    #[test]
+    fn a_deadline_that_moves_leaves_nothing_behind() {
+        let mut table = FieldTable::new(KeyHasher::new(1));
+        table.set(b"field", StringValue::Borrowed(b"value"));
+        let bytes = table.memory_bytes();
+        for deadline in 1..1000 {
+            table.set_deadline(b"field", Some(deadline));
+            assert_eq!(table.deadlines.as_ref().map(|deadlines| deadlines.len()), Some(1));
+        }
+        table.set_deadline(b"field", None);
+        assert!(table.deadlines.is_none());
+        assert_eq!(table.memory_bytes(), bytes);
     }
 }
