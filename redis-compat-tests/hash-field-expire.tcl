@@ -3,14 +3,14 @@
 # Both forms of a hash: the cases that depend on neither run in both.
 foreach {form entries encoding} {compact 512 listpackex table 0 hashtable} {
 
-    case "HEXPIRE and HTTL, $form" -config [list hash-max-listpack-entries $entries] [string map [list ENCODING $encoding] {
+    case "HEXPIRE and HTTL, $form" -config [list hash-max-listpack-entries $entries] [string map [list FORM $encoding] {
         HTTL h FIELDS 1 a                   -> [:-2]
         HEXPIRE h 100 FIELDS 2 a b          -> [:-2 :-2]
         EXISTS h                            -> :0
         HSET h a 1 b 2 c 3                  -> :3
         HTTL h FIELDS 4 a b c x             -> [:-1 :-1 :-1 :-2]
         HEXPIRE h 100 FIELDS 2 a x          -> [:1 :-2]
-        OBJECT ENCODING h                   -> "ENCODING"
+        OBJECT ENCODING h                   -> "FORM"
         HTTL h FIELDS 3 a b x               -> [:99..100 :-1 :-2]
         HPTTL h FIELDS 1 a                  -> [:90000..100000]
         HPEXPIRE h 200000 FIELDS 1 b        -> [:1]
@@ -25,14 +25,14 @@ foreach {form entries encoding} {compact 512 listpackex table 0 hashtable} {
         HLEN h                              -> :3
     }]
 
-    case "HPERSIST, $form" -config [list hash-max-listpack-entries $entries] [string map [list ENCODING $encoding] {
+    case "HPERSIST, $form" -config [list hash-max-listpack-entries $entries] [string map [list FORM $encoding] {
         HPERSIST h FIELDS 2 a b             -> [:-2 :-2]
         HSET h a 1 b 2                      -> :2
         HPERSIST h FIELDS 2 a x             -> [:-1 :-2]
         HEXPIRE h 100 FIELDS 1 a            -> [:1]
         HPERSIST h FIELDS 3 a b x           -> [:1 :-1 :-2]
         HTTL h FIELDS 1 a                   -> [:-1]
-        OBJECT ENCODING h                   -> "ENCODING"
+        OBJECT ENCODING h                   -> "FORM"
     }]
 
     case "HEXPIRE NX, XX, GT, LT, $form" -config [list hash-max-listpack-entries $entries] {
