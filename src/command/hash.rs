@@ -485,6 +485,16 @@ fn hincrbyfloat(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     cx.reply.bulk(&sum);
     // Not the sum but its text is to be the same everywhere.
     cx.propagate(&[b"HSET", &args[1], &args[2], &sum]);
+    if cx.propagates() {
+        // HSET takes the deadline away that the field has kept.
+        let key = cx.key(args, 1);
+        let hash = cx.server.keys.peek(cx.db, key).and_then(HashView::of);
+        if let Some(deadline) = hash.and_then(|hash| hash.find(&args[2])?.deadline) {
+            let mut number = itoa::Buffer::new();
+            let deadline = number.format(deadline).as_bytes();
+            cx.propagate(&[b"HPEXPIREAT", &args[1], deadline, b"FIELDS", b"1", &args[2]]);
+        }
+    }
     Ok(())
 }
 

@@ -247,7 +247,11 @@ fn set_deadlines(cx: &mut Ctx<'_>, args: &Args<'_>, base_ms: u64, unit_ms: i64) 
     };
     let reply = &mut cx.reply;
     reply.array(args.len() - names);
+    // Those that live on until then, by their places.
+    let mut moved = Vec::new();
+    let mut at_name = names..args.len();
     let found = cx.server.keys.reschedule_fields(cx.db, key, args.iter_from(names), decide, |decision| {
+        moved.extend(at_name.next().filter(|_| matches!(decision, Some(Schedule::At(_)))));
         reply.integer(match decision {
             None => NO_FIELD,
             Some(Schedule::Leave) => 0,
@@ -258,7 +262,24 @@ fn set_deadlines(cx: &mut Ctx<'_>, args: &Args<'_>, base_ms: u64, unit_ms: i64) 
     if !found {
         args.iter_from(names).for_each(|_| reply.integer(NO_FIELD));
     }
+    if cx.propagates() {
+        let mut number = itoa::Buffer::new();
+        let start = [b"HPEXPIREAT", key.bytes, number.format(at_ms).as_bytes(), &args[3]];
+        propagate_named(cx, args, &start[..at], &moved);
+    }
     Ok(())
+}
+
+/// Propagates what a command amounts to for some of the fields that it named, if for any.
+fn propagate_named(cx: &mut Ctx<'_>, args: &Args<'_>, start: &[&[u8]], names: &[usize]) {
+    if names.is_empty() {
+        return cx.propagate_nothing();
+    }
+    let mut number = itoa::Buffer::new();
+    let count = number.format(names.len()).as_bytes();
+    let mut words: Vec<&[u8]> = [start, &[b"FIELDS", count]].concat();
+    words.extend(names.iter().map(|&at| &args[at]));
+    cx.propagate(&words);
 }
 
 fn hexpire(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
@@ -327,24 +348,28 @@ fn hpersist(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let now_ms = cx.server.keys.now_ms();
     let reply = &mut cx.reply;
     reply.array(args.len() - names);
+    // Those that are freed of their deadlines, by their places.
+    let mut freed = Vec::new();
     let done = cx.server.keys.change(cx.db, key, Type::Hash, Event("hpersist"), |hash| {
-        let mut freed = false;
-        for name in args.iter_from(names) {
+        for at in names..args.len() {
             let mut answer = NO_FIELD;
-            hashmap::reschedule(hash, name, |deadline| {
+            hashmap::reschedule(hash, &args[at], |deadline| {
                 if is_past(deadline, now_ms) {
                     return Schedule::Leave;
                 }
                 answer = if deadline.is_some() { 1 } else { NO_DEADLINE };
                 if deadline.is_some() { Schedule::Never } else { Schedule::Leave }
             });
-            freed |= answer == 1;
+            freed.extend((answer == 1).then_some(at));
             reply.integer(answer);
         }
-        Changed { result: (), changes: freed as u64, empty: false }
+        Changed { result: (), changes: !freed.is_empty() as u64, empty: false }
     })?;
     if done.is_none() {
         args.iter_from(names).for_each(|_| reply.integer(NO_FIELD));
+    }
+    if cx.propagates() {
+        propagate_named(cx, args, &[b"HPERSIST", key.bytes], &freed);
     }
     Ok(())
 }

@@ -169,6 +169,12 @@ impl Journal {
     pub fn evicted(&mut self, db: usize, key: &[u8]) {
         self.append(db, [removal(self.lazy.eviction), key].into_iter());
     }
+
+    /// Adds that a field was removed from a hash because its time was over.
+    #[cold]
+    pub fn field_expired(&mut self, db: usize, key: &[u8], field: &[u8]) {
+        self.append(db, [b"HDEL", key, field].into_iter());
+    }
 }
 
 /// Appends a command as a request.

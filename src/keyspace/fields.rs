@@ -2,6 +2,7 @@
 //!
 //! A field whose deadline has passed goes when a command names it, when HRANDFIELD is about to draw, or in a slice of what
 //! is due. Until then it still counts as one of the hash's fields, and the key lives on even if no other field is left.
+//! Each field that goes so is journalled as deleted.
 
 use super::entry::Type;
 use super::value::Value;
@@ -16,11 +17,11 @@ impl Keyspace {
     pub fn expire_named_fields<'n>(&mut self, db: usize, key: Key<'_>, names: impl Iterator<Item = &'n [u8]>) {
         let Some(position) = self.find_due(db, key) else { return };
         let now_ms = self.now_ms;
-        self.expire_fields(db, position, |hash| {
+        self.expire_fields(db, position, |hash, tell| {
             let past = |name: &&[u8], hash: &Value<'_>| {
                 hashmap::view(hash).find(name).is_some_and(|held| hashmap::is_past(held.deadline, now_ms))
             };
-            names.filter(|name| past(name, hash) && hashmap::remove(hash, name)).count()
+            names.filter(|name| past(name, hash) && hashmap::remove(hash, name)).inspect(|name| tell(name)).count()
         });
     }
 
@@ -28,7 +29,7 @@ impl Keyspace {
     pub fn expire_all_fields(&mut self, db: usize, key: Key<'_>) {
         let Some(position) = self.find_due(db, key) else { return };
         let now_ms = self.now_ms;
-        self.expire_fields(db, position, |hash| hashmap::remove_due(hash, now_ms, usize::MAX, |_| {}));
+        self.expire_fields(db, position, |hash, tell| hashmap::remove_due(hash, now_ms, usize::MAX, tell));
     }
 
     /// Removes fields that are due, about `budget` at most. Returns whether there are more.
@@ -40,7 +41,7 @@ impl Keyspace {
             if left == 0 {
                 return true;
             }
-            let removed = self.expire_fields(db, position, |hash| hashmap::remove_due(hash, now_ms, left, |_| {}));
+            let removed = self.expire_fields(db, position, |hash, tell| hashmap::remove_due(hash, now_ms, left, tell));
             left = left.saturating_sub(removed.max(1));
         }
         false
@@ -57,12 +58,23 @@ impl Keyspace {
         hashmap::is_past(earliest, self.now_ms).then_some(position)
     }
 
-    /// Lets `remove` take expired fields out of a hash, and reports that. Returns how many there were.
-    fn expire_fields(&mut self, db: usize, position: Position, remove: impl FnOnce(&mut Value<'_>) -> usize) -> usize {
-        let database = self.database_mut(db);
+    /// Lets `remove` take expired fields out of a hash and tell their names, and reports that. Returns how many there were.
+    fn expire_fields(
+        &mut self,
+        db: usize,
+        position: Position,
+        remove: impl FnOnce(&mut Value<'_>, &mut dyn FnMut(&[u8])) -> usize,
+    ) -> usize {
+        let Some(database) = self.databases[db].as_deref_mut() else { return 0 };
         let due = database.fields_due(position);
+        let journal = &mut self.effects.journal;
+        let key = if journal.is_on() { database.entry(position).key().to_vec() } else { Vec::new() };
         let mut hash = Value::new(database, position);
-        let removed = remove(&mut hash);
+        let removed = remove(&mut hash, &mut |name| {
+            if journal.is_on() {
+                journal.field_expired(db, &key, name);
+            }
+        });
         let empty = hashmap::view(&hash).is_empty();
         database.fields_changed(position, due);
         if removed == 0 {
@@ -81,7 +93,8 @@ impl Keyspace {
     }
 
     /// Lets a command decide about the deadlines of fields of a hash, given those they have. `tell` learns what became of
-    /// each, `None` if there is no such field. Returns whether there is such a key.
+    /// each, `None` if there is no such field. Returns whether there is such a key. Fields that the command deletes so are
+    /// journalled here, the others by the command.
     ///
     /// # Errors
     /// [`WrongType`] if the key holds a value of another type.
@@ -94,7 +107,7 @@ impl Keyspace {
         mut tell: impl FnMut(Option<Schedule>),
     ) -> Result<bool, WrongType> {
         let Some(position) = self.find(db, key) else { return Ok(false) };
-        let database = self.database_mut(db);
+        let Some(database) = self.databases[db].as_deref_mut() else { return Ok(false) };
         if database.entry(position).kind() != Type::Hash {
             return Err(WrongType);
         }
@@ -106,7 +119,12 @@ impl Keyspace {
             let decision = hashmap::reschedule(&mut hash, name, &mut decide);
             match decision {
                 Some(Schedule::At(_) | Schedule::Never) => moved += 1,
-                Some(Schedule::Past) => removed += 1,
+                Some(Schedule::Past) => {
+                    removed += 1;
+                    if self.effects.journal.is_on() {
+                        self.effects.journal.field_expired(db, key.bytes, name);
+                    }
+                }
                 Some(Schedule::Leave) | None => {}
             }
             tell(decision);

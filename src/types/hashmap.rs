@@ -415,14 +415,14 @@ pub fn remove(hash: &mut Value<'_>, name: &[u8]) -> bool {
 
 /// Removes up to `most` fields whose deadlines are before a time, earliest first, and lends their names. Returns how many
 /// there were.
-pub fn remove_due(hash: &mut Value<'_>, before_ms: u64, most: usize, mut lend: impl FnMut(&[u8])) -> usize {
+pub fn remove_due(hash: &mut Value<'_>, before_ms: u64, most: usize, lend: &mut dyn FnMut(&[u8])) -> usize {
     if let Some(fields) = fields_mut(hash) {
-        return (0..most).take_while(|_| fields.remove_due(before_ms, &mut lend)).count();
+        return (0..most).take_while(|_| fields.remove_due(before_ms, &mut *lend)).count();
     }
     if form(hash) == Form::Pairs {
         return 0;
     }
-    let due = due_before(hash.compact(), before_ms).take(most).map(|name| name.with_bytes(&mut lend)).count();
+    let due = due_before(hash.compact(), before_ms).take(most).map(|name| name.with_bytes(&mut *lend)).count();
     if due > 0 {
         let bytes = hash.compact();
         let end = (0..due * 3).fold(START, |at, _| listpack::end(bytes, at));
