@@ -333,7 +333,7 @@ fn update_field<'p, R>(
     let key = cx.key(args, 1);
     let name = &args[2];
     cx.server.keys.expire_named_fields(cx.db, key, std::iter::once(name));
-    let now_ms = cx.server.keys.now_ms();
+    let now_ms = cx.server.keys.horizon_ms();
     let change = |hash: &mut Value<'_>| {
         let (value, result) = decide(hashmap::view(hash).get(name, now_ms));
         let Some(value) = value else { return Changed { result, changes: 0, empty: false } };
@@ -359,7 +359,7 @@ fn hsetnx(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn hget(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let now_ms = cx.server.keys.now_ms();
+    let now_ms = cx.server.keys.horizon_ms();
     match hash_of!(cx, args, std::iter::once(&args[2])).and_then(|hash| hash.get(&args[2], now_ms)) {
         Some(value) => value_reply(&mut cx.reply, &value),
         None => cx.reply.null(),
@@ -368,7 +368,7 @@ fn hget(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn hmget(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let now_ms = cx.server.keys.now_ms();
+    let now_ms = cx.server.keys.horizon_ms();
     let hash = hash_of!(cx, args, args.iter_from(2));
     cx.reply.array(args.len() - 2);
     for name in args.iter_from(2) {
@@ -381,7 +381,7 @@ fn hmget(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn hgetall(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let now_ms = cx.server.keys.now_ms();
+    let now_ms = cx.server.keys.horizon_ms();
     let hash = hash_of!(cx, args);
     let reply = &mut cx.reply;
     reply.map(hash.map_or(0, |hash| hash.live_len(now_ms)));
@@ -395,7 +395,7 @@ fn hgetall(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn hkeys(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let now_ms = cx.server.keys.now_ms();
+    let now_ms = cx.server.keys.horizon_ms();
     let hash = hash_of!(cx, args);
     cx.reply.array(hash.map_or(0, |hash| hash.live_len(now_ms)));
     if let Some(hash) = hash {
@@ -405,7 +405,7 @@ fn hkeys(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn hvals(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let now_ms = cx.server.keys.now_ms();
+    let now_ms = cx.server.keys.horizon_ms();
     let hash = hash_of!(cx, args);
     cx.reply.array(hash.map_or(0, |hash| hash.live_len(now_ms)));
     if let Some(hash) = hash {
@@ -421,14 +421,14 @@ fn hlen(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn hstrlen(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let now_ms = cx.server.keys.now_ms();
+    let now_ms = cx.server.keys.horizon_ms();
     let value = hash_of!(cx, args, std::iter::once(&args[2])).and_then(|hash| hash.get(&args[2], now_ms));
     cx.reply.count(value.map_or(0, |value| value.with_bytes(<[u8]>::len)));
     Ok(())
 }
 
 fn hexists(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let now_ms = cx.server.keys.now_ms();
+    let now_ms = cx.server.keys.horizon_ms();
     let hash = hash_of!(cx, args, std::iter::once(&args[2]));
     let found = hash.is_some_and(|hash| hash.get(&args[2], now_ms).is_some());
     cx.reply.integer(found as i64);
@@ -615,7 +615,7 @@ fn choose<'a>(
 
 fn hscan(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let cursor = scan_options::cursor(args)?;
-    let now_ms = cx.server.keys.now_ms();
+    let now_ms = cx.server.keys.horizon_ms();
     let Some(hash) = hash_of!(cx, args) else {
         cx.reply.array(2);
         cx.reply.bulk_integer(0);

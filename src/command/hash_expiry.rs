@@ -235,7 +235,7 @@ fn set_deadlines(cx: &mut Ctx<'_>, args: &Args<'_>, base_ms: u64, unit_ms: i64) 
     let condition = Condition::parse(&args[3]);
     let at = if condition == Condition::Always { 3 } else { 4 };
     let names = names_at(args, at, "ERR Parameter `numFields` should be greater than 0")?;
-    let now_ms = cx.server.keys.now_ms();
+    let now_ms = cx.server.keys.horizon_ms();
     let decide = |current| {
         if !condition.allows(current, at_ms) {
             Schedule::Leave
@@ -303,7 +303,7 @@ fn hpexpireat(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 /// Replies for each field what `tell` makes of its deadline.
 fn tell_deadlines(cx: &mut Ctx<'_>, args: &Args<'_>, tell: impl Fn(u64) -> u64) -> Outcome {
     let key = cx.key(args, 1);
-    let now_ms = cx.server.keys.now_ms();
+    let now_ms = cx.server.keys.horizon_ms();
     let hash = match cx.server.keys.read(cx.db, key, cx.touch) {
         Some(entry) => Some(HashView::of(entry).ok_or(Error::WRONG_TYPE)?),
         None => None,
@@ -323,12 +323,12 @@ fn tell_deadlines(cx: &mut Ctx<'_>, args: &Args<'_>, tell: impl Fn(u64) -> u64) 
 
 fn httl(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let now_ms = cx.server.keys.now_ms();
-    tell_deadlines(cx, args, |deadline| (deadline - now_ms).div_ceil(1000))
+    tell_deadlines(cx, args, |deadline| deadline.saturating_sub(now_ms).div_ceil(1000))
 }
 
 fn hpttl(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let now_ms = cx.server.keys.now_ms();
-    tell_deadlines(cx, args, |deadline| deadline - now_ms)
+    tell_deadlines(cx, args, |deadline| deadline.saturating_sub(now_ms))
 }
 
 fn hexpiretime(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
@@ -345,7 +345,7 @@ fn hpersist(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         return Err(Error::WRONG_TYPE);
     }
     let names = names_behind_key(args)?;
-    let now_ms = cx.server.keys.now_ms();
+    let now_ms = cx.server.keys.horizon_ms();
     let reply = &mut cx.reply;
     reply.array(args.len() - names);
     // Those that are freed of their deadlines, by their places.

@@ -124,9 +124,10 @@ impl<'a> Pattern<'a> {
         };
         let name = [prefix, element, suffix].concat();
         let key = place.keys.key(&name);
+        let now_ms = place.keys.horizon_ms();
         let Some(entry) = place.keys.read(place.db, key, place.touch) else { return see(None) };
         match field {
-            Some(field) => match HashView::of(entry).and_then(|hash| hash.get(field)) {
+            Some(field) => match HashView::of(entry).and_then(|hash| hash.get(field, now_ms)) {
                 Some(value) => value.with_bytes(|bytes| see(Some(bytes))),
                 None => see(None),
             },

@@ -16,7 +16,7 @@ impl Keyspace {
     #[inline]
     pub fn expire_named_fields<'n>(&mut self, db: usize, key: Key<'_>, names: impl Iterator<Item = &'n [u8]>) {
         let Some(position) = self.find_due(db, key) else { return };
-        let now_ms = self.now_ms;
+        let now_ms = self.horizon_ms;
         self.expire_fields(db, position, |hash, tell| {
             let past = |name: &&[u8], hash: &Value<'_>| {
                 hashmap::view(hash).find(name).is_some_and(|held| hashmap::is_past(held.deadline, now_ms))
@@ -28,13 +28,13 @@ impl Keyspace {
     /// Removes all fields of a hash whose deadlines have passed, unless nothing may change now.
     pub fn expire_all_fields(&mut self, db: usize, key: Key<'_>) {
         let Some(position) = self.find_due(db, key) else { return };
-        let now_ms = self.now_ms;
+        let now_ms = self.horizon_ms;
         self.expire_fields(db, position, |hash, tell| hashmap::remove_due(hash, now_ms, usize::MAX, tell));
     }
 
     /// Removes fields that are due, about `budget` at most. Returns whether there are more.
     pub(super) fn expire_fields_slice(&mut self, db: usize, budget: usize) -> bool {
-        let now_ms = self.now_ms;
+        let now_ms = self.horizon_ms;
         let mut left = budget;
         while let Some(position) = self.databases[db].as_deref().and_then(|database| database.first_fields_due(now_ms))
         {
@@ -55,7 +55,7 @@ impl Keyspace {
         }
         let position = self.find(db, key)?;
         let earliest = self.database(db)?.entry(position).earliest_field();
-        hashmap::is_past(earliest, self.now_ms).then_some(position)
+        hashmap::is_past(earliest, self.horizon_ms).then_some(position)
     }
 
     /// Lets `remove` take expired fields out of a hash and tell their names, and reports that. Returns how many there were.

@@ -97,7 +97,7 @@ pub fn encode(out: &mut Vec<u8>, entry: EntryRef<'_>) {
         Type::Hash => {
             let mut batch = Batch::new(out, b"HMSET", key);
             if let Some(hash) = HashView::of(entry) {
-                hash.each(|name, value| {
+                hash.each(|name, value, _| {
                     batch.add(|words| {
                         name.with_bytes(|name| words.push(name));
                         value.with_bytes(|value| words.push(value));
@@ -105,6 +105,17 @@ pub fn encode(out: &mut Vec<u8>, entry: EntryRef<'_>) {
                 });
             }
             batch.finish();
+            if let Some(hash) = HashView::of(entry).filter(|hash| hash.earliest().is_some()) {
+                hash.each(|name, _, deadline| {
+                    let Some(deadline) = deadline else { return };
+                    let mut command = Words::default();
+                    let mut number = itoa::Buffer::new();
+                    let words = [b"HPEXPIREAT", key, number.format(deadline).as_bytes(), b"FIELDS", b"1"];
+                    words.into_iter().for_each(|word| command.push(word));
+                    name.with_bytes(|name| command.push(name));
+                    command.write(out);
+                });
+            }
         }
         Type::Stream => {
             if let Some(stream) = entry.stream() {
