@@ -14,6 +14,7 @@ use crate::keyspace::alloc;
 use crate::keyspace::snapshot::Recorder;
 use crate::persist::Sink;
 use crate::persist::disk::{Background, DiskError, SnapshotFile, Target, Told};
+use crate::persist::rdb;
 use crate::persist::writer::{Plan, Usage, Writer};
 use crate::resp::Args;
 
@@ -175,7 +176,10 @@ pub fn writer(server: &Server, base: bool) -> Writer {
         ("cachestorm-ver", env!("CARGO_PKG_VERSION").to_string()),
     ];
     let size = |db| keys.database(db).map_or((0, 0), |database| (database.len(), database.expires()));
+    let fields_expire = (0..keys.databases()).filter_map(|db| keys.database(db)).any(|one| one.fields_expire() > 0);
     Writer::new(Plan {
+        // Who reads nothing newer can read this as long as there is nothing that is newer.
+        version: if fields_expire { rdb::VERSION } else { rdb::COMMON_VERSION },
         compress: settings.rdbcompression,
         usage,
         access: keys.access,

@@ -65,6 +65,7 @@ impl Keyspace {
         position: Position,
         remove: impl FnOnce(&mut Value<'_>, &mut dyn FnMut(&[u8])) -> usize,
     ) -> usize {
+        self.preserve(db, position);
         let Some(database) = self.databases[db].as_deref_mut() else { return 0 };
         let due = database.fields_due(position);
         let journal = &mut self.effects.journal;
@@ -107,6 +108,7 @@ impl Keyspace {
         mut tell: impl FnMut(Option<Schedule>),
     ) -> Result<bool, WrongType> {
         let Some(position) = self.find(db, key) else { return Ok(false) };
+        self.preserve(db, position);
         let Some(database) = self.databases[db].as_deref_mut() else { return Ok(false) };
         if database.entry(position).kind() != Type::Hash {
             return Err(WrongType);

@@ -7,7 +7,7 @@ use crate::keyspace::entry::EntryRef;
 use crate::keyspace::snapshot::Recorder;
 
 use super::rdb::encode::{self, Manner, Place};
-use super::rdb::{COMMON_VERSION, opcode};
+use super::rdb::opcode;
 
 /// Items of a large value that are written at once.
 const PART: usize = 256;
@@ -24,6 +24,8 @@ pub enum Usage {
 
 /// What a snapshot is like.
 pub struct Plan<'a> {
+    /// The version of the format: one that knows all that there is.
+    pub version: u16,
     /// As `rdbcompression`.
     pub compress: bool,
     pub usage: Usage,
@@ -62,7 +64,7 @@ pub struct Writer {
 impl Writer {
     /// A writer that has written the head of the file.
     pub fn new(plan: Plan<'_>) -> Writer {
-        let mut bytes = format!("REDIS{COMMON_VERSION:04}").into_bytes();
+        let mut bytes = format!("REDIS{:04}", plan.version).into_bytes();
         for (name, value) in plan.aux {
             encode::aux(&mut bytes, name, value.as_bytes());
         }

@@ -7,12 +7,12 @@
 use super::error::Error;
 use super::source::Source;
 use super::{frames, node, stream, tag, ziplist};
-use crate::keyspace::StringValue;
 use crate::keyspace::entry::{Encoding, INLINE_MAX, NewValue, Object, Type};
 use crate::keyspace::string_encoding;
+use crate::keyspace::{Expiry, StringValue};
 use crate::types::field::FieldTable;
 use crate::types::hash::KeyHasher;
-use crate::types::hashmap::{self, pairs};
+use crate::types::hashmap;
 use crate::types::intset;
 use crate::types::listpack::{self, Element};
 use crate::types::number::parse_f64;
@@ -100,6 +100,11 @@ enum Form {
         elements: usize,
     },
     Hash(FieldTable),
+    /// Fields of which some have deadlines, counted from the earliest if that is given.
+    Expiring {
+        first: Option<u64>,
+        fields: FieldTable,
+    },
     /// By its type.
     Stream(u8, Log),
     /// Whether scores are texts, and the longest member so far.
@@ -125,10 +130,17 @@ impl Decoder {
             | tag::ZSET_ZIPLIST
             | tag::ZSET_LISTPACK
             | tag::HASH_ZIPLIST
-            | tag::HASH_LISTPACK => return Ok(Decoder { left: 1, form: Form::Whole(tag) }),
+            | tag::HASH_LISTPACK
+            | tag::HASH_LISTPACK_EX_PRE_GA
+            | tag::HASH_LISTPACK_EX => return Ok(Decoder { left: 1, form: Form::Whole(tag) }),
             tag::LIST | tag::LIST_QUICKLIST | tag::LIST_QUICKLIST_2 => Form::List(tag, Quicklist::new(rules.list)),
             tag::SET => Form::Set(Set::empty()),
             tag::HASH => Form::Fields { list: listpack::EMPTY.to_vec(), elements: 0 },
+            tag::HASH_METADATA_PRE_GA => Form::Expiring { first: None, fields: FieldTable::new(rules.hasher.clone()) },
+            tag::HASH_METADATA => {
+                let first = Some(u64::from_le_bytes(source.array()?));
+                Form::Expiring { first, fields: FieldTable::new(rules.hasher.clone()) }
+            }
             tag::ZSET | tag::ZSET_2 => {
                 Form::Zset { old: tag == tag::ZSET, tree: Ordered::new(rules.hasher.clone()), longest: 0 }
             }
@@ -238,6 +250,20 @@ impl Decoder {
                     return Err(source.corrupt("Duplicate hash fields detected"));
                 }
             }
+            Form::Expiring { first, fields } => {
+                let deadline = match (source.number()?, *first) {
+                    (0, _) => Some(0),
+                    (behind, Some(first)) => first.checked_add(behind - 1),
+                    (deadline, None) => Some(deadline),
+                };
+                let deadline = deadline.filter(|&deadline| deadline <= hashmap::LATEST_MS);
+                let deadline = deadline.ok_or_else(|| source.corrupt("invalid expireAt time of a hash field"))?;
+                let expiry = if deadline == 0 { Expiry::Clear } else { Expiry::At(deadline) };
+                let (name, value) = (source.text()?, source.text()?);
+                if !fields.set_expiring(&name, StringValue::Owned(value), expiry) {
+                    return Err(source.corrupt("Duplicate hash fields detected"));
+                }
+            }
             Form::Zset { old, tree, longest } => {
                 let member = source.text()?;
                 let score = if *old { old_score(source)? } else { f64::from_le_bytes(source.array()?) };
@@ -277,6 +303,11 @@ impl Form {
             }
             Form::Hash(fields) if fields.is_empty() => return Outcome::Empty,
             Form::Hash(fields) => Made::object(Type::Hash, Encoding::Hashtable, Object::Hash(fields)),
+            Form::Expiring { fields, .. } if fields.is_empty() => return Outcome::Empty,
+            Form::Expiring { fields, .. } => match hashmap::compacted(&fields, rules.hash) {
+                Some((encoding, bytes)) => Made::bytes(Type::Hash, encoding, bytes),
+                None => Made::object(Type::Hash, Encoding::Hashtable, Object::Hash(fields)),
+            },
             Form::Zset { tree, .. } if tree.is_empty() => return Outcome::Empty,
             Form::Zset { tree, longest, .. } => finish_zset(tree, longest, rules),
         };
@@ -358,6 +389,10 @@ fn old_score(source: &mut impl Source) -> Result<f64, Error> {
 
 /// Reads a value that is one text.
 fn whole(tag: u8, source: &mut impl Source, rules: &Rules) -> Result<Outcome, Error> {
+    if tag == tag::HASH_LISTPACK_EX {
+        // The earliest deadline, which is that of the first field.
+        source.array::<8>()?;
+    }
     let text = source.text()?;
     let made = match tag {
         tag::STRING => Made::bytes(Type::String, string_encoding(&text), text),
@@ -411,6 +446,26 @@ fn whole(tag: u8, source: &mut impl Source, rules: &Rules) -> Result<Outcome, Er
                 Some(outcome) => Ok(outcome),
                 None => Err(source.corrupt(failed)),
             };
+        }
+        tag::HASH_LISTPACK_EX | tag::HASH_LISTPACK_EX_PRE_GA => {
+            let failed = "Hash listpack integrity check failed.";
+            let list = frames::listpack(text).ok_or_else(|| source.corrupt(failed))?;
+            if listpack::is_empty(&list) {
+                return Ok(Outcome::Empty);
+            }
+            if !hashmap::validate(&list, hashmap::Form::Triples) {
+                return Err(source.corrupt(failed));
+            }
+            if listpack::len(&list) / 3 > rules.hash.entries {
+                let mut fields = FieldTable::new(rules.hasher.clone());
+                for (name, value, deadline) in hashmap::entries(&list, hashmap::Form::Triples) {
+                    let (name, value) = (name.to_vec(), StringValue::Owned(value.to_vec()));
+                    fields.set_expiring(&name, value, deadline.map_or(Expiry::Clear, Expiry::At));
+                }
+                Made::object(Type::Hash, Encoding::Hashtable, Object::Hash(fields))
+            } else {
+                Made::bytes(Type::Hash, Encoding::ListpackEx, list)
+            }
         }
         _ => {
             let (list, failed) = match tag {
@@ -479,6 +534,12 @@ fn compact_zset(list: Option<Vec<u8>>, rules: &Rules) -> Option<Outcome> {
         }
     }
     Some(Outcome::Value(finish_zset(tree, longest, rules)))
+}
+
+/// Elements two by two: fields and values, members and scores.
+fn pairs(list: &[u8]) -> impl Iterator<Item = (Element<'_>, Element<'_>)> {
+    let mut elements = listpack::iter(list).map(|(_, element)| element);
+    std::iter::from_fn(move || Some((elements.next()?, elements.next()?)))
 }
 
 /// The fields of a compact hash as a table; `None` if one comes twice.

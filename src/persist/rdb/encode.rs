@@ -6,12 +6,12 @@
 
 use super::{length, node, opcode, stream, tag};
 use crate::keyspace::entry::{Encoding, EntryRef, Object, Type};
-use crate::types::hashmap::HashView;
+use crate::types::hashmap::{Form, HashView, entries};
 use crate::types::number::parse_i64;
 use crate::types::quicklist::{List, Quicklist};
 use crate::types::set::SetRef;
 use crate::types::zset::ZsetRef;
-use crate::types::{intset, lzf};
+use crate::types::{intset, listpack, lzf};
 
 /// Text that may be an integer has no more bytes than this.
 const INTEGER_TEXT_MAX: usize = 11;
@@ -122,8 +122,12 @@ pub fn tag_of(entry: EntryRef<'_>) -> u8 {
         (Type::Set, _, false) => tag::SET_LISTPACK,
         (Type::Zset, _, true) => tag::ZSET_2,
         (Type::Zset, _, false) => tag::ZSET_LISTPACK,
-        (Type::Hash, _, true) => tag::HASH,
-        (Type::Hash, _, false) => tag::HASH_LISTPACK,
+        (Type::Hash, _, large) => match (large, entry.earliest_field()) {
+            (true, None) => tag::HASH,
+            (false, None) => tag::HASH_LISTPACK,
+            (true, Some(_)) => tag::HASH_METADATA,
+            (false, Some(_)) => tag::HASH_LISTPACK_EX,
+        },
         (Type::Stream, ..) => tag::STREAM_LISTPACKS_3,
     }
 }
@@ -180,11 +184,16 @@ pub fn begin(out: &mut Vec<u8>, entry: EntryRef<'_>, manner: Manner) -> Option<P
         }
     } else if let Some(hash) = HashView::of(entry) {
         match hash {
-            HashView::Compact(bytes) => {
-                listpack(out, bytes, compress);
+            HashView::Compact(bytes, form) => {
+                compact_hash(out, bytes, form, entry.earliest_field(), compress);
                 return None;
             }
-            HashView::Large(fields) => number(out, fields.len() as u64),
+            HashView::Large(fields) => {
+                if let Some(first) = fields.earliest() {
+                    out.extend_from_slice(&first.to_le_bytes());
+                }
+                number(out, fields.len() as u64);
+            }
         }
     } else if let Some(stream) = entry.stream() {
         number(out, stream.log.node_count() as u64);
@@ -199,6 +208,10 @@ pub fn go_on(out: &mut Vec<u8>, entry: EntryRef<'_>, Place(from): Place, manner:
         Some(Object::List(list)) => nodes(out, list, from as usize, manner),
         Some(Object::Set(members)) => members.scan(from, items, |member| text(out, member, compress)),
         Some(Object::Hash(fields)) => fields.scan(from, items, |field| {
+            // Deadlines count from the earliest, which is one; 0 is none.
+            if let Some(first) = fields.earliest() {
+                number(out, field.deadline().map_or(0, |deadline| deadline - first + 1));
+            }
             text(out, field.name(), compress);
             text(out, field.value(), compress);
         }),
@@ -216,6 +229,27 @@ pub fn go_on(out: &mut Vec<u8>, entry: EntryRef<'_>, Place(from): Place, manner:
         _ => 0,
     };
     (next != 0).then_some(Place(next))
+}
+
+/// Appends a compact hash. One that has only room for deadlines is written without, as older versions know it.
+fn compact_hash(out: &mut Vec<u8>, bytes: &[u8], form: Form, first: Option<u64>, compress: bool) {
+    match (form, first) {
+        (Form::Pairs, _) => listpack(out, bytes, compress),
+        (Form::Triples, Some(first)) => {
+            out.extend_from_slice(&first.to_le_bytes());
+            listpack(out, bytes, compress);
+        }
+        (Form::Triples, None) => {
+            let (mut pairs, mut elements, mut count) = (listpack::EMPTY.to_vec(), Vec::new(), 0);
+            for (name, value, _) in entries(bytes, form) {
+                name.encode(&mut elements);
+                value.encode(&mut elements);
+                count += 2;
+            }
+            listpack::append(&mut pairs, &elements, count);
+            listpack(out, &pairs, compress);
+        }
+    }
 }
 
 /// Appends some nodes of a list.

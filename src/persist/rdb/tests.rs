@@ -57,7 +57,9 @@ fn contents(entry: EntryRef<'_>) -> Contents {
         }
     } else if let Some(hash) = HashView::of(entry) {
         let mut pairs = Vec::new();
-        hash.each(|name, value| pairs.push([name.to_vec(), value.with_bytes(<[u8]>::to_vec)]));
+        hash.each(|name, value, deadline| {
+            pairs.push([name.to_vec(), value.with_bytes(<[u8]>::to_vec), format!("{deadline:?}").into_bytes()]);
+        });
         pairs.sort();
         items = pairs.concat();
     } else {
@@ -167,6 +169,21 @@ fn fill(keys: &mut Keyspace, rng: &mut fastrand::Rng) -> usize {
             install(keys, &name(), Type::Hash, Encoding::Hashtable, object);
         }
     }
+    for count in [1, 5, 200, 3000] {
+        let mut fields = FieldTable::new(rules.hasher.clone());
+        for n in 0..count {
+            let deadline = 2_000_000 + rng.u64(..1 << 46);
+            let expiry = if n == 0 || rng.bool() { Expiry::At(deadline) } else { Expiry::Clear };
+            fields.set_expiring(format!("field{n}").as_bytes(), StringValue::Owned(text(rng, 50)), expiry);
+        }
+        match hashmap::compacted(&fields, rules.hash) {
+            Some((encoding, bytes)) => install_bytes(keys, &name(), Type::Hash, encoding, &bytes),
+            None => {
+                let object = NewValue::Boxed(Box::new(Object::Hash(fields)));
+                install(keys, &name(), Type::Hash, Encoding::Hashtable, object);
+            }
+        }
+    }
     keys.database(0).map_or(0, |database| database.len())
 }
 
@@ -181,7 +198,7 @@ fn every_value_comes_back_as_it_was() {
     for seed in 0..8 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut keys = keyspace();
-        assert_eq!(fill(&mut keys, &mut rng), 12 + 4 * 5);
+        assert_eq!(fill(&mut keys, &mut rng), 12 + 4 * 5 + 4);
         let rules = rules(&keys);
         for name in names(&keys) {
             for compress in [false, true] {
@@ -422,6 +439,7 @@ fn read_state(bytes: &[u8]) -> State {
 
 fn writer(compress: bool) -> Box<Writer> {
     Box::new(Writer::new(Plan {
+        version: 12,
         compress,
         usage: Usage::Nothing,
         access: AccessClock::default(),
