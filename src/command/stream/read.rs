@@ -238,7 +238,8 @@ fn with_last_ids(args: &Args<'_>, keys: &Range<usize>, from: &[From]) -> Option<
 }
 
 fn read_behind(cx: &mut Ctx<'_>, key: Key<'_>, behind: Id, count: u64, streams: &mut Streams) {
-    let Some(stream) = cx.server.keys.peek(cx.db, key).and_then(|entry| entry.stream()) else { return };
+    // As in Redis, this is another use of the key, or another miss, beside the one that told what is wanted.
+    let Some(stream) = cx.server.keys.read(cx.db, key, cx.touch).and_then(|entry| entry.stream()) else { return };
     let Some(from) = behind.next() else { return };
     if stream.log.last_entry_id().is_some_and(|last| last > behind) {
         streams.key(&mut cx.reply, key.bytes);
