@@ -168,6 +168,7 @@ case "ACL DRYRUN" {
     ACL DRYRUN u MEMORY USAGE w -> +OK
     ACL DRYRUN u ZUNIONSTORE w 2 r q -> "User u has no permissions to access the 'q' key"
     ACL DRYRUN u ZUNIONSTORE w 9 r q -> +OK
+    ACL DRYRUN u ZUNIONSTORE q 0 r -> +OK
     ACL DRYRUN u CONFIG SET port 1 -> "User u has no permissions to run the 'config|set' command"
     ACL DRYRUN u CONFIG GET port -> +OK
     ACL DRYRUN nobody GET r     -> -ERR User 'nobody' not found

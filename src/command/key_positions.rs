@@ -89,10 +89,8 @@ fn range(spec: &KeySpec, args: &Args<'_>, start: usize) -> Result<Option<(usize,
         }
         Find::KeyNum { number, first, step } => {
             let keys = args.get(begin + number as usize).and_then(parse_i64).ok_or(Misplaced)?;
-            let keys = usize::try_from(keys).ok().filter(|&keys| keys < end).ok_or(Misplaced)?;
-            if keys == 0 {
-                return Ok(None);
-            }
+            // Where it is 0, no command runs that must have keys, and the others have none then.
+            let keys = usize::try_from(keys).ok().filter(|&keys| (1..end).contains(&keys)).ok_or(Misplaced)?;
             let first = begin + first as usize;
             (first, first + (keys - 1) * step as usize, step)
         }
@@ -210,7 +208,7 @@ mod tests {
             (TWO, "lcs a b LEN", Some("a b")),
             (TWO, "lcs a", None),
             (COUNTED, "zunionstore d 2 a b WEIGHTS 1 2", Some("d a b")),
-            (COUNTED, "zunionstore d 0 a", Some("d")),
+            (COUNTED, "zunionstore d 0 a", None),
             (COUNTED, "zunionstore d 3 a b", None),
             (COUNTED, "zunionstore d -1 a b", None),
             (COUNTED, "zunionstore d 9223372036854775807 a b", None),
