@@ -3,11 +3,12 @@
 //! An entry that is *pending* is known to the group by its ID, with its consumer and the history of its deliveries, and to
 //! its consumer by its ID alone, so that both can be read in order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use slab::Slab;
 
+use super::by_id::ById;
 use super::id::Id;
 use super::log::{Log, Malformed};
 use super::tree_bytes;
@@ -42,7 +43,7 @@ pub struct Consumer {
     pub seen_ms: i64,
     /// When it was last given something, in Unix milliseconds.
     pub active_ms: Option<i64>,
-    pending: BTreeSet<Id>,
+    pending: ById<()>,
 }
 
 impl Consumer {
@@ -58,7 +59,7 @@ impl Consumer {
 
     /// The IDs of those from one on.
     pub fn pending_from(&self, from: Id) -> impl Iterator<Item = Id> {
-        self.pending.range(from..).copied()
+        self.pending.from(from).map(|entry| entry.0)
     }
 }
 
@@ -69,7 +70,7 @@ pub struct Group {
     pub last_id: Id,
     /// How many of the entries that there have been the group has read, if that is known.
     pub entries_read: Option<i64>,
-    pending: BTreeMap<Id, Pending>,
+    pending: ById<Pending>,
     consumers: Slab<Consumer>,
     names: BTreeMap<Rc<[u8]>, ConsumerKey>,
 }
@@ -77,7 +78,7 @@ pub struct Group {
 impl Group {
     /// A group without consumers.
     pub fn new(last_id: Id, entries_read: Option<i64>) -> Group {
-        Group { last_id, entries_read, pending: BTreeMap::new(), consumers: Slab::new(), names: BTreeMap::new() }
+        Group { last_id, entries_read, pending: ById::new(), consumers: Slab::new(), names: BTreeMap::new() }
     }
 
     /// How many entries are pending.
@@ -87,12 +88,12 @@ impl Group {
 
     /// The pending entries from an ID on.
     pub fn pending_from(&self, from: Id) -> impl DoubleEndedIterator<Item = (Id, &Pending)> {
-        self.pending.range(from..).map(|(&id, pending)| (id, pending))
+        self.pending.from(from).map(|(id, pending)| (*id, pending))
     }
 
     /// A pending entry.
     pub fn pending(&self, id: Id) -> Option<&Pending> {
-        self.pending.get(&id)
+        self.pending.get(id)
     }
 
     /// How many consumers there are.
@@ -142,7 +143,7 @@ impl Group {
 
     fn insert_consumer(&mut self, name: &[u8], seen_ms: i64) -> ConsumerKey {
         let name: Rc<[u8]> = name.into();
-        let consumer = Consumer { name: Rc::clone(&name), seen_ms, active_ms: None, pending: BTreeSet::new() };
+        let consumer = Consumer { name: Rc::clone(&name), seen_ms, active_ms: None, pending: ById::new() };
         let key = ConsumerKey(self.consumers.insert(consumer));
         self.names.insert(name, key);
         key
@@ -152,7 +153,7 @@ impl Group {
     pub fn remove_consumer(&mut self, name: &[u8]) -> Option<usize> {
         let key = self.names.remove(name)?;
         let consumer = self.consumers.remove(key.0);
-        for id in &consumer.pending {
+        for &(id, ()) in consumer.pending.from(Id::MIN) {
             self.pending.remove(id);
         }
         Some(consumer.pending.len())
@@ -194,14 +195,14 @@ impl Group {
             return;
         }
         if let Some(before) = before {
-            self.consumer_mut(before).pending.remove(&id);
+            self.consumer_mut(before).pending.remove(id);
         }
-        self.consumer_mut(pending.consumer).pending.insert(id);
+        self.consumer_mut(pending.consumer).pending.insert(id, ());
     }
 
     /// A pending entry is delivered to its consumer again.
     pub fn redeliver(&mut self, id: Id, now_ms: i64) {
-        if let Some(pending) = self.pending.get_mut(&id) {
+        if let Some(pending) = self.pending.get_mut(id) {
             pending.delivered_ms = now_ms;
             pending.deliveries = pending.deliveries.wrapping_add(1);
         }
@@ -209,8 +210,8 @@ impl Group {
 
     /// An entry is pending no more. Returns whether it was.
     pub fn acknowledge(&mut self, id: Id) -> bool {
-        let Some(pending) = self.pending.remove(&id) else { return false };
-        self.consumer_mut(pending.consumer).pending.remove(&id);
+        let Some(pending) = self.pending.remove(id) else { return false };
+        self.consumer_mut(pending.consumer).pending.remove(id);
         true
     }
 
@@ -218,9 +219,9 @@ impl Group {
     pub fn memory_bytes(&self) -> usize {
         // A name's block counts its owners.
         let name = |consumer: &Consumer| size_class(2 * size_of::<usize>() + consumer.name.len());
-        let consumer = |consumer: &Consumer| name(consumer) + tree_bytes(consumer.pending.len(), size_of::<Id>());
+        let consumer = |consumer: &Consumer| name(consumer) + consumer.pending.memory_bytes();
         size_class(size_of::<Group>())
-            + tree_bytes(self.pending.len(), size_of::<(Id, Pending)>())
+            + self.pending.memory_bytes()
             + size_class(self.consumers.capacity() * (size_of::<Consumer>() + size_of::<usize>()))
             + tree_bytes(self.names.len(), size_of::<(Rc<[u8]>, ConsumerKey)>())
             + self.consumers.iter().map(|(_, one)| consumer(one)).sum::<usize>()
@@ -228,18 +229,17 @@ impl Group {
 
     /// Frees some of what is pending, and some consumers. Returns whether there is more.
     pub fn free_slice(&mut self) -> bool {
-        for _ in 0..FREED_AT_ONCE {
-            if self.pending.pop_first().is_none() {
-                break;
-            }
-        }
         let mut left = FREED_AT_ONCE;
+        while left > 0 && !self.pending.is_empty() {
+            left = left.saturating_sub(self.pending.free_slice());
+        }
+        left = FREED_AT_ONCE;
         while left > 0 {
             let Some(last) = self.names.last_entry() else { break };
             let key = last.get().0;
             let consumer = &mut self.consumers[key];
-            while left > 0 && consumer.pending.pop_first().is_some() {
-                left -= 1;
+            while left > 0 && !consumer.pending.is_empty() {
+                left = left.saturating_sub(consumer.pending.free_slice());
             }
             if consumer.pending.is_empty() {
                 self.consumers.remove(key);
@@ -269,9 +269,9 @@ impl Group {
     /// # Errors
     /// If it is not pending, or has a consumer.
     pub fn claim_restored(&mut self, id: Id, consumer: ConsumerKey) -> Result<(), Malformed> {
-        let pending = self.pending.get_mut(&id).filter(|pending| pending.consumer == NOBODY).ok_or(Malformed)?;
+        let pending = self.pending.get_mut(id).filter(|pending| pending.consumer == NOBODY).ok_or(Malformed)?;
         pending.consumer = consumer;
-        self.consumer_mut(consumer).pending.insert(id);
+        self.consumer_mut(consumer).pending.insert(id, ());
         Ok(())
     }
 

@@ -8,6 +8,7 @@
 //! [`Group::claim_restored`] for each entry that it has pending, [`Group::complete`], and [`Stream::groups`] takes it. Each
 //! step refuses what does not fit, so that no bytes make a stream that panics later.
 
+mod by_id;
 mod group;
 mod id;
 mod log;
