@@ -291,7 +291,8 @@ impl Server {
         let Server { aof, settings, clock, keys, saving, .. } = self;
         let Some(writer) = &mut aof.writer else { return };
         accept(writer, &keys.effects.journal, settings, clock.unix_us / 1_000_000);
-        if aof.flush_sleep_us > 0 && writer.buffered() > 0 {
+        let (started, writes) = (self.cycles.raw(), writer.buffered() > 0);
+        if aof.flush_sleep_us > 0 && writes {
             std::thread::sleep(std::time::Duration::from_micros(aof.flush_sleep_us));
         }
         let manner = Manner {
@@ -314,6 +315,12 @@ impl Server {
             self.look_for_troubles();
         }
         self.release_held();
+        if writes {
+            let took = self.cycles.delta(started, self.cycles.raw());
+            self.stats.aof_us += took.as_micros() as u64;
+            let synced = self.settings.appendfsync == AppendFsync::Always;
+            self.note_latency(if synced { "aof-fsync-always" } else { "aof-write" }, took);
+        }
     }
 
     /// Makes everything durable that was journalled, because the server ends.

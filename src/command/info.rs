@@ -496,7 +496,7 @@ fn keyspace(text: &mut Text, cx: &Ctx<'_>) {
 }
 
 fn debug(text: &mut Text, cx: &Ctx<'_>) {
-    text.constant("0", &["eventloop_duration_aof_sum"]);
+    text.line("eventloop_duration_aof_sum", cx.server.stats.aof_us);
     text.line("eventloop_duration_cron_sum", cx.server.stats.cron_us + cx.server.stats.expire_us);
     text.line("eventloop_duration_max", cx.server.stats.longest_turn_us);
     text.line("eventloop_cmd_per_cycle_max", cx.server.stats.most_commands_in_turn);

@@ -44,6 +44,8 @@ pub struct Stats {
     pub cron_us: u64,
     pub expire_us: u64,
     pub expire_slices_cut: u64,
+    /// Time spent on writing the append-only file, in microseconds.
+    pub aof_us: u64,
     /// The largest query and reply buffers of late, in bytes.
     pub recent_max_input: RecentMax,
     pub recent_max_output: RecentMax,
