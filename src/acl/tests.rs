@@ -121,7 +121,9 @@ fn what_is_no_rule_is_refused_and_changes_nothing() {
 
 #[test]
 fn selectors_may_be_spread_over_words() {
-    let cases: &[(&[&str], Result<&[&str], usize>)] = &[
+    /// Words, and what becomes of them: joined, or the position of the one that is wrong.
+    type Case<'a> = (&'a [&'a str], Result<&'a [&'a str], usize>);
+    let cases: &[Case<'_>] = &[
         (&["on", "(+get", "~a)", "off"], Ok(&["on", "(+get ~a)", "off"])),
         (&["(", "~a", "+get", ")", "(~b)"], Ok(&["( ~a +get )", "(~b)"])),
         (&["()"], Ok(&["()"])),

@@ -96,7 +96,7 @@ impl User {
 
     /// The passwords' digests in hexadecimal digits.
     pub fn passwords(&self) -> impl ExactSizeIterator<Item = String> {
-        self.passwords.iter().map(|digest| hex(digest))
+        self.passwords.iter().map(hex)
     }
 
     /// The switches, as words.

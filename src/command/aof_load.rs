@@ -146,7 +146,7 @@ impl AofLoader {
         let until = Instant::now() + SLICE;
         loop {
             for _ in 0..COMMANDS {
-                match reader.next() {
+                match reader.advance() {
                     Ok(Record::Command) => {}
                     Ok(Record::Annotation) => continue,
                     Ok(Record::End) if self.replayer.in_transaction() => {

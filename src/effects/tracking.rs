@@ -98,6 +98,9 @@ pub struct Broadcast {
 /// Keys that are freed in one slice.
 const FREE_SLICE: usize = 256;
 
+/// Where each key is in a list of tracked keys.
+type Places = HashMap<Rc<[u8]>, usize>;
+
 /// All that is remembered for clients that track.
 #[derive(Default)]
 pub struct Trackers {
@@ -106,7 +109,7 @@ pub struct Trackers {
     /// Keys with readers, in no order, so that one can be drawn by lot.
     keys: Vec<Tracked>,
     /// Where each key is.
-    places: HashMap<Rc<[u8]>, usize>,
+    places: Places,
     /// Readers of all keys together.
     readers: usize,
     prefixes: BTreeMap<Box<[u8]>, Prefix>,
@@ -115,7 +118,7 @@ pub struct Trackers {
     /// Something is to be told to clients in broadcast mode.
     pending: bool,
     /// Keys that were forgotten all at once, being freed in slices.
-    doomed: Vec<(Vec<Tracked>, HashMap<Rc<[u8]>, usize>)>,
+    doomed: Vec<(Vec<Tracked>, Places)>,
 }
 
 impl Trackers {

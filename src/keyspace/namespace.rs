@@ -487,7 +487,7 @@ impl Namespace {
 
     /// A key of those that expire, chosen fairly; `random` gives a number below its argument.
     pub fn random_volatile(&self, random: impl FnOnce(usize) -> usize) -> Option<EntryRef<'_>> {
-        if self.wheel.len() == 0 {
+        if self.wheel.is_empty() {
             return None;
         }
         let Timed(address) = self.wheel.pick(random(self.wheel.len()))?;

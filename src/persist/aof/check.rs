@@ -177,7 +177,7 @@ impl Checker<'_> {
             if !in_transaction {
                 good = reader.offset();
             }
-            match reader.next() {
+            match reader.advance() {
                 Ok(Record::End) => {
                     break in_transaction.then(|| "Reached EOF before reading EXEC for MULTI".to_string());
                 }

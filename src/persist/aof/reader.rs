@@ -85,7 +85,7 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// If there is none where one should be. Then the reader must not be used any more, but to ask where it stands.
-    pub fn next(&mut self) -> Result<Record, Fault> {
+    pub fn advance(&mut self) -> Result<Record, Fault> {
         loop {
             match parse(&self.bytes[self.next..], &mut self.args) {
                 Parsed::Command(len) => {
@@ -298,7 +298,7 @@ mod tests {
         let mut reader = Reader::new(Slow(bytes, piece), 0);
         let mut found = Vec::new();
         loop {
-            match reader.next() {
+            match reader.advance() {
                 Ok(Record::Command) => {
                     let words: Vec<_> =
                         (0..reader.spans().len()).map(|at| String::from_utf8_lossy(reader.arg(at))).collect();

@@ -203,7 +203,9 @@ impl<S: Summed> Reader<S> {
                 }
                 opcode::SLOT_INFO => {
                     self.doing = Doing::Length;
-                    (source.number()?, source.number()?, source.number()?);
+                    for _ in 0..3 {
+                        source.number()?;
+                    }
                     return Ok(Item::Hint);
                 }
                 opcode::AUX => {
