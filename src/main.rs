@@ -99,7 +99,7 @@ fn serve(Loaded { mut settings, source }: Loaded) -> Result<(), String> {
             }
         }
         StartError::Io(error) => format!("The event loop cannot be set up: {error}"),
-        StartError::Commands(reason) | StartError::Data(reason) => reason,
+        StartError::Commands(reason) => reason,
     })?;
     process::show_title(&reactor.server.settings, reactor.server.listeners.unix_path());
     let pidfile = write_pidfile(&pidfile, daemon);

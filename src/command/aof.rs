@@ -277,6 +277,9 @@ impl Server {
     /// Hands what was journalled to those who want it, and writes the append-only file. To be called before replies are sent.
     #[inline]
     pub fn flush_journal(&mut self, forced: bool) {
+        if self.keys.effects.journal.is_within_unit() {
+            return;
+        }
         if self.aof.writer.is_some() {
             self.flush_aof(forced);
         }
@@ -325,6 +328,10 @@ impl Server {
 
     /// Makes everything durable that was journalled, because the server ends.
     pub fn finish_aof(&mut self) {
+        if self.aof.rewrites.current.is_some() {
+            log::warn!("There is a child rewriting the AOF. Killing it!");
+            self.cancel_rewrite();
+        }
         self.flush_journal(true);
         if let Some(writer) = &mut self.aof.writer {
             log::info!("Calling fsync() on the AOF file.");
@@ -369,7 +376,10 @@ impl Server {
     }
 
     /// Drops all data and loads the append-only file at once.
-    pub fn reload_aof(&mut self) {
+    ///
+    /// # Errors
+    /// If it cannot be loaded, or not all of it.
+    pub fn reload_aof(&mut self) -> Result<(), String> {
         self.flush_journal(true);
         self.keys.effects.journal.pause(true);
         for db in 0..self.keys.databases() {
@@ -377,14 +387,13 @@ impl Server {
         }
         let place = self.aof.place.clone();
         let loaded = read_manifest(&place).and_then(|manifest| {
-            let loader = AofLoader::new(place, &manifest)?;
+            self.aof.manifest = manifest;
+            self.remove_history();
+            let loader = AofLoader::new(place, &self.aof.manifest)?;
             loader.map_or(Ok(()), |loader| self.load_at_once(Box::new(loader)))
         });
-        if let Err(why) = loaded {
-            give_up(&why);
-        }
         self.keys.effects.journal.pause(false);
-        log::info!("Append Only File loaded by DEBUG LOADAOF");
+        loaded.inspect(|()| log::info!("Append Only File loaded by DEBUG LOADAOF"))
     }
 
     /// Lets those go on whose replies wait no longer.

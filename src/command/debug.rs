@@ -144,7 +144,10 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         (b"HTSTATS", 1 | 2) => return table_sizes(cx, args),
         (b"HTSTATS-KEY", 1 | 2) => return key_table_sizes(cx, args),
         (b"LISTPACK", 1) => return log_listpack(cx, args),
-        (b"LOADAOF", 0) => cx.server.reload_aof(),
+        (b"LOADAOF", 0) => cx.server.reload_aof().map_err(|why| {
+            log::warn!("{why}");
+            Error::fixed("ERR Error trying to load the AOF files, check server logs.")
+        })?,
         (b"LOG", 1) => log::warn!("DEBUG LOG: {}", String::from_utf8_lossy(&args[2])),
         (b"MALLCTL", 1) => {
             let number = std::str::from_utf8(&args[2]).ok().and_then(heap::number);

@@ -72,6 +72,7 @@ impl Journal {
         self.sinks = self.sinks.saturating_sub(1);
         if self.sinks == 0 {
             self.on = false;
+            self.commands = 0;
             self.clear();
         }
     }
@@ -90,6 +91,11 @@ impl Journal {
     /// What has been journalled since the last [`Journal::clear`].
     pub fn pending(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Whether the last unit in [`Journal::pending`] is still to be ended: nobody may read it yet.
+    pub fn is_within_unit(&self) -> bool {
+        self.depth > 0 && self.commands > 0
     }
 
     /// Forgets what all sinks have read.

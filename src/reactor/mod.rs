@@ -17,7 +17,7 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::SockRef;
 
-use crate::command::aof::give_up;
+use crate::command::aof::{State, give_up};
 use crate::command::blocking;
 use crate::command::deliver;
 use crate::command::client::describe;
@@ -69,8 +69,6 @@ pub enum StartError {
     Listen(ListenError),
     /// The settings contradict the command table.
     Commands(String),
-    /// What should be loaded cannot be.
-    Data(String),
 }
 
 impl From<io::Error> for StartError {
@@ -123,7 +121,6 @@ impl Reactor {
         let batch = Batch::new();
         server.aof.use_disk(Disk::start(outbox.clone())?);
         server.startup_memory = alloc::used();
-        server.start_loading().map_err(StartError::Data)?;
         Ok(Reactor {
             poll,
             server,
@@ -153,6 +150,9 @@ impl Reactor {
     /// The last line of the log, if the end is not a good one: polling fails, or somebody has no patience.
     pub fn run(&mut self) -> Result<(), String> {
         let mut events = Events::with_capacity(1024);
+        if let Err(why) = self.server.start_loading() {
+            give_up(&why);
+        }
         if self.server.loading.is_none() {
             self.announce();
         }
@@ -200,6 +200,14 @@ impl Reactor {
             return Ok(true);
         }
         log::warn!("User requested shutdown...");
+        let awaits_base = server.aof.state == State::AwaitsBase;
+        if awaits_base && shutdown.force {
+            log::warn!("Writing initial AOF. Exit anyway.");
+        } else if awaits_base {
+            log::warn!("Writing initial AOF, can't exit");
+            refuse_to_end(server, shutdown);
+            return Ok(false);
+        }
         if save::give_up(server, Purpose::File) {
             log::warn!("The snapshot that is being written in the background is given up.");
         }
@@ -217,15 +225,7 @@ impl Reactor {
             }
             Err(Unsaved::Disk(_)) => {
                 log::warn!("Error trying to save the DB, can't exit.");
-                log::warn!("Errors trying to shut down the server. Check the logs for more information.");
-                server.shutdown = None;
-                if let Some((token, id)) = shutdown.client
-                    && let Some(client) = server.clients.get_mut(token).filter(|client| client.id == id)
-                {
-                    client.output.tail().extend_from_slice(b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n");
-                    server.stats.error_replies += 1;
-                    server.will_send(token);
-                }
+                refuse_to_end(server, shutdown);
                 Ok(false)
             }
         }
@@ -779,6 +779,19 @@ configuration file, and setting the protected mode option to 'no', and then rest
 the server manually just for testing, restart it with the '--protected-mode no' option. 4) Set up an authentication \
 password for the default user. NOTE: You only need to do one of the above things in order for the server to start \
 accepting connections from the outside.\r\n";
+
+/// Goes on although somebody asked for the end.
+fn refuse_to_end(server: &mut Server, shutdown: Shutdown) {
+    log::warn!("Errors trying to shut down the server. Check the logs for more information.");
+    server.shutdown = None;
+    if let Some((token, id)) = shutdown.client
+        && let Some(client) = server.clients.get_mut(token).filter(|client| client.id == id)
+    {
+        client.output.tail().extend_from_slice(b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n");
+        server.stats.error_replies += 1;
+        server.will_send(token);
+    }
+}
 
 fn watch(poll: &Poll, client: &mut Client, token: usize, interest: Interest) {
     if let Err(error) = poll.registry().reregister(client.stream.source(), Token(token), interest) {
