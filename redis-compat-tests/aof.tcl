@@ -315,3 +315,86 @@ check "a damaged middle is noticed" -only cachestorm {
     start_aof $dir
     expect {"value:499"} [ask GET key:499]
 }
+
+# --- rewriting -----------------------------------------------------------------------------
+
+proc rewritten {} {
+    eventually {[aof_field aof_rewrite_in_progress] == 0 && [aof_field aof_rewrite_scheduled] == 0}
+    same ok [aof_field aof_last_bgrewrite_status] "rewrite status"
+}
+
+# A key of each type, some of them large, in two databases.
+proc fill {} {
+    foreach command {
+        {SET a 1} {SET b 2 EX 1000} {SELECT 3} {RPUSH l a b 3} {SADD ints 1 2 3} {SADD s a b 1} {ZADD z 1 a 2.5 b -inf c} {HSET h f v g 2}
+        {XADD x 1-1 f v} {XADD x 2-1 f w} {XGROUP CREATE x g 0} {XREADGROUP GROUP g me COUNT 1 STREAMS x >} {XADD e 5-5 a b} {XDEL e 5-5}
+    } {
+        ask {*}$command
+    }
+    for {set n 0} {$n < 300} {incr n} {
+        ask RPUSH large:l value:$n
+        ask SADD large:s value:$n
+        ask ZADD large:z $n.5 value:$n
+        ask HSET large:h field:$n value:$n
+    }
+}
+
+foreach {preamble suffix} {yes rdb no aof} {
+    check "a rewrite with aof-use-rdb-preamble $preamble leaves a base and an increment" [string map "PREAMBLE $preamble SUFFIX $suffix" {
+        set dir [server::new_dir]
+        start_aof $dir --aof-use-rdb-preamble PREAMBLE
+        fill
+        expect "+Background append only file rewriting started" [ask BGREWRITEAOF]
+        rewritten
+        same "file appendonly.aof.2.base.SUFFIX seq 2 type b\nfile appendonly.aof.2.incr.aof seq 2 type i\n" [manifest $dir] manifest
+        ask SET c 3
+        set before [ask DEBUG DIGEST]
+        expect {+OK} [ask DEBUG LOADAOF]
+        same $before [ask DEBUG DIGEST] "digest after loading"
+        restart_aof $dir
+        same $before [ask DEBUG DIGEST] "digest after a start"
+        ask SELECT 3
+        expect {[:1 "1-1" "1-1" [["me" "1"]]]} [ask XPENDING x g]
+        expect {:0} [ask XLEN e]
+    }]
+}
+
+check "turned on at run time, the file begins with a base" {
+    set run::server [server::start --auto-aof-rewrite-percentage 0]
+    run::disconnect
+    set dir $server::dir($run::server)
+    fill
+    expect {+OK} [ask CONFIG SET appendonly yes]
+    rewritten
+    same "file appendonly.aof.1.base.rdb seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n" [manifest $dir] manifest
+    ask SET c 3
+    set before [ask DEBUG DIGEST]
+    expect {+OK} [ask DEBUG LOADAOF]
+    same $before [ask DEBUG DIGEST] digest
+    expect {+OK} [ask CONFIG SET appendonly no]
+    same 0 [aof_field aof_enabled] aof_enabled
+    set size [file size $dir/appendonlydir/appendonly.aof.1.incr.aof]
+    ask SET d 4
+    same $size [file size $dir/appendonlydir/appendonly.aof.1.incr.aof] "size once it is off"
+}
+
+check "in a transaction a rewrite is scheduled" {
+    set dir [server::new_dir]
+    start_aof $dir
+    ask MULTI
+    ask BGREWRITEAOF
+    expect {[+"Background append only file rewriting scheduled"]} [ask EXEC]
+    rewritten
+    same 2 [llength [regexp -all -inline {seq 2} [manifest $dir]]] "numbers in the manifest"
+}
+
+check "the file is rewritten when it has grown" {
+    set dir [server::new_dir]
+    start_aof $dir --auto-aof-rewrite-percentage 100 --auto-aof-rewrite-min-size 100kb
+    for {set n 0} {$n < 200} {incr n} {
+        ask SET a [string repeat x 1000]
+    }
+    eventually {[aof_field aof_rewrites] > 0}
+    rewritten
+    expect :1000 [ask STRLEN a]
+}

@@ -259,6 +259,9 @@ impl Server {
         if has(&["requirepass", "auth-enabled"]) {
             self.set_default_password(settings);
         }
+        if has(&["aof-disable-auto-gc"]) && !settings.aof_disable_auto_gc {
+            self.remove_history();
+        }
         if has(&["appendonly"]) && settings.appendonly != (self.aof.state != State::Off) {
             // That needs the new settings, which are not the server's yet.
             std::mem::swap(&mut self.settings, settings);
