@@ -38,6 +38,7 @@ use std::ptr::NonNull;
 
 use super::hash::KeyHasher;
 use super::table::{Item, Position, Table};
+use crate::keyspace::alloc::size_class;
 
 /// Entries of a leaf: 1024 bytes.
 const LEAF: usize = 64;
@@ -325,6 +326,11 @@ fn feed(children: &mut Vec<Child>, at: usize) {
     }
 }
 
+/// Bytes of memory that a list takes, its items' own lists not counted.
+fn list_bytes<T>(list: &Vec<T>) -> usize {
+    if list.capacity() == 0 { 0 } else { size_class(list.capacity() * size_of::<T>()) }
+}
+
 /// A sorted set: members with scores, in the order of the scores.
 pub struct Ordered {
     root: Node,
@@ -442,7 +448,7 @@ impl Ordered {
         let hash = self.members.hash(member);
         let Some(position) = self.members.find(hash, member) else {
             if let Some(score) = decide(None) {
-                self.member_bytes += layout(member.len()).size();
+                self.member_bytes += size_class(layout(member.len()).size());
                 let position = self.members.insert(hash, Member::new(member, score));
                 let entry = Entry { score, member: self.members.get(position) };
                 self.insert(entry);
@@ -493,7 +499,7 @@ impl Ordered {
     fn forget(&mut self, position: Position) {
         let member = self.members.remove(position);
         // SAFETY: the member is live until the end of this function.
-        self.member_bytes -= layout(unsafe { bytes(member.0) }.len()).size();
+        self.member_bytes -= size_class(layout(unsafe { bytes(member.0) }.len()).size());
     }
 
     /// Removes a member. Returns its score.
@@ -527,14 +533,13 @@ impl Ordered {
         self.members.capacity()
     }
 
-    /// Bytes of memory that the set takes besides itself, as they were asked from the allocator.
+    /// Bytes of memory that the set takes besides itself, in size classes of the allocator.
     pub fn memory_bytes(&self) -> usize {
         fn below(node: &Node) -> usize {
             match node {
-                Node::Leaf(entries) => entries.capacity() * size_of::<Entry>(),
+                Node::Leaf(entries) => list_bytes(entries),
                 Node::Inner(children) => {
-                    let own = children.capacity() * size_of::<Child>();
-                    own + children.iter().map(|child| below(&child.node)).sum::<usize>()
+                    list_bytes(children) + children.iter().map(|child| below(&child.node)).sum::<usize>()
                 }
             }
         }
