@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::{Ctx, save};
 use super::error::{Error, Outcome};
 use super::table::{Acl, Command, Doc, Flags};
+use super::{Ctx, save};
 use crate::resp::Args;
 use crate::types::number::parse_i64;
 

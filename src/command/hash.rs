@@ -5,8 +5,8 @@
 use std::collections::HashSet;
 
 use super::error::{Error, Outcome};
-use super::state::Server;
 use super::scan_options::{self, ScanOptions};
+use super::state::Server;
 use super::table::{Acl, Command, Doc, Flags, KeyFlags, KeySpec};
 use super::{Ctx, in_portions, wrong_arity};
 use crate::effects::Event;

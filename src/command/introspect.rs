@@ -9,7 +9,8 @@ use super::key_positions::{each_key, has_keys, legacy_range};
 use super::state::Server;
 use super::syntax::{self, Argument, Kind};
 use super::table::{
-    self, Acl, Begin, CATEGORY_NAMES, Command, Doc, FLAG_NAMES, Find, Flags, KEY_FLAG_NAMES, KeyFlags, KeySpec, Registered,
+    self, Acl, Begin, CATEGORY_NAMES, Command, Doc, FLAG_NAMES, Find, Flags, KEY_FLAG_NAMES, KeyFlags, KeySpec,
+    Registered,
 };
 use crate::resp::{Args, Reply};
 use crate::types::glob;

@@ -117,7 +117,12 @@ pub const COMMANDS: &[Command] = &[
     expiring(
         "pexpire",
         pexpire,
-        doc("2.6.0", "O(1)", "key milliseconds [condition: NX | XX | GT | LT]", "Sets a key's time to live in milliseconds."),
+        doc(
+            "2.6.0",
+            "O(1)",
+            "key milliseconds [condition: NX | XX | GT | LT]",
+            "Sets a key's time to live in milliseconds.",
+        ),
     ),
     expiring(
         "expireat",

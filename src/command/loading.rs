@@ -49,7 +49,14 @@ impl Server {
         let started_us = self.clock.uptime_us;
         self.keys.freeze(true);
         self.keys.effects.journal.pause(true);
-        self.loading = Some(Box::new(Loading { loader: Some(loader), started, started_us, total_bytes, loaded_bytes, used_memory: 0 }));
+        self.loading = Some(Box::new(Loading {
+            loader: Some(loader),
+            started,
+            started_us,
+            total_bytes,
+            loaded_bytes,
+            used_memory: 0,
+        }));
         self.look_for_troubles();
     }
 

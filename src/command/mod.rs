@@ -18,8 +18,8 @@ mod connection;
 mod database;
 mod debug;
 pub mod deliver;
-mod geo;
 mod dump;
+mod geo;
 mod hash;
 mod hash_expiry;
 mod hyperloglog;
@@ -33,14 +33,14 @@ mod list;
 pub mod load;
 pub mod loading;
 mod memory;
+mod migrate;
 mod module;
 mod monitor;
 mod propagation;
 mod pubsub;
 mod replication;
-mod migrate;
-pub mod save;
 mod room;
+pub mod save;
 mod scan_options;
 mod server;
 mod set;
@@ -603,7 +603,8 @@ fn may_run_for_listener(client: &Client, command: &Registered, flags: Flags) -> 
 fn malformed(args: &Args<'_>) -> Error {
     let (container, name) = (args[0].to_ascii_uppercase(), shown(&args[1], UNKNOWN_SHOWN));
     Error::new(
-        [b"ERR unknown subcommand or wrong number of arguments for '", name, b"'. Try ", &container, b" HELP."].concat(),
+        [b"ERR unknown subcommand or wrong number of arguments for '", name, b"'. Try ", &container, b" HELP."]
+            .concat(),
     )
 }
 

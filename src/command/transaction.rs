@@ -101,9 +101,7 @@ impl Transaction {
 
     /// Bytes of memory it takes.
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Transaction>()
-            + self.queued.capacity() * size_of::<Queued>()
-            + self.memory
+        size_of::<Transaction>() + self.queued.capacity() * size_of::<Queued>() + self.memory
     }
 }
 

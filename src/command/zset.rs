@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use std::ops::{ControlFlow, Range};
 
 use super::error::{Error, Outcome};
-use super::state::Server;
 use super::scan_options::{self, ScanOptions};
+use super::state::Server;
 use super::string::integer;
 use super::table::{Acl, Begin, Command, Doc, Find, Flags, KeyFlags, KeySpec};
 use super::{Ctx, in_portions, wrong_arity};

@@ -194,8 +194,7 @@ impl Collector {
                 "Error in user declaration '{user}': Duplicate user found. A user can only be defined once in config \
                  files"
             )),
-            _ => text::check_escapes(setting, words)
-                .and_then(|()| (setting.write)(&mut self.settings, words, !first)),
+            _ => text::check_escapes(setting, words).and_then(|()| (setting.write)(&mut self.settings, words, !first)),
         };
         if let Err(reason) = written {
             let is_complete = reason.contains(" one of ");
@@ -444,7 +443,12 @@ fn parse_command_line(args: &[String]) -> Result<Command, (String, String)> {
 }
 
 fn version() -> String {
-    format!("CacheStorm server v={} redis={} bits={}\n", env!("CARGO_PKG_VERSION"), crate::command::REDIS_VERSION, usize::BITS)
+    format!(
+        "CacheStorm server v={} redis={} bits={}\n",
+        env!("CARGO_PKG_VERSION"),
+        crate::command::REDIS_VERSION,
+        usize::BITS
+    )
 }
 
 /// The text for --help. Flags that have a short name anywhere are listed; all others are in the settings files.

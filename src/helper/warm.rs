@@ -25,7 +25,9 @@ impl Warmer {
     /// Starts the thread. It ends when the warmer is dropped.
     pub fn start() -> std::io::Result<Warmer> {
         let (orders, inbox) = sync_channel(1);
-        std::thread::Builder::new().name("warmer".to_string()).spawn(move || inbox.iter().for_each(alloc::touch_ahead))?;
+        std::thread::Builder::new()
+            .name("warmer".to_string())
+            .spawn(move || inbox.iter().for_each(alloc::touch_ahead))?;
         Ok(Warmer { orders, mark: 0 })
     }
 

@@ -55,7 +55,13 @@ pub struct Namespace {
 impl Namespace {
     /// An empty namespace; `now_ms` is the time in Unix milliseconds.
     pub fn new(hasher: KeyHasher, now_ms: u64) -> Namespace {
-        Namespace { table: Table::new(hasher), wheel: Wheel::new(now_ms), mark: false, walk: None, fields: BTreeSet::new() }
+        Namespace {
+            table: Table::new(hasher),
+            wheel: Wheel::new(now_ms),
+            mark: false,
+            walk: None,
+            fields: BTreeSet::new(),
+        }
     }
 
     /// How many keys there are, expired ones that have not been removed yet included.

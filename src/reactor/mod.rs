@@ -19,8 +19,8 @@ use socket2::SockRef;
 
 use crate::command::aof::{State, give_up};
 use crate::command::blocking;
-use crate::command::deliver;
 use crate::command::client::describe;
+use crate::command::deliver;
 use crate::command::save::{self, Next, Purpose, Unsaved};
 use crate::command::state::{Server, Shutdown};
 use crate::config::{Settings, Source};
@@ -235,11 +235,7 @@ impl Reactor {
     fn patience(&self) -> Option<Duration> {
         let server = &self.server;
         let waiting = !self.ready.is_empty() || !self.accepting.is_empty();
-        if self.busy
-            || self.snapshot == Next::Now
-            || waiting
-            || !server.unsent.is_empty()
-            || !server.resumed.is_empty()
+        if self.busy || self.snapshot == Next::Now || waiting || !server.unsent.is_empty() || !server.resumed.is_empty()
         {
             return Some(Duration::ZERO);
         }

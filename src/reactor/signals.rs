@@ -61,8 +61,7 @@ impl Signals {
                 let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
                 log::warn!("Received {name} scheduling shutdown...");
                 let settings = &server.settings;
-                let flags =
-                    if signal == SIGINT { settings.shutdown_on_sigint } else { settings.shutdown_on_sigterm };
+                let flags = if signal == SIGINT { settings.shutdown_on_sigint } else { settings.shutdown_on_sigterm };
                 let has = |flag| flags.contains(flag);
                 server.shutdown = Some(Shutdown {
                     save: match (has(ShutdownFlags::SAVE), has(ShutdownFlags::NOSAVE)) {
