@@ -289,14 +289,17 @@ impl<'a> FieldRef<'a> {
     }
 }
 
+/// Fields that expire, by deadline and block.
+type Deadlines = BTreeSet<(u64, NonNull<u8>)>;
+
 /// The fields of a large hash, found by name.
 pub struct FieldTable {
     table: Table<Field>,
     hasher: KeyHasher,
     /// What the fields take, the table itself not counted.
     bytes: usize,
-    /// The fields that expire, by deadline and block.
-    deadlines: Option<Box<BTreeSet<(u64, NonNull<u8>)>>>,
+    /// Hashes without such fields pay a pointer.
+    deadlines: Option<Box<Deadlines>>,
 }
 
 impl FieldTable {

@@ -351,7 +351,10 @@ fn remove_compact(hash: &mut Value<'_>, at: usize) {
 /// Whether bytes of unknown origin are a compact hash: every field once, with a value, and in a listpack of triples with a
 /// deadline, in their order. It never panics.
 pub fn validate(bytes: &[u8], form: Form) -> bool {
-    if !listpack::validate(bytes) || listpack::is_empty(bytes) || listpack::iter(bytes).count() % form.step() != 0 {
+    if !listpack::validate(bytes)
+        || listpack::is_empty(bytes)
+        || !listpack::iter(bytes).count().is_multiple_of(form.step())
+    {
         return false;
     }
     let mut names = HashSet::new();
