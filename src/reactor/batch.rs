@@ -267,7 +267,9 @@ impl Batch {
         }
         client.parsed = source.parsed;
         if client.parser.big_arg().is_some() {
+            // What came of the argument has moved to its own memory.
             client.input.truncate(client.parsed);
+            client.input.shrink_to_fit();
         }
         if source.more { Served::More } else { Served::All }
     }
