@@ -4,10 +4,15 @@
 
 pub mod reactor;
 
-pub mod acl;
 pub mod command;
 
+pub mod acl;
+
 pub mod net;
+
+pub mod persist;
+
+pub mod pubsub;
 
 pub mod resp;
 
@@ -17,15 +22,13 @@ pub mod types;
 
 pub mod effects;
 
-pub mod pubsub;
-
-pub mod persist;
-
 pub mod observe;
 
 pub mod config;
 
 pub mod helper;
+
+pub mod memory;
 
 #[cfg(test)]
 mod fuzz;

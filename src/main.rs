@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use cachestorm::config::{Invocation, Loaded, Settings, Supervised, text};
-use cachestorm::keyspace::alloc::Allocator;
+use cachestorm::memory::Allocator;
 use cachestorm::net::limits::make_room_for_clients;
 use cachestorm::net::listen::ListenError;
 use cachestorm::observe::{log as logging, process};

@@ -15,7 +15,7 @@ use super::save::{self, Purpose};
 use super::table::{Acl, Command, Doc, Flags, all};
 use super::{Ctx, REDIS_VERSION};
 use crate::acl::Reason;
-use crate::keyspace::alloc;
+use crate::memory;
 use crate::net::Closing;
 use crate::observe::heap;
 use crate::observe::usage::{self, Whose};
@@ -210,7 +210,7 @@ fn memory(text: &mut Text, cx: &Ctx<'_>) {
     let server = &cx.server;
     let mut account = Account::new(cx);
     // This text itself is gone when its reader sees it.
-    account.used = account.used.saturating_sub(alloc::size_class(text.0.capacity()));
+    account.used = account.used.saturating_sub(memory::size_class(text.0.capacity()));
     text.bytes("used_memory", account.used);
     text.bytes("used_memory_rss", account.resident);
     text.bytes("used_memory_peak", account.peak);

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use super::Ctx;
 use super::error::{Error, Outcome};
 use super::table::{Command, Doc, Flags, KeyFlags, KeySpec};
-use crate::keyspace::alloc;
 use crate::keyspace::entry::EntryRef;
+use crate::memory;
 use crate::observe::heap::{self, Heap};
 use crate::observe::usage;
 use crate::resp::Args;
@@ -116,7 +116,7 @@ impl Account {
     /// Adds up what there is now.
     pub fn new(cx: &Ctx<'_>) -> Account {
         let server = &cx.server;
-        let used = alloc::used();
+        let used = memory::used();
         let clients: usize = server.clients.iter().map(|(token, _)| server.client_bytes(token)).sum();
         let databases = (0..server.keys.databases()).filter_map(|db| Some((db, server.keys.database(db)?)));
         Account {

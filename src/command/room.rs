@@ -11,7 +11,7 @@ use super::error::Error;
 use super::state::Server;
 use super::table::Flags;
 use crate::config::EvictionPolicy;
-use crate::keyspace::alloc;
+use crate::memory;
 
 /// Evictions between two looks at the clock.
 const ROUND: usize = 16;
@@ -32,7 +32,7 @@ impl Server {
     #[inline]
     pub fn is_short_of_memory(&self) -> bool {
         let most = self.settings.maxmemory;
-        most > 0 && alloc::used() as u64 > most
+        most > 0 && memory::used() as u64 > most
     }
 
     /// Decides on a command that is like `flags` and is to run while memory is short.
@@ -80,17 +80,17 @@ impl Server {
     fn make_room_until(&mut self, started: u64) -> Room {
         // What eviction itself takes, such as messages to those who track the keys, must not lead to more of it: the
         // bytes that keys give back are counted, not those in use.
-        let mut wanted = (alloc::used() as u64).saturating_sub(self.settings.maxmemory) as isize;
+        let mut wanted = (memory::used() as u64).saturating_sub(self.settings.maxmemory) as isize;
         let patience = patience(self.settings.maxmemory_eviction_tenacity);
         let (policy, samples) = (self.settings.maxmemory_policy, self.settings.maxmemory_samples as usize);
         for round in 1.. {
             if wanted <= 0 {
                 return Room::Enough;
             }
-            let before = alloc::used();
+            let before = memory::used();
             if self.keys.pending_free() > 0 {
                 self.keys.free_slice();
-                wanted -= before as isize - alloc::used() as isize;
+                wanted -= before as isize - memory::used() as isize;
             } else {
                 match self.keys.evict(policy, samples) {
                     Some(freed) => wanted -= freed,

@@ -10,8 +10,8 @@ use super::state::Server;
 use super::table::{Acl, Command, Doc, Flags};
 use super::{Ctx, REDIS_VERSION};
 use crate::config::{EvictionPolicy, SavePoint};
-use crate::keyspace::alloc;
 use crate::keyspace::snapshot::Recorder;
+use crate::memory;
 use crate::persist::Sink;
 use crate::persist::disk::{Background, DiskError, SnapshotFile, Target, Told};
 use crate::persist::rdb;
@@ -171,7 +171,7 @@ pub fn writer(server: &Server, base: bool) -> Writer {
         ("redis-ver", REDIS_VERSION.to_string()),
         ("redis-bits", "64".to_string()),
         ("ctime", (server.clock.unix_ms() / 1000).to_string()),
-        ("used-mem", alloc::used().to_string()),
+        ("used-mem", memory::used().to_string()),
         ("aof-base", u8::from(base).to_string()),
         ("cachestorm-ver", env!("CARGO_PKG_VERSION").to_string()),
     ];

@@ -4,7 +4,6 @@
 //! thread in its next turn. Sending one wakes the reactor if it sleeps.
 
 pub mod disk;
-pub mod warm;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};

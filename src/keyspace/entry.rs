@@ -26,8 +26,8 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-use super::alloc::size_class;
 use super::wheel::Ticket;
+use crate::memory::size_class;
 use crate::types::field::FieldTable;
 use crate::types::hashmap::HashView;
 use crate::types::member::Members;

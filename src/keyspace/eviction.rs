@@ -6,12 +6,13 @@
 //! documentation on key eviction; other than there, the pool knows keys by their hash, so it owns no memory, and no key
 //! goes that was used after it was drawn.
 
+use super::Keyspace;
 use super::access::AccessClock;
 use super::entry::EntryRef;
 use super::namespace::Namespace;
-use super::{Keyspace, alloc};
 use crate::config::EvictionPolicy;
 use crate::effects::Event;
+use crate::memory;
 use crate::types::table::Position;
 
 /// Candidates that are remembered.
@@ -156,9 +157,9 @@ impl Keyspace {
         let entry = self.database_mut(db).remove(position);
         self.stats.evicted += 1;
         self.effects.changed_uncounted(db, entry.as_ref().key(), Event::EVICTED);
-        let before = alloc::used();
+        let before = memory::used();
         self.discard(entry);
-        before as isize - alloc::used() as isize
+        before as isize - memory::used() as isize
     }
 }
 

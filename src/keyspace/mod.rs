@@ -5,7 +5,6 @@
 //! [`Keyspace::free_slice`] and [`Keyspace::expire_slice`].
 
 pub mod access;
-pub mod alloc;
 pub mod entry;
 mod eviction;
 mod fields;

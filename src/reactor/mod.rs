@@ -25,9 +25,9 @@ use crate::command::save::{self, Next, Purpose, Unsaved};
 use crate::command::state::{Server, Shutdown};
 use crate::config::{Settings, Source};
 use crate::helper::disk::Disk;
-use crate::helper::warm::Warmer;
 use crate::helper::{Inbox, Outbox, mailbox};
-use crate::keyspace::alloc;
+use crate::memory;
+use crate::memory::warm::Warmer;
 use crate::net::client::{READ_SIZE, REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
 use crate::net::listen::{FIRST_LISTENER, ListenError};
 use crate::net::{Client, Closing, Listeners, ReplyMode, Stream};
@@ -107,7 +107,7 @@ impl Reactor {
     /// # Errors
     /// If an address is not to be had, or the kernel refuses something.
     pub fn new(settings: Settings, source: Source, seed: u64) -> Result<Reactor, StartError> {
-        alloc::claim_reactor_thread();
+        memory::claim_reactor_thread();
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         let (outbox, inbox) = mailbox(waker);
@@ -120,7 +120,7 @@ impl Reactor {
         listeners.bind_unix(settings).map_err(StartError::Listen)?;
         let batch = Batch::new();
         server.aof.use_disk(Disk::start(outbox.clone())?);
-        server.startup_memory = alloc::used();
+        server.startup_memory = memory::used();
         Ok(Reactor {
             poll,
             server,
@@ -758,7 +758,7 @@ impl Reactor {
         stats.longest_turn_us = stats.longest_turn_us.max(took_us);
         stats.most_commands_in_turn =
             stats.most_commands_in_turn.max(stats.commands_processed.saturating_sub(commands_before));
-        let used = alloc::used();
+        let used = memory::used();
         server.peak_memory = server.peak_memory.max(used);
         self.warmer.notice(used);
     }

@@ -28,9 +28,9 @@ use std::rc::Rc;
 
 use super::hash::KeyHasher;
 use super::table::{Item, Position, Table, prefetch};
-use crate::keyspace::alloc::size_class;
 use crate::keyspace::entry::INLINE_MAX;
 use crate::keyspace::{Expiry, StringValue};
+use crate::memory::size_class;
 
 const LONG_FIELD: u8 = 1;
 const SHARED: u8 = 2;

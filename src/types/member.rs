@@ -17,7 +17,7 @@ use std::ptr::NonNull;
 
 use super::hash::KeyHasher;
 use super::table::{Item, Table, prefetch};
-use crate::keyspace::alloc::size_class;
+use crate::memory::size_class;
 
 /// The length byte of members whose length does not fit it.
 const LONG: u8 = 255;

@@ -38,7 +38,7 @@ use std::ptr::NonNull;
 
 use super::hash::KeyHasher;
 use super::table::{Item, Position, Table};
-use crate::keyspace::alloc::size_class;
+use crate::memory::size_class;
 
 /// Entries of a leaf: 1024 bytes.
 const LEAF: usize = 64;

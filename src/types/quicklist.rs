@@ -20,7 +20,7 @@ use std::rc::Rc;
 
 use super::listpack::{self, Buffer, Element};
 use super::lzf;
-use crate::keyspace::alloc::size_class;
+use crate::memory::size_class;
 
 /// Bytes that Redis counts for a listpack beyond ours: half of its header, and its end.
 const FRAME: usize = 5;

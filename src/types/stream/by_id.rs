@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use super::id::Id;
 use super::tree_bytes;
-use crate::keyspace::alloc::size_class;
+use crate::memory::size_class;
 
 /// Most entries of a chunk.
 const FULL: usize = 64;

@@ -12,7 +12,7 @@ use super::by_id::ById;
 use super::id::Id;
 use super::log::{Log, Malformed};
 use super::tree_bytes;
-use crate::keyspace::alloc::size_class;
+use crate::memory::size_class;
 
 /// Pending entries that are freed in one slice.
 const FREED_AT_ONCE: usize = 512;

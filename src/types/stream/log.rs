@@ -9,7 +9,7 @@ use std::collections::btree_map;
 
 use super::id::Id;
 use super::node::{self, Entries, Entry};
-use crate::keyspace::alloc::size_class;
+use crate::memory::size_class;
 
 /// Bytes of names and values that an entry may have, and of a node whatever the settings say.
 const NODE_BYTES_MAX: usize = 1 << 30;

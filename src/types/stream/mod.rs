@@ -23,7 +23,7 @@ pub use id::{ID_TEXT_MAX, Id, c_text};
 pub use log::{Counters, Keep, Limits, Log, Malformed, Range, TooLarge, Trim};
 pub use node::Entry;
 
-use crate::keyspace::alloc::size_class;
+use crate::memory::size_class;
 
 /// Groups whose pending entries are looked at when the size of a stream is estimated.
 const GROUPS_COUNTED: usize = 1024;

@@ -7,7 +7,7 @@
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use crate::keyspace::alloc::{self, HUGE_PAGE};
+use super::{HUGE_PAGE, touch_ahead};
 
 /// The most that is made ready, in bytes: half a second of filling the server over the network.
 const MOST: usize = 64 << 20;
@@ -25,9 +25,7 @@ impl Warmer {
     /// Starts the thread. It ends when the warmer is dropped.
     pub fn start() -> std::io::Result<Warmer> {
         let (orders, inbox) = sync_channel(1);
-        std::thread::Builder::new()
-            .name("warmer".to_string())
-            .spawn(move || inbox.iter().for_each(alloc::touch_ahead))?;
+        std::thread::Builder::new().name("warmer".to_string()).spawn(move || inbox.iter().for_each(touch_ahead))?;
         Ok(Warmer { orders, mark: 0 })
     }
 

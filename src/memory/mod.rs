@@ -7,6 +7,8 @@
 //! allocated it: each counter alone may drift or go negative, their sum is exact.
 #![allow(unsafe_code)]
 
+pub mod warm;
+
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::ffi::c_char;
