@@ -1,20 +1,21 @@
 //! Sorted sets.
 //!
-//! A range of ranks, scores or members is first turned into ranks, which both forms of a sorted set can iterate over,
-//! and remove, from either end. ZUNION and its kin work on sorted sets and sets alike: they collect what they find as
-//! pairs, sort those by member to bring equal ones together, and once more by score.
+//! The commands of one sorted set, and the rows of all; ranges are in [`range`], ZUNION and its kin in [`combine`].
 
-use std::borrow::Cow;
-use std::cmp::Ordering;
+mod combine;
+mod range;
+
 use std::collections::BTreeSet;
-use std::ops::{ControlFlow, Range};
 
-use super::error::{Error, Outcome};
-use super::scan_options::{self, ScanOptions};
-use super::state::Server;
-use super::string::integer;
-use super::table::{Acl, Begin, Command, Doc, Find, Flags, KeyFlags, KeySpec};
-use super::{Ctx, in_portions, wrong_arity};
+use combine::{Operation, combine, zintercard};
+use range::{By, Span, members, range, scores, zrangestore};
+
+use crate::command::error::{Error, Outcome};
+use crate::command::scan_options::{self, ScanOptions};
+use crate::command::state::Server;
+use crate::command::string::integer;
+use crate::command::table::{Acl, Begin, Command, Doc, Find, Flags, KeyFlags, KeySpec};
+use crate::command::{Ctx, in_portions, wrong_arity};
 use crate::effects::Event;
 use crate::keyspace::entry::{Encoding, INLINE_MAX, NewValue, Object, Type};
 use crate::keyspace::value::{Changed, Value};
@@ -23,8 +24,7 @@ use crate::resp::{Args, Proto, Reply};
 use crate::types::hash::KeyHasher;
 use crate::types::listpack::{self, Element};
 use crate::types::number::{parse_f64, parse_i64, write_f64_17g};
-use crate::types::set::SetRef;
-use crate::types::zset::{self, Bounds, Limits, MemberBound, Rules, ScoreBound, Zset, ZsetMut, ZsetRef};
+use crate::types::zset::{self, Limits, Rules, Zset, ZsetMut, ZsetRef};
 
 const ZSET: Command = Command { acl: Acl::SORTEDSET, ..Command::NONE };
 const DOC: Doc = Doc { group: "sorted-set", since: "1.2.0", complexity: "O(1)", ..Command::NONE.doc };
@@ -614,9 +614,10 @@ pub(super) fn read<'k>(
 macro_rules! zset_of {
     ($cx:ident, $args:ident, $at:expr) => {{
         let key = $cx.key($args, $at);
-        read(&mut $cx.server.keys, $cx.db, key, $cx.touch)?
+        $crate::command::zset::read(&mut $cx.server.keys, $cx.db, key, $cx.touch)?
     }};
 }
+use zset_of;
 
 /// What [`Rules`] are made of, for as long as the keyspace is borrowed.
 fn growth(cx: &Ctx<'_>) -> (Limits, KeyHasher) {
@@ -906,206 +907,6 @@ fn rank(cx: &mut Ctx<'_>, args: &Args<'_>, reverse: bool) -> Outcome {
     Ok(())
 }
 
-// --- ranges ----------------------------------------------------------------------------------------------------------
-
-/// What a range is a range of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum By {
-    Rank,
-    Score,
-    Member,
-}
-
-/// A range as it is given, before it is known of which sorted set.
-#[derive(Clone, Copy)]
-enum Span<'a> {
-    /// From a rank to another, both included; negative ones count from the end.
-    Ranks(i64, i64),
-    Bounds(Bounds<'a>),
-}
-
-impl<'a> Span<'a> {
-    /// # Errors
-    /// If an end is no such thing.
-    fn parse(by: By, low: &'a [u8], high: &'a [u8]) -> Result<Span<'a>, Error> {
-        Ok(match by {
-            By::Rank => Span::Ranks(integer(low)?, integer(high)?),
-            By::Score => Span::Bounds(scores(low, high)?),
-            By::Member => Span::Bounds(members(low, high)?),
-        })
-    }
-
-    /// The ranks that it means in a sorted set. Ranks are those that count from the highest score if `reverse`.
-    fn ranks(self, zset: ZsetRef<'_>, reverse: bool) -> Range<usize> {
-        let (start, stop) = match self {
-            Span::Bounds(bounds) => return zset.ranks(bounds),
-            Span::Ranks(start, stop) => (start, stop),
-        };
-        let len = zset.len();
-        let rank = |rank: i64| if rank < 0 { rank.saturating_add(len as i64) } else { rank };
-        let start = rank(start).clamp(0, len as i64) as usize;
-        let end = (rank(stop).saturating_add(1).clamp(0, len as i64) as usize).max(start);
-        if reverse { len - end..len - start } else { start..end }
-    }
-}
-
-/// A range of scores.
-///
-/// # Errors
-/// If an end is no score.
-fn scores(low: &[u8], high: &[u8]) -> Result<Bounds<'static>, Error> {
-    let bound = |text: &[u8]| {
-        let (text, exclusive) = match text {
-            [b'(', text @ ..] => (text, true),
-            text => (text, false),
-        };
-        Some(ScoreBound { score: bound_score(text)?, exclusive })
-    };
-    match (bound(low), bound(high)) {
-        (Some(low), Some(high)) => Ok(Bounds::Scores(low, high)),
-        _ => Err(Error::fixed("ERR min or max is not a float")),
-    }
-}
-
-/// The score that an end of a range is. More passes for one here than elsewhere: nothing at all, which is 0, leading
-/// white space, and numbers beyond what a double can tell; and as in the texts of a C program, a zero byte is the end.
-fn bound_score(text: &[u8]) -> Option<f64> {
-    let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
-    if text.is_empty() {
-        return Some(0.0);
-    }
-    let start = text.iter().position(|&byte| !matches!(byte, b' ' | b'\t'..=b'\r'))?;
-    let text = &text[start..];
-    let extreme = || std::str::from_utf8(text).ok()?.parse().ok();
-    parse_f64(text).or_else(extreme).filter(|score: &f64| !score.is_nan())
-}
-
-/// A range of members.
-///
-/// # Errors
-/// If an end does not say what it is.
-fn members<'a>(low: &'a [u8], high: &'a [u8]) -> Result<Bounds<'a>, Error> {
-    let bound = |text: &'a [u8]| match text {
-        [b'-'] | [b'-', 0, ..] => Some(MemberBound::Lowest),
-        [b'+'] | [b'+', 0, ..] => Some(MemberBound::Highest),
-        [b'[', member @ ..] => Some(MemberBound::From(member)),
-        [b'(', member @ ..] => Some(MemberBound::Beyond(member)),
-        _ => None,
-    };
-    match (bound(low), bound(high)) {
-        (Some(low), Some(high)) => Ok(Bounds::Members(low, high)),
-        _ => Err(Error::fixed("ERR min or max not valid string range item")),
-    }
-}
-
-/// A range with all that ZRANGE and its kin can be asked for.
-struct RangeQuery<'a> {
-    span: Span<'a>,
-    reverse: bool,
-    with_scores: bool,
-    /// How many entries to leave out at the beginning; none come if it is negative.
-    offset: i64,
-    /// How many entries to give at most; negative for all.
-    count: i64,
-}
-
-impl<'a> RangeQuery<'a> {
-    /// Reads the ends of a range at an argument and what follows them. What the command's name says is not an option
-    /// any more: `by` and `reverse`; scores cannot be asked for if the result is to be stored.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    fn parse(
-        args: &'a Args<'_>,
-        at: usize,
-        mut by: Option<By>,
-        mut reverse: Option<bool>,
-        stored: bool,
-    ) -> Result<RangeQuery<'a>, Error> {
-        let (mut with_scores, mut offset, mut count) = (false, 0, -1);
-        let mut option = at + 2;
-        while let Some(word) = args.get(option) {
-            let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-            if !stored && is("WITHSCORES") {
-                with_scores = true;
-            } else if is("LIMIT") && args.len() > option + 2 {
-                offset = integer(&args[option + 1])?;
-                count = integer(&args[option + 2])?;
-                option += 2;
-            } else if reverse.is_none() && is("REV") {
-                reverse = Some(true);
-            } else if by.is_none() && is("BYLEX") {
-                by = Some(By::Member);
-            } else if by.is_none() && is("BYSCORE") {
-                by = Some(By::Score);
-            } else {
-                return Err(Error::SYNTAX);
-            }
-            option += 1;
-        }
-        let (by, reverse) = (by.unwrap_or(By::Rank), reverse.unwrap_or(false));
-        if count != -1 && by == By::Rank {
-            return Err(Error::fixed(
-                "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
-            ));
-        }
-        if with_scores && by == By::Member {
-            return Err(Error::fixed("ERR syntax error, WITHSCORES not supported in combination with BYLEX"));
-        }
-        let (low, high) = if reverse && by != By::Rank { (at + 1, at) } else { (at, at + 1) };
-        let span = Span::parse(by, &args[low], &args[high])?;
-        if by == By::Rank {
-            offset = 0;
-        }
-        Ok(RangeQuery { span, reverse, with_scores, offset, count })
-    }
-
-    /// The ranks of what a sorted set has of it.
-    fn ranks(&self, zset: ZsetRef<'_>) -> Range<usize> {
-        let Range { start, end } = self.span.ranks(zset, self.reverse);
-        let len = end - start;
-        let skipped = usize::try_from(self.offset).map_or(len, |offset| offset.min(len));
-        let taken = usize::try_from(self.count).map_or(len - skipped, |count| count.min(len - skipped));
-        if self.reverse { end - skipped - taken..end - skipped } else { start + skipped..start + skipped + taken }
-    }
-
-    /// Those entries, in the order asked for.
-    fn entries<'z>(&self, zset: ZsetRef<'z>) -> (usize, zset::Iter<'z>) {
-        let ranks = self.ranks(zset);
-        (ranks.len(), if self.reverse { zset.iter_back(ranks) } else { zset.iter(ranks) })
-    }
-}
-
-fn range(cx: &mut Ctx<'_>, args: &Args<'_>, by: Option<By>, reverse: Option<bool>) -> Outcome {
-    let query = RangeQuery::parse(args, 2, by, reverse, false)?;
-    let Some(zset) = zset_of!(cx, args, 1) else {
-        cx.reply.array(0);
-        return Ok(());
-    };
-    let (len, entries) = query.entries(zset);
-    entries_reply(&mut cx.reply, len, query.with_scores, entries);
-    Ok(())
-}
-
-fn zrangestore(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let query = RangeQuery::parse(args, 3, None, None, true)?;
-    let (limits, hasher) = growth(cx);
-    let rules = Rules { limits, hasher: &hasher };
-    let found = match zset_of!(cx, args, 2) {
-        Some(zset) => {
-            let (len, entries) = query.entries(zset);
-            // How many there are is taken for known beforehand where it follows from the ranks alone.
-            let expected = if matches!(query.span, Span::Ranks(..)) { len } else { 0 };
-            let entries: Vec<(Cow<'_, [u8]>, f64)> = entries.map(|(member, score)| (text(member), score)).collect();
-            Zset::of(expected, entries.iter().map(|(member, score)| (&**member, *score)), rules)
-        }
-        None => Zset::of(0, std::iter::empty(), rules),
-    };
-    let key = cx.key(args, 1);
-    store(cx, key, found, Event("zrangestore"));
-    Ok(())
-}
-
 // --- removing --------------------------------------------------------------------------------------------------------
 
 fn zrem(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
@@ -1382,313 +1183,9 @@ fn zscan(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-// --- several sets ------------------------------------------------------------------------------------------------------
-
-/// How sets are combined.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Operation {
-    Union,
-    Inter,
-    Diff,
-}
-
-/// How the scores of one member in several sets become one.
-#[derive(Clone, Copy)]
-enum Aggregate {
-    Sum,
-    Min,
-    Max,
-}
-
-impl Aggregate {
-    fn of(self, score: f64, other: f64) -> f64 {
-        match self {
-            // Infinities of both signs are nothing together.
-            Aggregate::Sum => not_nan(score + other),
-            Aggregate::Min => {
-                if other < score {
-                    other
-                } else {
-                    score
-                }
-            }
-            Aggregate::Max => {
-                if other > score {
-                    other
-                } else {
-                    score
-                }
-            }
-        }
-    }
-}
-
-fn not_nan(score: f64) -> f64 {
-    if score.is_nan() { 0.0 } else { score }
-}
-
-/// An element as text, which is only copied if it has to be made.
-fn text(element: Element<'_>) -> Cow<'_, [u8]> {
-    match element {
-        Element::Text(text) => Cow::Borrowed(text),
-        integer => Cow::Owned(integer.to_vec()),
-    }
-}
-
-/// A set of whatever kind whose members have scores; those of a plain set are 1.
-#[derive(Clone, Copy)]
-enum Source<'a> {
-    Missing,
-    Zset(ZsetRef<'a>),
-    Set(SetRef<'a>),
-}
-
-impl<'a> Source<'a> {
-    fn len(self) -> usize {
-        match self {
-            Source::Missing => 0,
-            Source::Zset(zset) => zset.len(),
-            Source::Set(set) => set.len(),
-        }
-    }
-
-    fn score(self, member: &[u8]) -> Option<f64> {
-        match self {
-            Source::Missing => None,
-            Source::Zset(zset) => zset.score(member),
-            Source::Set(set) => set.contains(member).then_some(1.0),
-        }
-    }
-
-    fn each(self, mut visit: impl FnMut(Element<'a>, f64) -> ControlFlow<()>) {
-        // It makes no difference to go on or not once the visitor is content.
-        let _ = match self {
-            Source::Missing => ControlFlow::Continue(()),
-            Source::Zset(zset) => zset.iter(0..zset.len()).try_for_each(|(member, score)| visit(member, score)),
-            Source::Set(set) => set.iter().try_for_each(|member| visit(member, 1.0)),
-        };
-    }
-}
-
-/// One of several sets, and what its scores are multiplied by.
-#[derive(Clone, Copy)]
-struct Input<'a> {
-    source: Source<'a>,
-    weight: f64,
-}
-
-/// What ZUNION and its kin are asked for.
-struct Combination {
-    /// The arguments that are keys.
-    keys: Range<usize>,
-    /// One for each key.
-    weights: Vec<f64>,
-    aggregate: Aggregate,
-    with_scores: bool,
-    /// Where to stop counting; 0 for never.
-    limit: usize,
-}
-
-/// Which options a command of several sets has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Allowed {
-    weights: bool,
-    scores: bool,
-    limit: bool,
-}
-
-impl Combination {
-    /// Reads the number of keys at an argument and what follows. The keys must be sets, which is checked before the
-    /// options are read, and counts as reading them.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    fn parse(cx: &mut Ctx<'_>, args: &Args<'_>, at: usize, allowed: Allowed) -> Result<Combination, Error> {
-        let count = integer(&args[at])?;
-        if count < 1 {
-            let name = &cx.command.full_name;
-            return Err(Error::new(format!("ERR at least 1 input key is needed for '{name}' command")));
-        }
-        let first = at + 1;
-        let count = usize::try_from(count).ok().filter(|&count| count <= args.len() - first).ok_or(Error::SYNTAX)?;
-        let keys = first..first + count;
-        for at in keys.clone() {
-            let key = cx.key(args, at);
-            if let Some(entry) = cx.server.keys.read(cx.db, key, cx.touch)
-                && !matches!(entry.kind(), Type::Zset | Type::Set)
-            {
-                return Err(Error::WRONG_TYPE);
-            }
-        }
-        let mut weights = vec![1.0; count];
-        let (mut aggregate, mut with_scores, mut limit) = (Aggregate::Sum, false, 0);
-        let mut at = keys.end;
-        while let Some(word) = args.get(at) {
-            let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-            let left = args.len() - at - 1;
-            if allowed.weights && left >= count && is("WEIGHTS") {
-                for (weight, text) in weights.iter_mut().zip(args.iter_from(at + 1)) {
-                    *weight = parse_f64(text).ok_or(Error::fixed("ERR weight value is not a float"))?;
-                }
-                at += count;
-            } else if allowed.weights && left >= 1 && is("AGGREGATE") {
-                at += 1;
-                aggregate = match args[at].to_ascii_uppercase().as_slice() {
-                    b"SUM" => Aggregate::Sum,
-                    b"MIN" => Aggregate::Min,
-                    b"MAX" => Aggregate::Max,
-                    _ => return Err(Error::SYNTAX),
-                };
-            } else if allowed.scores && is("WITHSCORES") {
-                with_scores = true;
-            } else if allowed.limit && left >= 1 && is("LIMIT") {
-                at += 1;
-                let number = parse_i64(&args[at]).and_then(|number| usize::try_from(number).ok());
-                limit = number.ok_or(Error::fixed("ERR LIMIT can't be negative"))?;
-            } else {
-                return Err(Error::SYNTAX);
-            }
-            at += 1;
-        }
-        Ok(Combination { keys, weights, aggregate, with_scores, limit })
-    }
-
-    /// The sets themselves.
-    fn inputs<'k>(&self, keys: &'k Keyspace, db: usize, args: &Args<'_>) -> Vec<Input<'k>> {
-        let source = |at: usize| {
-            let entry = keys.view(db, keys.key(&args[at]))?;
-            entry.zset().map(Source::Zset).or_else(|| entry.set().map(Source::Set))
-        };
-        let sources = self.keys.clone().map(|at| source(at).unwrap_or(Source::Missing));
-        sources.zip(&self.weights).map(|(source, &weight)| Input { source, weight }).collect()
-    }
-}
-
-/// What the inputs have together, in order.
-fn combined<'k>(mut inputs: Vec<Input<'k>>, operation: Operation, aggregate: Aggregate) -> Vec<(Cow<'k, [u8]>, f64)> {
-    let mut found = Vec::new();
-    match operation {
-        Operation::Union => {
-            // Sums are made in this order, from the smallest set to the largest.
-            inputs.sort_by_key(|input| input.source.len());
-            for input in inputs {
-                input.source.each(|member, score| {
-                    found.push((text(member), not_nan(input.weight * score)));
-                    ControlFlow::Continue(())
-                });
-            }
-            found.sort_by(|a, b| a.0.cmp(&b.0));
-            found.dedup_by(|other, kept| {
-                let same = other.0 == kept.0;
-                if same {
-                    kept.1 = aggregate.of(kept.1, other.1);
-                }
-                same
-            });
-        }
-        Operation::Inter => shared(inputs, aggregate, |member, score| {
-            found.push((text(member), score));
-            ControlFlow::Continue(())
-        }),
-        Operation::Diff => {
-            let (first, others) = inputs.split_first().expect("there is one key at least");
-            first.source.each(|member, score| {
-                if !member.with_bytes(|text| others.iter().any(|other| other.source.score(text).is_some())) {
-                    found.push((text(member), score));
-                }
-                ControlFlow::Continue(())
-            });
-        }
-    }
-    // Zeros of both signs are equal.
-    found.sort_by(|a, b| a.1.partial_cmp(&b.1).unwrap_or(Ordering::Equal).then_with(|| a.0.cmp(&b.0)));
-    found
-}
-
-/// Visits what all inputs have.
-fn shared<'k>(
-    mut inputs: Vec<Input<'k>>,
-    aggregate: Aggregate,
-    mut visit: impl FnMut(Element<'k>, f64) -> ControlFlow<()>,
-) {
-    inputs.sort_by_key(|input| input.source.len());
-    let (smallest, others) = inputs.split_first().expect("there is one key at least");
-    smallest.source.each(|member, score| {
-        let first = not_nan(smallest.weight * score);
-        let score = member.with_bytes(|text| {
-            others
-                .iter()
-                .try_fold(first, |score, other| Some(aggregate.of(score, other.source.score(text)? * other.weight)))
-        });
-        match score {
-            Some(score) => visit(member, score),
-            None => ControlFlow::Continue(()),
-        }
-    });
-}
-
-fn combine(cx: &mut Ctx<'_>, args: &Args<'_>, operation: Operation, stored: bool) -> Outcome {
-    let allowed = Allowed { weights: operation != Operation::Diff, scores: !stored, limit: false };
-    let query = Combination::parse(cx, args, if stored { 2 } else { 1 }, allowed)?;
-    let inputs = query.inputs(&cx.server.keys, cx.db, args);
-    let found = combined(inputs, operation, query.aggregate);
-    if !stored {
-        let entries = found.iter().map(|(member, score)| (Element::Text(member), *score));
-        entries_reply(&mut cx.reply, found.len(), query.with_scores, entries);
-        return Ok(());
-    }
-    let zset = collected(cx, &found);
-    drop(found);
-    let event = Event(match operation {
-        Operation::Union => "zunionstore",
-        Operation::Inter => "zinterstore",
-        Operation::Diff => "zdiffstore",
-    });
-    let key = cx.key(args, 1);
-    store(cx, key, zset, event);
-    Ok(())
-}
-
-fn zintercard(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let allowed = Allowed { weights: false, scores: false, limit: true };
-    let query = Combination::parse(cx, args, 1, allowed)?;
-    let inputs = query.inputs(&cx.server.keys, cx.db, args);
-    let mut count = 0;
-    shared(inputs, Aggregate::Sum, |_, _| {
-        count += 1;
-        if count == query.limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    cx.reply.count(count);
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ends_of_a_range_of_scores() {
-        let cases: &[(&[u8], Option<f64>)] = &[
-            (b"1.5", Some(1.5)),
-            (b"", Some(0.0)),
-            (b" 2", Some(2.0)),
-            (b"2 ", None),
-            (b" ", None),
-            (b"+inf", Some(f64::INFINITY)),
-            (b"-Infinity", Some(f64::NEG_INFINITY)),
-            (b"1e999", Some(f64::INFINITY)),
-            (b"-1e999", Some(f64::NEG_INFINITY)),
-            (b"1e-999", Some(0.0)),
-            (b"nan", None),
-            (b"0x10", Some(16.0)),
-            (b"3\x00x", Some(3.0)),
-            (b"\x00", Some(0.0)),
-            (b"x", None),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(bound_score(text), *expected, "{:?}", text.escape_ascii().to_string());
-        }
-    }
 
     #[test]
     fn options_decide_about_scores() {
