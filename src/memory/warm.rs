@@ -11,8 +11,8 @@ use super::{HUGE_PAGE, touch_ahead};
 
 /// The most that is made ready, in bytes: half a second of filling the server over the network.
 const MOST: usize = 64 << 20;
-/// The part of the memory in use that is made ready: a small server stays small.
-const SHARE: usize = 8;
+/// The part of the memory in use that is made ready while that grows: a small server stays small.
+const SHARE: usize = 2;
 
 /// Watches memory grow and keeps some ready. Lives in the reactor.
 pub struct Warmer {
@@ -67,17 +67,18 @@ mod tests {
         for (used, ready) in [
             (1, None),
             (3, None),
-            (16, Some(2)),
+            (16, Some(8)),
             (16, None),
-            (17, Some(2)),
-            (100, Some(12)),
-            (105, None),
-            (106, Some(12)),
+            (19, None),
+            (20, Some(10)),
+            (100, Some(50)),
+            (124, None),
+            (125, Some(62)),
             (2000, Some(64)),
             (2031, None),
             (2032, Some(64)),
             (100, None),
-            (106, Some(12)),
+            (125, Some(62)),
         ] {
             warmer.notice(used << 20);
             assert_eq!(orders.try_recv().ok(), ready.map(|ready: usize| ready << 20), "at {used} MB");

@@ -77,6 +77,13 @@ const fn limit(buckets: usize) -> usize {
     buckets * SLOTS * 7 / 8
 }
 
+/// The size at which the segment of a hash splits instead of growing: [`LARGEST`] or as little as half of it, by the
+/// hash bits that all its keys share. If it were the same for all, they would fill up, and split, nearly all at once.
+fn largest(hash: u64, depth: u32) -> usize {
+    let shared = hash & !(u64::MAX >> depth);
+    LARGEST - (shared.wrapping_add(depth as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 59) as usize
+}
+
 /// The smallest size that holds `items` with room to grow by a sixth.
 fn size_for(items: usize) -> u8 {
     let wanted = items + items / 6;
@@ -486,7 +493,7 @@ impl<I: Item> Table<I> {
                     return Position { segment, bucket: bucket as u8, slot: slot as u8 };
                 }
             }
-            if segment.buckets() < LARGEST {
+            if segment.buckets() < largest(hash, segment.depth()) {
                 self.resize(index, size_for(limit(segment.buckets()) + 1));
             } else {
                 self.split(index);
@@ -644,7 +651,7 @@ impl<I: Item> Table<I> {
             let sibling = self.directory[run.start ^ run.len()];
             // SAFETY: exclusive; only read.
             let both = items + unsafe { sibling.items() };
-            if sibling.depth() == segment.depth() && both <= limit(LARGEST) / 2 {
+            if sibling.depth() == segment.depth() && both <= limit(LARGEST) / 3 {
                 return self.merge(segment, sibling, run.start & !run.len(), both);
             }
         }
