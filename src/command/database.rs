@@ -100,6 +100,7 @@ fn swapdb(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let second = number(2, Error::fixed("ERR invalid second DB index"))?;
     let (first, second) = (existing(cx, first)?, existing(cx, second)?);
     cx.server.keys.swap(first, second);
+    cx.server.hot_keys.exchange(first, second);
     cx.reply.ok();
     Ok(())
 }

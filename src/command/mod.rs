@@ -22,6 +22,7 @@ mod dump;
 mod geo;
 mod hash;
 mod hash_expiry;
+mod hotkeys;
 mod hyperloglog;
 mod info;
 mod introspect;
@@ -95,6 +96,7 @@ const FAMILIES: &[&[Command]] = &[
     info::COMMANDS,
     config::COMMANDS,
     memory::COMMANDS,
+    hotkeys::COMMANDS,
     slowlog::COMMANDS,
     latency::COMMANDS,
     debug::COMMANDS,
@@ -405,6 +407,9 @@ impl<'s> Ctx<'s> {
         let command = self.command;
         // EXEC takes the time of its commands, too.
         let started = self.ticks;
+        if self.server.hot_keys.is_due() {
+            hotkeys::note_access(self, args);
+        }
         let shown = monitor::quoted_args(self, args);
         let (journalled, dirty) = (self.propagates(), self.server.keys.effects.dirty);
         if journalled {
@@ -431,7 +436,7 @@ impl<'s> Ctx<'s> {
         stats.calls += 1;
         let ticks = now.wrapping_sub(started);
         stats.ticks += ticks;
-        if self.server.settings.latency_tracking {
+        if self.server.tracks_latency {
             stats.latency.get_or_insert_default().record(ticks);
         }
         self.ticks = now;
@@ -454,7 +459,7 @@ impl<'s> Ctx<'s> {
     /// Counts a command whose wait ended without its running again.
     fn count_wait(&mut self, args: &Args<'_>, failed: bool) {
         let ticks = self.server.clients[self.token].spent_ticks;
-        let tracked = self.server.settings.latency_tracking;
+        let tracked = self.server.tracks_latency;
         let stats = self.server.stats_of(self.command.id);
         stats.calls += 1;
         stats.failed += u64::from(failed);

@@ -21,6 +21,7 @@ use crate::keyspace::Keyspace;
 use crate::net::budget::ClientBudget;
 use crate::net::{Client, Closing, Listeners};
 use crate::observe::clock::Clock;
+use crate::observe::hotkeys::HotKeys;
 use crate::observe::latency::{LatencyMonitor, Sample};
 use crate::observe::slowlog::SlowLog;
 use crate::observe::stats::{CommandStats, ErrorStats, Stats};
@@ -72,6 +73,10 @@ pub struct Server {
     pub slow_ticks: u64,
     pub slow_log: SlowLog,
     pub latency: LatencyMonitor,
+    /// Whether histograms are kept of how long commands take.
+    pub tracks_latency: bool,
+    /// Which keys are accessed most.
+    pub hot_keys: HotKeys,
     /// 40 hexadecimal digits that name this run.
     pub run_id: String,
     /// 40 hexadecimal digits that name this history of the data.
@@ -180,6 +185,9 @@ impl Server {
         let mut name = || (0..40).map(|_| char::from(b"0123456789abcdef"[rng.usize(0..16)])).collect();
         let cycles = quanta::Clock::new();
         let slow_ticks = slow_ticks(&settings, &cycles);
+        let tracks_latency = settings.tracks_latency();
+        let mut hot_keys = HotKeys::new(seed.wrapping_add(2));
+        hot_keys.turn(settings.stats_enabled);
         let mut budget = ClientBudget::default();
         budget.set_limit(settings.maxmemory_clients.bytes(settings.maxmemory));
         let started_unix = clock.unix_ms() / 1000;
@@ -201,6 +209,8 @@ impl Server {
             slow_ticks,
             slow_log: SlowLog::default(),
             latency: LatencyMonitor::default(),
+            tracks_latency,
+            hot_keys,
             cycles,
             run_id: name(),
             replication_id: name(),
@@ -238,9 +248,11 @@ impl Server {
         }
     }
 
-    /// Puts the thresholds of the slow log and of the latency monitor into effect.
+    /// Puts the thresholds of the slow log and of the latency monitor into effect, and what statistics are kept.
     pub fn follow_thresholds(&mut self, settings: &Settings) {
         self.slow_ticks = slow_ticks(settings, &self.cycles);
+        self.tracks_latency = settings.tracks_latency();
+        self.hot_keys.turn(settings.stats_enabled);
         if settings.slow_log_is_on() {
             self.slow_log.truncate(settings.slowlog_max_len as usize);
         }
@@ -340,5 +352,10 @@ impl Settings {
     /// Whether any command is slow enough for the slow log.
     pub fn slow_log_is_on(&self) -> bool {
         self.slowlog_enabled && self.slowlog_log_slower_than >= 0 && self.slowlog_max_len > 0
+    }
+
+    /// Whether histograms are kept of how long commands take.
+    fn tracks_latency(&self) -> bool {
+        self.latency_tracking && self.stats_enabled
     }
 }

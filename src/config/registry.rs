@@ -612,8 +612,8 @@ settings! {
     /// Percentiles of those that INFO shows.
     latency_tracking_info_percentiles: Vec<f64> =
         row("latency-tracking-info-percentiles", "50 99 99.9", Kind::Percentiles);
-    /// Whether the statistics plugin runs.
-    stats_enabled: bool = yes_no("stats-enabled", "yes").yaml("plugins.stats.enabled").inert();
+    /// Whether hot keys are counted, and the histograms of `latency-tracking` kept.
+    stats_enabled: bool = yes_no("stats-enabled", "yes").yaml("plugins.stats.enabled");
     /// Whether metrics are served over HTTP.
     metrics_enabled: bool = yes_no("metrics-enabled", "no").yaml("plugins.metrics.enabled").immutable().hidden().inert();
     /// Port of the metrics.

@@ -327,6 +327,13 @@ impl Keyspace {
         (!self.is_past(entry.deadline())).then_some(entry)
     }
 
+    /// The live entry whose key has a hash, as [`Keyspace::view`] has that of a key.
+    pub fn view_hash(&self, db: usize, hash: u64) -> Option<EntryRef<'_>> {
+        let database = self.database(db)?;
+        let entry = database.entry(database.find_hash(hash)?);
+        (!self.is_past(entry.deadline())).then_some(entry)
+    }
+
     /// The live entry of a key for a command that reads it: counts a hit or a miss.
     #[inline]
     pub fn read(&mut self, db: usize, key: Key<'_>, touch: Touch) -> Option<EntryRef<'_>> {

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod heap;
 pub mod histogram;
+pub mod hotkeys;
 pub mod latency;
 pub mod log;
 pub mod process;

@@ -512,6 +512,7 @@ impl Reactor {
             stats.turn_length.sample_per(stats.turns_us, stats.turns);
             stats.recent_max_input.advance(now_us / 1_000_000);
             stats.recent_max_output.advance(now_us / 1_000_000);
+            self.server.hot_keys.fade(now_ms);
         }
         if !self.server.debug.pause_cron {
             save::cron(&mut self.server);
@@ -753,11 +754,12 @@ impl Reactor {
         let took_us = self.since(started).as_micros() as u64;
         let server = &mut self.server;
         let stats = &mut server.stats;
+        let commands = stats.commands_processed.saturating_sub(commands_before);
+        server.hot_keys.set_pace(commands);
         stats.turns += 1;
         stats.turns_us += took_us;
         stats.longest_turn_us = stats.longest_turn_us.max(took_us);
-        stats.most_commands_in_turn =
-            stats.most_commands_in_turn.max(stats.commands_processed.saturating_sub(commands_before));
+        stats.most_commands_in_turn = stats.most_commands_in_turn.max(commands);
         let used = memory::used();
         server.peak_memory = server.peak_memory.max(used);
         self.warmer.notice(used);
