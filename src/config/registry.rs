@@ -699,9 +699,9 @@ settings! {
     /// The master to replicate.
     replicaof: Option<Endpoint> = row("replicaof", "", Kind::Endpoint).alias("slaveof").immutable().inert();
     /// User name for the master.
-    masteruser: String = password("masteruser").inert();
+    masteruser: String = password("masteruser").alias("primaryuser").inert();
     /// Password for the master.
-    masterauth: String = password("masterauth").inert();
+    masterauth: String = password("masterauth").alias("primaryauth").inert();
     /// Answer from old data while the master cannot be reached.
     replica_serve_stale_data: bool =
         yes_no("replica-serve-stale-data", "yes").alias("slave-serve-stale-data").inert();
@@ -825,4 +825,24 @@ settings! {
     /// What redirections name as the target.
     cluster_preferred_endpoint_type: ClusterEndpointType =
         choice("cluster-preferred-endpoint-type", "ip", ClusterEndpointType::WORDS).inert();
+
+    // Settings that Valkey 8 has and Redis has not, so that a valkey.conf is accepted as it is.
+    /// Send a full sync and what is written meanwhile to a replica on two connections.
+    dual_channel_replication_enabled: bool = yes_no("dual-channel-replication-enabled", "no").hidden().inert();
+    /// Where this server runs, for clients that prefer what is near.
+    availability_zone: String = text("availability-zone", "").hidden().inert();
+    /// Events for which one more thread is set to work.
+    events_per_io_thread: u32 = count("events-per-io-thread", "2").hidden().inert();
+    /// Commands whose keys are looked up together.
+    prefetch_batch_max_size: u32 = integer("prefetch-batch-max-size", "16", 0, 128).hidden().inert();
+    /// Name the server Redis where clients might look.
+    extended_redis_compatibility: bool = yes_no("extended-redis-compatibility", "no").hidden().inert();
+    /// Address that clients of IPv4 are told.
+    cluster_announce_client_ipv4: String = text("cluster-announce-client-ipv4", "").hidden().inert();
+    /// Address that clients of IPv6 are told.
+    cluster_announce_client_ipv6: String = text("cluster-announce-client-ipv6", "").hidden().inert();
+    /// Seconds for which a node that was forgotten stays so.
+    cluster_blacklist_ttl: u32 = count("cluster-blacklist-ttl", "60").hidden().inert();
+    /// Count what each slot costs.
+    cluster_slot_stats_enabled: bool = yes_no("cluster-slot-stats-enabled", "no").hidden().inert();
 }
