@@ -6,6 +6,8 @@ pub mod reactor;
 
 pub mod command;
 
+pub mod plugin;
+
 pub mod acl;
 
 pub mod net;
@@ -29,6 +31,8 @@ pub mod config;
 pub mod helper;
 
 pub mod memory;
+
+pub use command::state::Server;
 
 #[cfg(test)]
 mod fuzz;

@@ -1,10 +1,10 @@
 //! The server's program: flags, settings, start, exit code.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 use std::process::ExitCode;
 
+use cachestorm::Server;
 use cachestorm::config::{Invocation, Loaded, Settings, Supervised, text};
 use cachestorm::memory::Allocator;
 use cachestorm::net::limits::make_room_for_clients;
@@ -12,7 +12,7 @@ use cachestorm::net::listen::ListenError;
 use cachestorm::observe::{log as logging, process};
 use cachestorm::persist::aof::check as check_aof;
 use cachestorm::persist::rdb::check;
-use cachestorm::reactor::{Reactor, StartError};
+use cachestorm::reactor::StartError;
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
@@ -86,11 +86,9 @@ fn serve(Loaded { mut settings, source }: Loaded) -> Result<(), String> {
     if let Err(error) = process::set_oom_score(&settings) {
         log::warn!("Unable to write oom_score_adj: {error}");
     }
-    // The standard library's hasher is keyed by the operating system's random numbers.
-    let seed = RandomState::new().build_hasher().finish();
     let (port, pidfile) = (settings.port, settings.pidfile.clone());
     let daemon = settings.daemonize;
-    let mut reactor = Reactor::new(settings, source, seed).map_err(|error| match error {
+    let mut reactor = Server::builder(Loaded { settings, source }).build().map_err(|error| match error {
         StartError::Listen(reason) => {
             log::warn!("Warning: {}", reason.reason());
             match reason {
@@ -99,7 +97,7 @@ fn serve(Loaded { mut settings, source }: Loaded) -> Result<(), String> {
             }
         }
         StartError::Io(error) => format!("The event loop cannot be set up: {error}"),
-        StartError::Commands(reason) => reason,
+        StartError::Commands(reason) | StartError::Plugin(reason) => reason,
     })?;
     process::show_title(&reactor.server.settings, reactor.server.listeners.unix_path());
     let pidfile = write_pidfile(&pidfile, daemon);

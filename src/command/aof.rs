@@ -346,6 +346,9 @@ impl Server {
     /// # Errors
     /// If the server must not start.
     pub fn start_loading(&mut self) -> Result<(), String> {
+        if !self.settings.persistence_enabled {
+            return Ok(());
+        }
         if !self.settings.appendonly {
             return load::begin(self);
         }

@@ -100,6 +100,11 @@ pub fn tell_news(server: &mut Server, author: Option<usize>) {
                     let readers = trackers.take_readers(&key);
                     tell_readers(server, &key, readers, author);
                 }
+                match event {
+                    Event::EVICTED => server.plugins.evicted(db, &key),
+                    Event::EXPIRED => server.plugins.expired(db, &key),
+                    _ => {}
+                }
                 publish_event(server, db, event, &key);
             }
             News::Within { db, event, key } => publish_event(server, db, event, &key),

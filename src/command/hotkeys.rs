@@ -8,7 +8,7 @@
 use super::Ctx;
 use super::error::{Error, Outcome};
 use super::key_positions::each_key;
-use super::table::{Acl, Command, Doc, Flags, KeyFlags};
+use super::table::{Accesses, Acl, Command, Doc, Flags, KeyFlags};
 use crate::keyspace::Touch;
 use crate::resp::Args;
 use crate::types::number::parse_i64;
@@ -70,18 +70,22 @@ fn hotkeys(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 #[cold]
 pub(super) fn note_access(cx: &mut Ctx<'_>, args: &Args<'_>) {
     let Some(weight) = cx.server.hot_keys.draw() else { return };
-    let (command, db) = (cx.command.command, cx.db);
-    let asks =
-        command.flags.contains(Flags::READONLY) && (command.acl.contains(Acl::KEYSPACE) || cx.command.parent.is_some());
-    if asks || cx.touch == Touch::No {
+    if cx.touch == Touch::No {
         return;
     }
-    each_key(command, args, 0, |at, flags| {
-        if !flags.contains(KeyFlags::NOT_KEY) {
-            let hash = cx.key(args, at).hash;
-            cx.server.hot_keys.add(db, hash, weight);
+    match cx.command.accesses {
+        Accesses::Nothing => {}
+        Accesses::First => {
+            let hash = cx.key(args, cx.command.first_key).hash;
+            cx.server.hot_keys.add(cx.db, hash, weight);
         }
-    })
-    // What does not fit its key specifications is about to be refused.
-    .unwrap_or_default();
+        Accesses::Listed => each_key(cx.command.command, args, 0, |at, flags| {
+            if !flags.contains(KeyFlags::NOT_KEY) {
+                let hash = cx.key(args, at).hash;
+                cx.server.hot_keys.add(cx.db, hash, weight);
+            }
+        })
+        // What does not fit its key specifications is about to be refused.
+        .unwrap_or_default(),
+    }
 }

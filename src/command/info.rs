@@ -20,6 +20,7 @@ use crate::net::Closing;
 use crate::observe::heap;
 use crate::observe::usage::{self, Whose};
 use crate::persist::aof::writer::Writer;
+use crate::plugin::{BUILTIN, Builtin};
 use crate::pubsub::Kind;
 use crate::resp::Args;
 
@@ -40,6 +41,8 @@ pub const COMMANDS: &[Command] = &[Command {
     handler: info,
     ..Command::NONE
 }];
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// When a section is told.
 #[derive(Clone, Copy, PartialEq)]
@@ -63,6 +66,7 @@ const SECTIONS: &[Section] = &[
     ("Replication", Told::ByDefault, replication),
     ("CPU", Told::ByDefault, cpu),
     ("Modules", Told::ByDefault, nothing),
+    ("Plugins", Told::ByDefault, plugins),
     ("Commandstats", Told::OnAll, command_stats),
     ("Errorstats", Told::ByDefault, error_stats),
     ("Latencystats", Told::OnAll, latency_stats),
@@ -142,7 +146,6 @@ fn server(text: &mut Text, cx: &Ctx<'_>) {
     static SYSTEM: LazyLock<String> = LazyLock::new(usage::system_name);
     static EXECUTABLE: LazyLock<String> =
         LazyLock::new(|| env::current_exe().map_or_else(|_| String::new(), |path| path.display().to_string()));
-    const VERSION: &str = env!("CARGO_PKG_VERSION");
     /// How the program was built, as far as it can differ for a version.
     const BUILD: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
 
@@ -436,6 +439,18 @@ fn cpu(text: &mut Text, _: &Ctx<'_>) {
 /// Ticks of the cycle clock as time.
 fn time_of(cx: &Ctx<'_>, ticks: u64) -> Duration {
     Duration::from_nanos(cx.server.cycles.delta_as_nanos(0, ticks))
+}
+
+fn plugins(text: &mut Text, cx: &Ctx<'_>) {
+    for Builtin { name, is_on } in BUILTIN {
+        let on = u8::from(is_on(&cx.server.settings));
+        text.line("plugin", format_args!("name={name},version={VERSION},builtin=1,enabled={on},hooks="));
+    }
+    for (hooks, plugin) in cx.server.plugins.iter() {
+        let hooks: Vec<String> = hooks.iter_names().map(|(name, _)| name.to_lowercase()).collect();
+        let (name, version) = (plugin.name(), plugin.version());
+        text.line("plugin", format_args!("name={name},version={version},builtin=0,enabled=1,hooks={}", hooks.join("|")));
+    }
 }
 
 fn command_stats(text: &mut Text, cx: &Ctx<'_>) {

@@ -59,6 +59,7 @@ use std::time::Duration;
 use crate::keyspace::{Key, Touch};
 use crate::net::{Client, Closing, ReplyMode};
 use crate::observe::slowlog::{Entry as SlowEntry, cut_args};
+use crate::plugin::{Call, Hooks};
 use crate::resp::{Args, Proto, Reply};
 use error::{Error, Outcome};
 use state::Server;
@@ -415,7 +416,11 @@ impl<'s> Ctx<'s> {
         if journalled {
             self.begin_unit(args);
         }
-        let outcome = (command.command.handler)(self, args);
+        let outcome = if self.server.plugins.want(Hooks::BEFORE_COMMAND.union(Hooks::AFTER_COMMAND)) {
+            self.handle_hooked(args)
+        } else {
+            (command.command.handler)(self, args)
+        };
         if journalled {
             self.end_unit(args, dirty);
         }
@@ -454,6 +459,26 @@ impl<'s> Ctx<'s> {
         if !self.redacted.is_empty() {
             self.redacted.clear();
         }
+    }
+
+    /// Runs the command's handler between the plugins' hooks.
+    #[cold]
+    fn handle_hooked(&mut self, args: &mut Args<'_>) -> Outcome {
+        let (command, db, token) = (self.command, self.db, self.token);
+        let Server { plugins, clients, .. } = &mut *self.server;
+        // Nobody is behind it: the command is replayed.
+        if clients[token].user.is_none() {
+            return (command.command.handler)(self, args);
+        }
+        let mut outcome = plugins.before_command(&Call { command, args, db, client: &clients[token] });
+        if outcome.is_ok() {
+            outcome = (command.command.handler)(self, args);
+        }
+        if !self.blocked {
+            let Server { plugins, clients, .. } = &mut *self.server;
+            plugins.after_command(&Call { command, args, db, client: &clients[token] }, &outcome);
+        }
+        outcome
     }
 
     /// Counts a command whose wait ended without its running again.

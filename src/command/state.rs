@@ -25,6 +25,7 @@ use crate::observe::hotkeys::HotKeys;
 use crate::observe::latency::{LatencyMonitor, Sample};
 use crate::observe::slowlog::SlowLog;
 use crate::observe::stats::{CommandStats, ErrorStats, Stats};
+use crate::plugin::{Hooks, Plugins};
 use crate::pubsub::Subscriptions;
 
 /// CLIENT PAUSE in force.
@@ -130,6 +131,7 @@ pub struct Server {
     pub outbox: Outbox<Server>,
     /// Connections to servers that keys were moved to.
     pub migrations: Migrations,
+    pub plugins: Plugins,
 }
 
 /// What DEBUG can change of the server's habits.
@@ -169,6 +171,7 @@ impl Server {
         listeners: Listeners,
         outbox: Outbox<Server>,
         seed: u64,
+        plugins: Plugins,
     ) -> Result<Server, String> {
         let renamed: Vec<(String, String)> = settings
             .rename_command
@@ -180,6 +183,7 @@ impl Server {
         let mut keys = Keyspace::new(settings.databases as usize, seed, clock.unix_ms());
         keys.access.follow(&settings);
         keys.effects.journal.lazy = super::config::lazy_removals(&settings);
+        keys.effects.report_removals(plugins.want(Hooks::ON_EVICT), plugins.want(Hooks::ON_EXPIRE));
         keys.effects.follow(&settings);
         let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(1));
         let mut name = || (0..40).map(|_| char::from(b"0123456789abcdef"[rng.usize(0..16)])).collect();
@@ -236,6 +240,7 @@ impl Server {
             last_load: Counts::default(),
             outbox,
             migrations: Migrations::default(),
+            plugins,
         })
     }
 
@@ -326,6 +331,13 @@ impl Server {
             client.unsent = true;
             self.unsent.push(token);
         }
+    }
+
+    /// Lets plugins work on the server itself; meanwhile it has none.
+    pub fn with_plugins(&mut self, work: impl FnOnce(&mut Plugins, &mut Server)) {
+        let mut plugins = std::mem::take(&mut self.plugins);
+        work(&mut plugins, self);
+        self.plugins = plugins;
     }
 
     /// The statistics of a command.

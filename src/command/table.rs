@@ -1,7 +1,7 @@
 //! The command table. Each command is declared once, in the file of its family; everything that describes commands
 //! (COMMAND, arity and access checks, key extraction, statistics, documentation) is derived from the declarations.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use bitflags::bitflags;
 
@@ -360,12 +360,43 @@ pub struct Registered {
     pub subcommands: Vec<CommandId>,
     /// The argument that is the first key, if it is always the same one; else 0.
     pub first_key: usize,
+    pub accesses: Accesses,
 }
+
+/// Which of its keys a command accesses, as HOTKEYS counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Accesses {
+    /// None: it has none, or only asks about them.
+    Nothing,
+    /// [`Registered::first_key`], which is its only one.
+    First,
+    /// Those that its key specifications find.
+    Listed,
+}
+
+impl Accesses {
+    fn of(command: &Command, is_subcommand: bool) -> Accesses {
+        let asks = command.acl.contains(Acl::KEYSPACE) || is_subcommand;
+        match command.keys {
+            [] => Accesses::Nothing,
+            _ if asks && command.flags.contains(Flags::READONLY) => Accesses::Nothing,
+            [KeySpec { begin: Begin::Index(_), find: Find::Range { last: 0, .. }, flags, .. }]
+                if !flags.contains(KeyFlags::NOT_KEY) =>
+            {
+                Accesses::First
+            }
+            _ => Accesses::Listed,
+        }
+    }
+}
+
+/// What plugins brought before the table was made.
+static BROUGHT: OnceLock<Vec<&'static [Command]>> = OnceLock::new();
 
 /// Every command there is, by number. Containers come before their subcommands.
 static ALL: LazyLock<Vec<Registered>> = LazyLock::new(|| {
     let mut all = Vec::new();
-    for family in super::FAMILIES {
+    for family in super::FAMILIES.iter().chain(BROUGHT.get().into_iter().flatten()) {
         for command in *family {
             let id = register(&mut all, command, None);
             for subcommand in command.subcommands {
@@ -377,6 +408,25 @@ static ALL: LazyLock<Vec<Registered>> = LazyLock::new(|| {
     all
 });
 
+/// Adds families of commands to the table. It must not have been made yet.
+///
+/// # Errors
+/// If there is a command of that name already, or the table has been made.
+pub fn bring(families: Vec<&'static [Command]>) -> Result<(), String> {
+    let brought = families.iter().flat_map(|family| family.iter());
+    let mut names: Vec<&str> = super::FAMILIES.iter().flat_map(|family| family.iter()).map(|own| own.name).collect();
+    for command in brought.clone() {
+        if names.contains(&command.name) {
+            return Err(format!("There are two commands called {}", command.name));
+        }
+        names.push(command.name);
+    }
+    let Some(first) = brought.clone().next() else { return Ok(()) };
+    // If the table was made before, or with those of others, they are not in it.
+    let first_here = BROUGHT.set(families).is_ok() && named(first.name.as_bytes()).is_some();
+    if first_here { Ok(()) } else { Err("Commands can join the command table only before it is made".to_string()) }
+}
+
 fn register(all: &mut Vec<Registered>, command: &'static Command, parent: Option<CommandId>) -> CommandId {
     let full_name = match parent {
         Some(CommandId(parent)) => format!("{}|{}", all[parent as usize].full_name, command.name),
@@ -387,7 +437,8 @@ fn register(all: &mut Vec<Registered>, command: &'static Command, parent: Option
         _ => 0,
     };
     let id = CommandId(all.len() as u16);
-    all.push(Registered { id, command, full_name, parent, subcommands: Vec::new(), first_key });
+    let accesses = Accesses::of(command, parent.is_some());
+    all.push(Registered { id, command, full_name, parent, subcommands: Vec::new(), first_key, accesses });
     id
 }
 

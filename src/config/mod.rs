@@ -198,6 +198,10 @@ impl Settings {
         if self.cluster_enabled {
             self.databases = 1;
         }
+        if !self.persistence_enabled {
+            self.save.clear();
+            self.appendonly = false;
+        }
     }
 
     /// A setting that contradicts another one, and how.

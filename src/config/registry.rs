@@ -632,10 +632,10 @@ settings! {
 
     // Snapshots
 
-    /// Whether anything is written to disk at all.
+    /// Whether data is loaded at the start, and saved without being asked to; if not, `save` and `appendonly` count for nothing.
     persistence_enabled: bool =
         yes_no("persistence-enabled", "yes").yaml("persistence.enabled").short_variable("PERSISTENCE_ENABLED")
-        .immutable().hidden().inert();
+        .immutable().hidden();
     /// Directory of the data files.
     dir: String = row("dir", ".", Kind::Directory).yaml("persistence.data_dir").short_flag("data-dir")
         .short_variable("PERSISTENCE_DATA_DIR").protected().deny_loading();

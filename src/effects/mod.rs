@@ -103,7 +103,9 @@ pub struct Effects {
     pub trackers: Trackers,
     /// Which events are published.
     published: KeyspaceEvents,
-    /// Whether clients are told of anything at all.
+    /// Removals that plugins are told of.
+    reported: KeyspaceEvents,
+    /// Whether clients or plugins are told of anything at all.
     told: bool,
     /// What they are still to be told.
     news: Vec<News>,
@@ -187,7 +189,8 @@ impl Effects {
     /// Notes an event that clients may be told of.
     #[cold]
     fn tell(&mut self, db: usize, key: &[u8], event: Event) {
-        if self.published.intersects(event.class()) || event.is_change() && self.trackers.any() {
+        let wanted = self.published | self.reported;
+        if wanted.intersects(event.class()) || event.is_change() && self.trackers.any() {
             self.news.push(News::Key { db, event, key: key.into() });
         }
     }
@@ -223,9 +226,16 @@ impl Effects {
         self.listen();
     }
 
-    /// Finds out anew whether clients are told of anything: somebody has begun to track, or ceased to.
+    /// Says whether plugins are told of keys that are evicted and of keys that expire.
+    pub fn report_removals(&mut self, evicted: bool, expired: bool) {
+        self.reported.set(KeyspaceEvents::EVICTED, evicted);
+        self.reported.set(KeyspaceEvents::EXPIRED, expired);
+        self.listen();
+    }
+
+    /// Finds out anew whether anybody is told of anything: somebody has begun to track, or ceased to.
     pub fn listen(&mut self) {
-        self.told = !self.published.is_empty() || self.trackers.any();
+        self.told = !self.published.is_empty() || !self.reported.is_empty() || self.trackers.any();
     }
 
     /// Two databases were exchanged; they may be one and the same.

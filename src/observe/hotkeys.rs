@@ -21,6 +21,8 @@ const WAYS: usize = 8;
 const SETS: usize = 2048;
 /// So many commands have one drawn from them at most.
 const MOST_SKIPPED: u64 = 16;
+/// Drawn accesses wait in so many places until they are counted.
+const MOST_DRAWN: usize = 256;
 /// How fast counters fade: to 1/e in so many milliseconds.
 const FADE_MS: u64 = 60_000;
 /// Milliseconds between two rounds of fading.
@@ -56,6 +58,8 @@ pub struct HotKeys {
     pace: u32,
     on: bool,
     sets: Box<[[Counter; WAYS]]>,
+    /// Accesses that are still to be counted: at the end of the turn, so that their cache misses overlap.
+    drawn: Vec<Counter>,
     rng: Rng,
     /// Uptime up to which counters have faded, in milliseconds.
     faded_ms: u64,
@@ -65,7 +69,8 @@ impl HotKeys {
     /// Knows no key. `seed` decides what is drawn.
     pub fn new(seed: u64) -> HotKeys {
         let sets = vec![[Counter::default(); WAYS]; SETS].into_boxed_slice();
-        HotKeys { left: 1, weight: 1, pace: 1, on: true, sets, rng: Rng::with_seed(seed), faded_ms: 0 }
+        let (drawn, rng) = (Vec::with_capacity(MOST_DRAWN), Rng::with_seed(seed));
+        HotKeys { left: 1, weight: 1, pace: 1, on: true, sets, drawn, rng, faded_ms: 0 }
     }
 
     /// Turns the drawing on or off. What is known is kept, and fades.
@@ -73,10 +78,10 @@ impl HotKeys {
         (self.on, self.left) = (on, 1);
     }
 
-    /// Says how many commands a turn of the loop had: what a draw costs is to be small beside the turn.
-    #[inline]
-    pub fn set_pace(&mut self, commands: u64) {
+    /// Ends a turn of the loop, which had so many commands: what a draw costs is to be small beside a turn.
+    pub fn end_turn(&mut self, commands: u64) {
         self.pace = commands.clamp(1, MOST_SKIPPED) as u32;
+        self.count_drawn();
     }
 
     /// Counts a command; true if it is drawn. Then [`HotKeys::draw`] must follow.
@@ -98,7 +103,20 @@ impl HotKeys {
 
     /// Counts accesses of the key with a hash.
     pub fn add(&mut self, db: usize, hash: u64, accesses: u32) {
-        let (db, accesses) = (db as u32, accesses as f32);
+        if self.drawn.len() == MOST_DRAWN {
+            self.count_drawn();
+        }
+        self.drawn.push(Counter { hash, db: db as u32, accesses: accesses as f32 });
+    }
+
+    fn count_drawn(&mut self) {
+        for at in 0..self.drawn.len() {
+            self.count(self.drawn[at]);
+        }
+        self.drawn.clear();
+    }
+
+    fn count(&mut self, Counter { hash, db, accesses }: Counter) {
         let set = &mut self.sets[set_of(db, hash)];
         if let Some(counter) = set.iter_mut().find(|counter| counter.hash == hash && counter.db == db) {
             counter.accesses += accesses;
@@ -123,6 +141,7 @@ impl HotKeys {
             return;
         }
         self.faded_ms = now_ms;
+        self.count_drawn();
         let rest = (-(passed_ms as f32) / FADE_MS as f32).exp();
         for counter in self.sets.as_flattened_mut() {
             counter.accesses *= rest;
@@ -133,7 +152,8 @@ impl HotKeys {
     }
 
     /// The keys of a database that are accessed once a minute or more often, the hottest on top. Some may not exist any more.
-    pub fn hottest(&self, db: usize) -> BinaryHeap<Hot> {
+    pub fn hottest(&mut self, db: usize) -> BinaryHeap<Hot> {
+        self.count_drawn();
         let counters = self.sets.as_flattened().iter().filter(|counter| counter.db == db as u32);
         let hot =
             counters.map(|counter| Hot { accesses: counter.accesses.round() as u64, hash: Reverse(counter.hash) });
@@ -142,6 +162,7 @@ impl HotKeys {
 
     /// Follows the exchange of two databases.
     pub fn exchange(&mut self, a: usize, b: usize) {
+        self.count_drawn();
         let (a, b) = (a as u32, b as u32);
         let moving: Vec<Counter> = self
             .sets
@@ -214,7 +235,7 @@ mod tests {
         }
     }
 
-    fn top(keys: &HotKeys, db: usize, count: usize) -> Vec<(u64, u64)> {
+    fn top(keys: &mut HotKeys, db: usize, count: usize) -> Vec<(u64, u64)> {
         let mut hottest = keys.hottest(db);
         (0..count).map_while(|_| hottest.pop()).map(|hot| (hot.hash.0, hot.accesses)).collect()
     }
@@ -224,13 +245,13 @@ mod tests {
         for (pace, accesses) in [(1, 1_000_000), (MOST_SKIPPED, 4_000_000)] {
             let (mut keys, mut zipf) = (HotKeys::new(5), Zipf::new(11));
             let mut counts = vec![0u64; Zipf::KEYS];
-            keys.set_pace(pace);
+            keys.end_turn(pace);
             for _ in 0..accesses {
                 let number = zipf.draw();
                 counts[number] += 1;
                 access(&mut keys, 0, hash(number));
             }
-            let found = top(&keys, 0, 10);
+            let found = top(&mut keys, 0, 10);
             let mut expected: Vec<usize> = (0..Zipf::KEYS).collect();
             expected.sort_by_key(|&number| Reverse(counts[number]));
             let mut names: Vec<u64> = found.iter().map(|(hash, _)| *hash).collect();
@@ -254,8 +275,8 @@ mod tests {
             (0..number).for_each(|_| access(&mut keys, 3, hash(number)));
         }
         let expected: Vec<_> = (11..=20).rev().map(|number| (hash(number), number as u64)).collect();
-        assert_eq!(top(&keys, 3, 10), expected);
-        assert_eq!(top(&keys, 2, 10), []);
+        assert_eq!(top(&mut keys, 3, 10), expected);
+        assert_eq!(top(&mut keys, 2, 10), []);
     }
 
     #[test]
@@ -265,13 +286,13 @@ mod tests {
             (0..50).for_each(|_| access(&mut keys, 0, 7));
             keys.fade(second * 1000);
         }
-        let (_, accesses) = top(&keys, 0, 1)[0];
+        let (_, accesses) = top(&mut keys, 0, 1)[0];
         assert!((2900..=3050).contains(&accesses), "50 a second are 3000 a minute, not {accesses}");
         keys.fade(660_000);
-        let (_, later) = top(&keys, 0, 1)[0];
+        let (_, later) = top(&mut keys, 0, 1)[0];
         assert!(later.abs_diff((accesses as f64 / std::f64::consts::E) as u64) <= 1, "{accesses} became {later}");
         keys.fade(2_000_000);
-        assert_eq!(top(&keys, 0, 1), [], "after half an hour");
+        assert_eq!(top(&mut keys, 0, 1), [], "after half an hour");
     }
 
     #[test]
@@ -284,7 +305,7 @@ mod tests {
                 rivals.iter().for_each(|&rival| (0..20).for_each(|_| access(&mut keys, 0, rival)));
                 keys.fade((phase as u64 * 300 + second) * 1000);
             }
-            let mut found: Vec<u64> = top(&keys, 0, WAYS).into_iter().map(|(hash, _)| hash).collect();
+            let mut found: Vec<u64> = top(&mut keys, 0, WAYS).into_iter().map(|(hash, _)| hash).collect();
             let mut expected = rivals.to_vec();
             found.sort_unstable();
             expected.sort_unstable();
@@ -300,11 +321,11 @@ mod tests {
         keys.add(1, 7, 10);
         keys.add(2, 7, 5);
         keys.exchange(0, 1);
-        assert_eq!(top(&keys, 0, 10), [(7, 10)]);
-        assert_eq!(top(&keys, 1, 10), [(7, 30), (8, 20)]);
-        assert_eq!(top(&keys, 2, 10), [(7, 5)]);
+        assert_eq!(top(&mut keys, 0, 10), [(7, 10)]);
+        assert_eq!(top(&mut keys, 1, 10), [(7, 30), (8, 20)]);
+        assert_eq!(top(&mut keys, 2, 10), [(7, 5)]);
         keys.exchange(2, 2);
-        assert_eq!(top(&keys, 2, 10), [(7, 5)]);
+        assert_eq!(top(&mut keys, 2, 10), [(7, 5)]);
     }
 
     #[test]
@@ -312,9 +333,9 @@ mod tests {
         let mut keys = HotKeys::new(1);
         keys.turn(false);
         (0..100).for_each(|_| access(&mut keys, 0, 7));
-        assert_eq!(top(&keys, 0, 10), []);
+        assert_eq!(top(&mut keys, 0, 10), []);
         keys.turn(true);
         (0..100).for_each(|_| access(&mut keys, 0, 7));
-        assert_eq!(top(&keys, 0, 10), [(7, 100)]);
+        assert_eq!(top(&mut keys, 0, 10), [(7, 100)]);
     }
 }

@@ -5,6 +5,7 @@
 //! command by command: one read and one write for each connection and turn.
 
 mod batch;
+mod builder;
 mod signals;
 
 use std::collections::VecDeque;
@@ -23,7 +24,7 @@ use crate::command::client::describe;
 use crate::command::deliver;
 use crate::command::save::{self, Next, Purpose, Unsaved};
 use crate::command::state::{Server, Shutdown};
-use crate::config::{Settings, Source};
+use crate::config::Loaded;
 use crate::helper::disk::Disk;
 use crate::helper::{Inbox, Outbox, mailbox};
 use crate::memory;
@@ -32,8 +33,10 @@ use crate::net::client::{READ_SIZE, REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
 use crate::net::listen::{FIRST_LISTENER, ListenError};
 use crate::net::{Client, Closing, Listeners, ReplyMode, Stream};
 use crate::observe::process;
+use crate::plugin::Plugins;
 use crate::resp::ProtocolError;
 use batch::{Batch, Parsing, Served};
+pub use builder::Builder;
 use signals::Signals;
 
 const WAKE: Token = Token(usize::MAX - 1);
@@ -69,6 +72,8 @@ pub enum StartError {
     Listen(ListenError),
     /// The settings contradict the command table.
     Commands(String),
+    /// A plugin cannot be had.
+    Plugin(String),
 }
 
 impl From<io::Error> for StartError {
@@ -102,11 +107,8 @@ pub struct Reactor {
 }
 
 impl Reactor {
-    /// A server that listens and is ready to run. `seed` decides everything random.
-    ///
-    /// # Errors
-    /// If an address is not to be had, or the kernel refuses something.
-    pub fn new(settings: Settings, source: Source, seed: u64) -> Result<Reactor, StartError> {
+    /// See [`Builder::build`].
+    fn new(Loaded { settings, source }: Loaded, seed: u64, plugins: Plugins) -> Result<Reactor, StartError> {
         memory::claim_reactor_thread();
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
@@ -114,7 +116,7 @@ impl Reactor {
         let signals = Signals::new(poll.registry(), FIRST_SIGNAL)?;
         let listeners = Listeners::new(poll.registry().try_clone()?);
         let mut server =
-            Server::new(settings, source, listeners, outbox.clone(), seed).map_err(StartError::Commands)?;
+            Server::new(settings, source, listeners, outbox.clone(), seed, plugins).map_err(StartError::Commands)?;
         let Server { listeners, settings, .. } = &mut server;
         listeners.bind_tcp(settings).map_err(StartError::Listen)?;
         listeners.bind_unix(settings).map_err(StartError::Listen)?;
@@ -178,8 +180,10 @@ impl Reactor {
             if let Some(shutdown) = self.server.shutdown
                 && self.prepare_to_end(shutdown)?
             {
+                self.server.with_plugins(|plugins, server| plugins.each().for_each(|plugin| plugin.on_shutdown(server)));
                 self.server.finish_aof();
                 self.server.listeners.close();
+                self.server.plugins.each().for_each(|plugin| plugin.close());
                 return Ok(());
             }
         }
@@ -626,8 +630,9 @@ impl Reactor {
         }
     }
 
-    /// Tells log readers and the supervisor that the server is ready.
-    fn announce(&self) {
+    /// Tells plugins, log readers and the supervisor that the server is ready.
+    fn announce(&mut self) {
+        self.server.with_plugins(|plugins, server| plugins.each().for_each(|plugin| plugin.on_startup(server)));
         if self.server.listeners.listens_on_tcp() {
             log::info!("Ready to accept connections tcp");
         }
@@ -755,7 +760,7 @@ impl Reactor {
         let server = &mut self.server;
         let stats = &mut server.stats;
         let commands = stats.commands_processed.saturating_sub(commands_before);
-        server.hot_keys.set_pace(commands);
+        server.hot_keys.end_turn(commands);
         stats.turns += 1;
         stats.turns_us += took_us;
         stats.longest_turn_us = stats.longest_turn_us.max(took_us);
