@@ -10,6 +10,8 @@ pub mod plugin;
 
 pub mod acl;
 
+pub mod script;
+
 pub mod net;
 
 pub mod persist;

@@ -155,7 +155,8 @@ pub(super) fn settle(cx: &mut Ctx<'_>) -> Verdict {
         std::mem::swap(&mut server.clients[token].output, &mut cx.reply.out);
     }
     // What a command changes that runs again is looked at when all that became ready with its key have been served.
-    if cx.resumed.is_none() {
+    // The same goes for what a script has changed so far.
+    if cx.resumed.is_none() && cx.server.scripts.running.is_none() {
         serve(cx.server);
     }
     if cx.blocked { Verdict::Blocked } else { Verdict::Done }

@@ -170,6 +170,7 @@ impl Server {
         let mut settings = std::mem::take(&mut self.settings);
         let outcome = settings.set(pairs, rights, &mut |settings, changed| self.apply(settings, changed));
         self.settings = settings;
+        self.look_for_troubles();
         outcome
     }
 
@@ -299,6 +300,7 @@ impl Server {
         self.keys.stats = Default::default();
         self.command_stats.fill(Default::default());
         self.error_stats = Default::default();
+        self.scripts.evicted = 0;
     }
 }
 

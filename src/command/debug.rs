@@ -103,6 +103,8 @@ const HELP: &[&str] = &[
     "    Tell the lengths and the memory of a key and its string.",
     "SEGFAULT",
     "    Crash by a wrong memory access.",
+    "SET-DISABLE-DENY-SCRIPTS <0|1>",
+    "    Let scripts call any command, or not.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Let keys that have expired be removed ahead of being looked at.",
     "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
@@ -171,12 +173,15 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         (b"SDSLEN", 1) => return string_memory(cx, args),
         (b"SEGFAULT", 0) => segfault(),
         (b"SET-SKIP-CHECKSUM-VALIDATION", 1) => cx.server.debug.skip_checksums = is_on(&args[2]),
+        (b"SET-DISABLE-DENY-SCRIPTS", 1) => cx.server.scripts.all_commands = is_on(&args[2]),
         (b"SET-ACTIVE-EXPIRE", 1) => cx.server.keys.active_expiry = is_on(&args[2]),
         (b"SLEEP", 1) => {
             let seconds = parse_f64(&args[2]).unwrap_or(0.0);
             thread::sleep(Duration::try_from_secs_f64(seconds).unwrap_or_default());
             // The turn goes on, but it is later now.
-            cx.server.tick();
+            if !cx.in_script {
+                cx.server.tick();
+            }
         }
         (b"STRINGMATCH-TEST", 0) => {
             match_at_random(cx.server.clock.unix_us);

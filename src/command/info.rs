@@ -227,22 +227,17 @@ fn memory(text: &mut Text, cx: &Ctx<'_>) {
     text.line("allocator_resident", account.heap.resident);
     text.line("allocator_muzzy", account.heap.muzzy);
     text.bytes("total_system_memory", usage::machine_bytes());
-    text.constant("0", &["used_memory_lua", "used_memory_vm_eval"]);
-    text.constant("0B", &["used_memory_lua_human"]);
-    text.constant(
-        "0",
-        &[
-            "used_memory_scripts_eval",
-            "number_of_cached_scripts",
-            "number_of_functions",
-            "number_of_libraries",
-            "used_memory_vm_functions",
-            "used_memory_vm_total",
-        ],
-    );
-    text.constant("0B", &["used_memory_vm_total_human"]);
-    text.constant("0", &["used_memory_functions", "used_memory_scripts"]);
-    text.constant("0B", &["used_memory_scripts_human"]);
+    let scripts = &server.scripts;
+    let (engine, known) = (scripts.engine_bytes(), scripts.cache.memory_bytes());
+    text.line("used_memory_lua", engine);
+    text.line("used_memory_vm_eval", engine);
+    text.line("used_memory_lua_human", human(engine));
+    text.line("used_memory_scripts_eval", known);
+    text.line("number_of_cached_scripts", scripts.cache.len());
+    text.constant("0", &["number_of_functions", "number_of_libraries", "used_memory_vm_functions"]);
+    text.bytes("used_memory_vm_total", engine);
+    text.constant("0", &["used_memory_functions"]);
+    text.bytes("used_memory_scripts", known);
     text.bytes("maxmemory", server.settings.maxmemory as usize);
     text.line("maxmemory_policy", server.settings.maxmemory_policy.word());
     text.ratio("allocator_frag", account.heap_fragmentation());
@@ -352,7 +347,7 @@ fn stats(text: &mut Text, cx: &Ctx<'_>) {
     text.line("expire_cycle_cpu_milliseconds", stats.expire_us / 1000);
     text.line("evicted_keys", keys.stats.evicted);
     text.line("evicted_clients", server.stats.evicted_clients);
-    text.constant("0", &["evicted_scripts"]);
+    text.line("evicted_scripts", server.scripts.evicted);
     let short_us = server.short_since_us.map_or(0, |since_us| server.clock.uptime_us.saturating_sub(since_us));
     text.line("total_eviction_exceeded_time", (stats.short_of_memory_us + short_us) / 1000);
     text.line("current_eviction_exceeded_time", short_us / 1000);

@@ -62,7 +62,11 @@ impl Server {
 
     /// Notes whether there is a reason not to run every command.
     pub fn look_for_troubles(&mut self) {
-        self.is_troubled = self.loading.is_some() || self.aof.trouble().is_some() || self.saving.failed;
+        self.is_troubled = self.loading.is_some()
+            || self.aof.trouble().is_some()
+            || self.saving.failed
+            || self.lacks_replicas()
+            || self.scripts.busy_error().is_some();
     }
 
     /// Loads a slice, if there is something to load. Returns whether there is more.

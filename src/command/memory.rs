@@ -297,13 +297,13 @@ fn stats(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
         ("peak.allocated".to_string(), Bytes(account.peak)),
         ("total.allocated".to_string(), Bytes(account.used)),
         ("startup.allocated".to_string(), Bytes(account.startup)),
-        // Nothing is replicated, clustered, logged or scripted.
+        // Nothing is replicated, clustered or logged.
         ("replication.backlog".to_string(), Bytes(0)),
         ("clients.slaves".to_string(), Bytes(0)),
         ("clients.normal".to_string(), Bytes(account.clients)),
         ("cluster.links".to_string(), Bytes(0)),
         ("aof.buffer".to_string(), Bytes(0)),
-        ("lua.caches".to_string(), Bytes(0)),
+        ("lua.caches".to_string(), Bytes(cx.server.scripts.cache.memory_bytes())),
         ("functions.caches".to_string(), Bytes(0)),
     ];
     let databases = account.databases.iter();

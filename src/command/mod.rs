@@ -43,6 +43,8 @@ mod replication;
 mod room;
 pub mod save;
 mod scan_options;
+mod script;
+pub mod script_run;
 mod server;
 mod set;
 mod slowlog;
@@ -86,6 +88,7 @@ const FAMILIES: &[&[Command]] = &[
     client::COMMANDS,
     acl::COMMANDS,
     transaction::COMMANDS,
+    script::COMMANDS,
     monitor::COMMANDS,
     pubsub::COMMANDS,
     server::COMMANDS,
@@ -129,6 +132,8 @@ pub struct Ctx<'s> {
     redacted: Vec<usize>,
     /// EXEC is running a transaction: no command may wait.
     pub in_exec: bool,
+    /// A script is calling.
+    pub in_script: bool,
     /// The reply up to here is not to be withheld any more.
     settled: usize,
     /// Hashes of a command's keys; see [`Ctx::prefetch_keys`].
@@ -180,6 +185,7 @@ impl<'s> Ctx<'s> {
             key_hash: None,
             redacted: Vec::new(),
             in_exec: false,
+            in_script: false,
             settled: 0,
             hashes: Vec::new(),
             blocked: false,
@@ -327,7 +333,10 @@ impl<'s> Ctx<'s> {
             return Err(wrong_arity(&command.full_name));
         }
         let client = &self.server.clients[self.token];
-        let (flags, restricted) = (declared.flags, client.restricted);
+        let (mut flags, restricted) = (declared.flags, client.restricted);
+        if flags.contains(Flags::SCRIPT) {
+            flags = script::flags_of(self.server, command, args);
+        }
         if flags.intersects(Flags::DEBUG_GATE | Flags::MODULE_GATE) {
             self.check_gate(client, flags)?;
         }
@@ -335,13 +344,13 @@ impl<'s> Ctx<'s> {
             self.check_access(command, args)?;
         }
         if self.server.is_short_of_memory() {
-            let room = self.server.find_room(transaction::effective_flags(&self.server.clients[self.token], command));
+            let room = self.server.find_room(transaction::effective_flags(&self.server.clients[self.token], command, flags));
             self.tell_first();
             room?;
         }
         let client = &self.server.clients[self.token];
         if client.transaction.is_some() {
-            return transaction::admit(self, client, command);
+            return transaction::admit(self, client, command, flags);
         }
         self.may_go_on(client, command, flags)
     }
@@ -389,17 +398,26 @@ impl<'s> Ctx<'s> {
     #[cold]
     fn check_troubles(&self, command: &Registered, flags: Flags) -> Outcome {
         if flags.contains(Flags::WRITE) || command.full_name == "ping" {
-            if let Some(why) = self.server.aof.trouble() {
-                return Err(Error::new(format!("MISCONF Errors writing to the AOF file: {why}")));
-            }
-            if save::refuses_writes(self.server) {
-                return Err(Error::MISCONF);
-            }
+            self.check_durability()?;
+        }
+        if flags.contains(Flags::WRITE) && self.server.lacks_replicas() {
+            return Err(Error::NO_REPLICAS);
         }
         if self.server.loading.is_some() && !flags.contains(Flags::LOADING) {
             return Err(Error::LOADING);
         }
-        Ok(())
+        match self.server.scripts.busy_error() {
+            Some(busy) if !flags.contains(Flags::ALLOW_BUSY) => Err(busy),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks whether what is written now can be made durable.
+    fn check_durability(&self) -> Outcome {
+        if let Some(why) = self.server.aof.trouble() {
+            return Err(Error::new(format!("MISCONF Errors writing to the AOF file: {why}")));
+        }
+        if save::refuses_writes(self.server) { Err(Error::MISCONF) } else { Ok(()) }
     }
 
     /// Runs the command and counts it.
@@ -524,8 +542,14 @@ impl<'s> Ctx<'s> {
     /// Writes an error reply and counts it.
     #[cold]
     pub fn error(&mut self, error: &Error) {
+        self.reply.error(error.text());
+        self.count_error(error);
+    }
+
+    /// Counts an error.
+    #[cold]
+    fn count_error(&mut self, error: &Error) {
         let text = error.text();
-        self.reply.error(text);
         self.server.stats.error_replies += 1;
         let code = text.split(|&byte| byte == b' ').next().unwrap_or_default();
         let code = String::from_utf8_lossy(&code[..code.len().min(32)]);

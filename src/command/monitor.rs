@@ -47,19 +47,32 @@ pub fn quoted_args(cx: &Ctx<'_>, args: &Args<'_>) -> Option<Vec<Vec<u8>>> {
     {
         return None;
     }
+    Some(quote_all(args))
+}
+
+fn quote_all(args: &Args<'_>) -> Vec<Vec<u8>> {
     let quoted = args.iter_from(0).map(|arg| {
         let mut quoted = Vec::with_capacity(arg.len() + 2);
         quote(arg, &mut quoted);
         quoted
     });
-    Some(quoted.collect())
+    quoted.collect()
+}
+
+/// Shows a command that is about to run to all monitors, although by its flags it is not shown when it has run.
+pub fn show(cx: &mut Ctx<'_>, args: &Args<'_>) {
+    if !cx.server.monitors.is_empty() {
+        feed(cx, &quote_all(args));
+    }
 }
 
 /// Sends the command that just ran to all monitors.
 pub fn feed(cx: &mut Ctx<'_>, quoted: &[Vec<u8>]) {
     let client = &cx.server.clients[cx.token];
     let now = cx.server.clock.unix_us;
-    let addr = if client.stream.is_unix() {
+    let addr = if cx.in_script {
+        "lua".to_string()
+    } else if client.stream.is_unix() {
         format!("unix:{}", client.addr.strip_suffix(":0").unwrap_or(&client.addr))
     } else {
         client.addr.clone()

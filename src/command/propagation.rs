@@ -29,7 +29,9 @@ impl Ctx<'_> {
     /// As [`Ctx::propagate`], for a command on some database with arguments from anywhere.
     pub fn propagate_in<'a>(&mut self, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
         self.journal().rewrite();
-        self.journal().append(db, args);
+        if !self.journal().is_muted() {
+            self.journal().append(db, args);
+        }
     }
 
     /// Propagates that a key is gone because its time was over when the command set it.
@@ -63,7 +65,7 @@ impl Ctx<'_> {
         let changed = self.server.keys.effects.dirty != dirty;
         let db = self.db;
         let writes = command.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE);
-        if changed && writes && !self.journal().is_rewritten() {
+        if changed && writes && !self.journal().is_rewritten() && !self.journal().is_muted() {
             self.journal().append(db, args.iter_from(0));
         }
         // A command that goes through all keys may find any number of expired ones, which have nothing to do with each other.

@@ -42,7 +42,7 @@ impl Server {
     #[cold]
     pub(super) fn find_room(&mut self, flags: Flags) -> Result<(), Error> {
         // Who pauses writing does not want the data to change in any other way, nor is half of it to be evicted.
-        if self.pause.is_some() || self.loading.is_some() {
+        if self.pause.is_some() || self.loading.is_some() || self.scripts.running.is_some() {
             return Ok(());
         }
         match self.make_room() {

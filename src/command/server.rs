@@ -155,6 +155,10 @@ fn shutdown(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         cx.reply.ok();
         return Ok(());
     }
+    // What a script has half done cannot be saved.
+    if let Some(busy) = cx.server.scripts.busy_error().filter(|_| wish.save != Some(false)) {
+        return Err(busy);
+    }
     // The reply is the end of the connection, or an error from who tries to end.
     let client = Some((cx.token, cx.server.clients[cx.token].id));
     cx.server.shutdown = Some(Shutdown { save: wish.save, now: wish.now, force: wish.force, client });

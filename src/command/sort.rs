@@ -361,8 +361,8 @@ fn sort(cx: &mut Ctx<'_>, args: &Args<'_>, may_store: bool) -> Outcome {
     let entry = place.keys.read(place.db, key, place.touch);
     let is_set = entry.is_some_and(|entry| entry.kind() == Type::Set);
     let mut as_they_are = matches!(query.by, Some(Pattern::Nothing | Pattern::Itself));
-    if as_they_are && is_set && query.destination.is_some() {
-        // A set has no order of its own, and what is stored has to be the same everywhere.
+    if as_they_are && is_set && (query.destination.is_some() || cx.in_script) {
+        // A set has no order of its own, and what is stored, or what a script makes of it, has to be the same everywhere.
         (as_they_are, query.alpha, query.by) = (false, true, None);
     }
     let only_range = as_they_are && !is_set;

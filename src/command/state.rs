@@ -13,6 +13,7 @@ use super::load::Counts;
 use super::loading::Loading;
 use super::migrate::Migrations;
 use super::save::Saving;
+use super::script_run::Scripts;
 use super::table::{CommandId, Names, all};
 use crate::acl::AccessControl;
 use crate::config::{Settings, Source};
@@ -132,7 +133,14 @@ pub struct Server {
     /// Connections to servers that keys were moved to.
     pub migrations: Migrations,
     pub plugins: Plugins,
+    /// Scripts that are known, and the one that runs.
+    pub scripts: Scripts,
+    /// Serves the other clients for a moment while a script runs for a client; taken while it does.
+    pub attendant: Option<Attendant>,
 }
+
+/// See [`Server::attendant`].
+pub type Attendant = Box<dyn FnMut(&mut Server, usize)>;
 
 /// What DEBUG can change of the server's habits.
 pub struct DebugSwitches {
@@ -241,6 +249,8 @@ impl Server {
             outbox,
             migrations: Migrations::default(),
             plugins,
+            scripts: Scripts::default(),
+            attendant: None,
         })
     }
 
@@ -275,6 +285,11 @@ impl Server {
         if threshold > 0 && millis >= threshold {
             self.latency.add(event, Sample { unix_seconds: self.clock.seconds_now(), millis });
         }
+    }
+
+    /// Whether what is written has fewer replicas than the settings want. Nothing is replicated, so there are none.
+    pub fn lacks_replicas(&self) -> bool {
+        self.settings.min_replicas_to_write > 0 && self.settings.min_replicas_max_lag > 0
     }
 
     /// Ends CLIENT PAUSE.

@@ -57,6 +57,8 @@ bitflags! {
         const MODULE_GATE = 1 << 20;
         /// It runs in a slot that is being moved here.
         const ASKING = 1 << 21;
+        /// It runs a script, which may say what it is like. Not told to clients.
+        const SCRIPT = 1 << 22;
     }
 }
 

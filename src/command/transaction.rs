@@ -7,7 +7,7 @@
 
 use super::error::{Error, Outcome};
 use super::table::{Acl, Command, Doc, Flags, KeyFlags, KeySpec, Registered};
-use super::{Admission, Ctx, monitor};
+use super::{Admission, Ctx, monitor, script};
 use crate::net::{Client, ReplyMode};
 use crate::resp::{Args, KeptArgs};
 
@@ -110,21 +110,21 @@ impl Transaction {
 /// # Errors
 /// If it may not be kept, or must not run.
 #[cold]
-pub(super) fn admit(cx: &Ctx<'_>, client: &Client, command: &Registered) -> Result<Admission, Error> {
+pub(super) fn admit(cx: &Ctx<'_>, client: &Client, command: &Registered, flags: Flags) -> Result<Admission, Error> {
     if command.command.flags.contains(Flags::NO_MULTI) {
         return Err(Error::fixed("ERR Command not allowed inside a transaction"));
     }
     let kept = !matches!(command.full_name.as_str(), "exec" | "discard" | "quit" | "reset" | "multi" | "watch");
-    let flags = effective_flags(client, command);
+    let flags = effective_flags(client, command, flags);
     let admission = cx.may_go_on(client, command, flags)?;
     Ok(if kept && admission == Admission::Run { Admission::Queue } else { admission })
 }
 
-/// What a client's command is like: EXEC does what the commands of the transaction do.
-pub(super) fn effective_flags(client: &Client, command: &Registered) -> Flags {
+/// What a client's command that is like `flags` by itself is like: EXEC does what the commands of the transaction do.
+pub(super) fn effective_flags(client: &Client, command: &Registered, flags: Flags) -> Flags {
     match &client.transaction {
-        Some(transaction) if is_exec(command) => command.command.flags | transaction.flags,
-        _ => command.command.flags,
+        Some(transaction) if is_exec(command) => flags | transaction.flags,
+        _ => flags,
     }
 }
 
@@ -136,6 +136,10 @@ fn is_exec(command: &Registered) -> bool {
 #[cold]
 pub(super) fn queue(cx: &mut Ctx<'_>, args: &mut Args<'_>) {
     let dirty = cx.server.keys.effects.watches.is_dirty(cx.token);
+    let mut flags = cx.command.command.flags;
+    if flags.contains(Flags::SCRIPT) {
+        flags = script::flags_of(cx.server, cx.command, args);
+    }
     // What will not run anyway need not be kept.
     if let Some(transaction) = &mut cx.server.clients[cx.token].transaction
         && !transaction.spoiled
@@ -143,7 +147,7 @@ pub(super) fn queue(cx: &mut Ctx<'_>, args: &mut Args<'_>) {
     {
         transaction.len += 1;
         transaction.bytes += args.total_bytes() + args.len() * ARGUMENT_OVERHEAD;
-        transaction.flags |= cx.command.command.flags;
+        transaction.flags |= flags;
         let args = args.keep();
         transaction.memory += args.memory_bytes();
         transaction.queued.push(Queued { command: cx.command, key_hash: cx.key_hash, args });

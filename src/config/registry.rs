@@ -628,7 +628,7 @@ settings! {
     // Scripts
 
     /// Milliseconds after which a script or function counts as stuck.
-    busy_reply_threshold: u64 = integer("busy-reply-threshold", "5000", 0, LONG_MAX).alias("lua-time-limit").inert();
+    busy_reply_threshold: u64 = integer("busy-reply-threshold", "5000", 0, LONG_MAX).alias("lua-time-limit");
 
     // Snapshots
 
@@ -744,9 +744,9 @@ settings! {
     repl_diskless_load: DisklessLoad =
         choice("repl-diskless-load", "disabled", DisklessLoad::WORDS).deny_loading().inert();
     /// Replicas without which writes are refused; 0 never refuses.
-    min_replicas_to_write: u32 = count("min-replicas-to-write", "0").alias("min-slaves-to-write").inert();
+    min_replicas_to_write: u32 = count("min-replicas-to-write", "0").alias("min-slaves-to-write");
     /// Seconds of silence at which a replica no longer counts for that.
-    min_replicas_max_lag: u32 = count("min-replicas-max-lag", "10").alias("min-slaves-max-lag").inert();
+    min_replicas_max_lag: u32 = count("min-replicas-max-lag", "10").alias("min-slaves-max-lag");
     /// What to do when a replicated or stored command fails.
     propagation_error_behavior: PropagationErrorBehavior =
         choice("propagation-error-behavior", "ignore", PropagationErrorBehavior::WORDS).inert();

@@ -30,6 +30,10 @@ pub struct Journal {
     commands: usize,
     /// The command being run has said what it amounts to.
     rewritten: bool,
+    /// A script does not want what it does to be known.
+    muted: bool,
+    /// Nobody is to read the open unit.
+    abandoned: bool,
     /// Removed keys are told as UNLINK rather than DEL.
     pub lazy: Lazy,
 }
@@ -129,7 +133,14 @@ impl Journal {
     /// has ended.
     pub fn end(&mut self, wrapped: bool) -> bool {
         self.depth = self.depth.saturating_sub(1);
-        if self.depth > 0 || self.commands == 0 {
+        if self.depth > 0 {
+            return false;
+        }
+        if std::mem::take(&mut self.abandoned) {
+            self.bytes.truncate(self.start);
+            (self.commands, self.db) = (0, None);
+        }
+        if self.commands == 0 {
             return false;
         }
         if self.commands > 1 && wrapped {
@@ -138,6 +149,21 @@ impl Journal {
         }
         self.commands = 0;
         true
+    }
+
+    /// Drops the unit that is open, when it ends.
+    pub fn abandon(&mut self) {
+        self.abandoned = self.depth > 0;
+    }
+
+    /// Says whether commands are left out from here on; what happens by itself, such as the end of a key's time, never is.
+    pub fn mute(&mut self, muted: bool) {
+        self.muted = muted;
+    }
+
+    /// Whether commands are left out.
+    pub fn is_muted(&self) -> bool {
+        self.muted
     }
 
     /// Says that the command being run is not to be journalled as it came.

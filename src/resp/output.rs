@@ -98,6 +98,18 @@ impl Output {
         self.chunks.push_back(Chunk::Shared(Rc::clone(blob)));
     }
 
+    /// Everything in one piece, of which nothing may have been sent. What is shared is copied.
+    pub fn flatten(&mut self) -> &[u8] {
+        debug_assert_eq!(self.sent, 0, "what is being sent stays where it is");
+        if !self.chunks.is_empty() {
+            let mut bytes = Vec::with_capacity(self.len());
+            self.chunks.iter().for_each(|chunk| bytes.extend_from_slice(chunk.bytes()));
+            bytes.append(&mut self.tail);
+            *self = Output { tail: bytes, ..Output::default() };
+        }
+        &self.tail
+    }
+
     /// Moves all of `other` behind what is here.
     pub fn append(&mut self, other: &mut Output) {
         if other.is_empty() {

@@ -1,0 +1,316 @@
+//! EVAL and its kin, which run scripts, and SCRIPT, which looks after those that are known.
+
+use super::error::{Error, Outcome};
+use super::script_run::{self, Job, key_range};
+use super::state::Server;
+use super::table::{Acl, Begin, Command, Doc, Find, Flags, KeyFlags, KeySpec, Registered};
+use super::{Ctx, monitor};
+use crate::resp::Args;
+use crate::script::{Script, ScriptFlags, Sha, sha1, shebang};
+
+const EVAL_FLAGS: Flags = Flags::NOSCRIPT
+    .union(Flags::STALE)
+    .union(Flags::SKIP_MONITOR)
+    .union(Flags::NO_MANDATORY_KEYS)
+    .union(Flags::MOVABLE_KEYS)
+    .union(Flags::SCRIPT);
+const WRITING: Flags = EVAL_FLAGS.union(Flags::MAY_REPLICATE);
+const READING: Flags = EVAL_FLAGS.union(Flags::READONLY);
+
+/// How the keys are used that a call counts, which nobody can say before it runs.
+const fn counted(flags: KeyFlags, notes: &'static str) -> KeySpec {
+    KeySpec { begin: Begin::Index(2), find: Find::KeyNum { number: 0, first: 1, step: 1 }, flags, notes }
+}
+
+const UPDATED_KEYS: &[KeySpec] = &[counted(
+    KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE),
+    "What a script does with its keys is its own affair; the most is assumed.",
+)];
+const READ_KEYS: &[KeySpec] =
+    &[counted(KeyFlags::READS, "What a script does with its keys is its own affair; it can read them at most.")];
+
+const DOC: Doc = Doc { group: "scripting", since: "2.6.0", complexity: "That of the script", ..Command::NONE.doc };
+const BASE: Command = Command { arity: -3, flags: WRITING, acl: Acl::SCRIPTING, keys: UPDATED_KEYS, ..Command::NONE };
+
+const SUB_FLAGS: Flags = Flags::NOSCRIPT;
+const TO_ALL: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "eval",
+        doc: Doc { summary: "Runs a script.", syntax: "script numkeys [key [key ...]] [arg [arg ...]]", ..DOC },
+        handler: eval,
+        ..BASE
+    },
+    Command {
+        name: "eval_ro",
+        flags: READING,
+        keys: READ_KEYS,
+        doc: Doc {
+            summary: "Runs a script that may not write.",
+            since: "7.0.0",
+            syntax: "script numkeys [key [key ...]] [arg [arg ...]]",
+            ..DOC
+        },
+        handler: eval_ro,
+        ..BASE
+    },
+    Command {
+        name: "evalsha",
+        doc: Doc {
+            summary: "Runs a known script, named by its SHA-1.",
+            syntax: "sha1 numkeys [key [key ...]] [arg [arg ...]]",
+            ..DOC
+        },
+        handler: evalsha,
+        ..BASE
+    },
+    Command {
+        name: "evalsha_ro",
+        flags: READING,
+        keys: READ_KEYS,
+        doc: Doc {
+            summary: "Runs a known script, named by its SHA-1, that may not write.",
+            since: "7.0.0",
+            syntax: "sha1 numkeys [key [key ...]] [arg [arg ...]]",
+            ..DOC
+        },
+        handler: evalsha_ro,
+        ..BASE
+    },
+    Command {
+        name: "script",
+        arity: -2,
+        flags: Flags::empty(),
+        acl: Acl::empty(),
+        keys: &[],
+        doc: Doc { summary: "Holds the commands about scripts.", complexity: "Depends on the subcommand.", ..DOC },
+        subcommands: &[
+            Command {
+                name: "debug",
+                arity: 3,
+                flags: SUB_FLAGS,
+                keys: &[],
+                doc: Doc {
+                    summary: "Would choose whether scripts run in a debugger; there is none.",
+                    since: "3.2.0",
+                    complexity: "O(1)",
+                    syntax: "<YES | SYNC | NO>",
+                    ..DOC
+                },
+                handler: debug,
+                ..BASE
+            },
+            Command {
+                name: "exists",
+                flags: SUB_FLAGS,
+                keys: &[],
+                tips: &["request_policy:all_shards", "response_policy:agg_logical_and"],
+                doc: Doc {
+                    summary: "Tells which scripts are known.",
+                    complexity: "O(N) where N is the number of scripts asked for",
+                    syntax: "sha1 [sha1 ...]",
+                    ..DOC
+                },
+                handler: exists,
+                ..BASE
+            },
+            Command {
+                name: "flush",
+                arity: -2,
+                flags: SUB_FLAGS,
+                keys: &[],
+                tips: TO_ALL,
+                doc: Doc {
+                    summary: "Forgets all scripts.",
+                    complexity: "O(N) where N is the number of scripts known",
+                    syntax: "[ASYNC | SYNC]",
+                    ..DOC
+                },
+                handler: flush,
+                ..BASE
+            },
+            Command {
+                name: "help",
+                arity: 2,
+                flags: Flags::LOADING.union(Flags::STALE),
+                keys: &[],
+                doc: Doc { summary: "Lists the subcommands.", since: "5.0.0", complexity: "O(1)", ..DOC },
+                handler: help,
+                ..BASE
+            },
+            Command {
+                name: "kill",
+                arity: 2,
+                flags: SUB_FLAGS.union(Flags::ALLOW_BUSY),
+                keys: &[],
+                tips: &["request_policy:all_shards", "response_policy:one_succeeded"],
+                doc: Doc { summary: "Ends the script that runs.", complexity: "O(1)", ..DOC },
+                handler: kill,
+                ..BASE
+            },
+            Command {
+                name: "load",
+                arity: 3,
+                flags: SUB_FLAGS.union(Flags::STALE),
+                keys: &[],
+                tips: TO_ALL,
+                doc: Doc {
+                    summary: "Makes a script known without running it.",
+                    complexity: "O(N) where N is the length of the script",
+                    syntax: "script",
+                    ..DOC
+                },
+                handler: load,
+                ..BASE
+            },
+        ],
+        ..BASE
+    },
+];
+
+const NO_SCRIPT: Error = Error::fixed("NOSCRIPT No matching script. Please use EVAL.");
+
+/// How a script is named in a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Named {
+    ByText,
+    BySha,
+}
+
+/// A digest as clients write it, in any case; `None` if it is none.
+fn parse_sha(text: &[u8]) -> Option<Sha> {
+    let mut sha = Sha::try_from(text).ok()?;
+    sha.make_ascii_lowercase();
+    Some(sha)
+}
+
+/// What a call of EVAL or EVALSHA is like: what its script says of itself.
+pub fn flags_of(server: &Server, command: &Registered, args: &Args<'_>) -> Flags {
+    let flags = command.command.flags;
+    let Some(named) = args.get(1) else { return flags };
+    let script: Option<ScriptFlags> = if command.full_name.starts_with("evalsha") {
+        parse_sha(named).and_then(|sha| server.scripts.cache.get(&sha)).and_then(|script| script.flags)
+    } else {
+        shebang::read(named).ok().and_then(|(flags, _)| flags)
+    };
+    script_run::effective_flags(flags, script)
+}
+
+/// Compiles a script that is not known yet.
+///
+/// # Errors
+/// If it cannot be compiled.
+fn compile(cx: &mut Ctx<'_>, sha: Sha, text: &[u8], loaded: bool) -> Result<Script, Error> {
+    let (flags, code) = shebang::read(text).map_err(|text| Error::new([b"ERR ", text.as_slice()].concat()))?;
+    let Server { scripts, keys, .. } = &mut *cx.server;
+    let engine = scripts.engine(|| keys.random_source().i32(..))?;
+    let function = engine
+        .compile(code, c"@user_script")
+        .map_err(|message| Error::new([b"ERR Error compiling script (new function): ", message.as_slice()].concat()))?;
+    let (script, evicted) = scripts.cache.insert(sha, function, flags, text.len(), loaded);
+    if let Some(evicted) = evicted {
+        scripts.forget(evicted);
+        scripts.evicted += 1;
+    }
+    Ok(script)
+}
+
+fn evaluate(cx: &mut Ctx<'_>, args: &mut Args<'_>, named: Named, read_only: bool) -> Outcome {
+    // Its commands are shown behind it.
+    monitor::show(cx, args);
+    let sha = match named {
+        Named::BySha => parse_sha(&args[1]).ok_or(NO_SCRIPT)?,
+        Named::ByText => sha1(&args[1]),
+    };
+    let keys = key_range(args, 2)?;
+    let script = match (cx.server.scripts.cache.get(&sha), named) {
+        (Some(script), _) => script,
+        (None, Named::BySha) => return Err(NO_SCRIPT),
+        (None, Named::ByText) => compile(cx, sha, &args[1], false)?,
+    };
+    let Server { scripts, keys: keyspace, .. } = &mut *cx.server;
+    let engine = scripts.engine(|| keyspace.random_source().i32(..))?;
+    let (function, flags) = (script.function, script.flags);
+    script_run::run(cx, args, Job { engine: &engine, function, name: &sha, flags, read_only, is_eval: true, keys })?;
+    cx.server.scripts.cache.touch(&script);
+    Ok(())
+}
+
+fn eval(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    evaluate(cx, args, Named::ByText, false)
+}
+
+fn eval_ro(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    evaluate(cx, args, Named::ByText, true)
+}
+
+fn evalsha(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    evaluate(cx, args, Named::BySha, false)
+}
+
+fn evalsha_ro(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    evaluate(cx, args, Named::BySha, true)
+}
+
+fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let mode = args[2].to_ascii_lowercase();
+    match &mode[..] {
+        b"no" => cx.reply.ok(),
+        b"yes" | b"sync" => return Err(Error::fixed("ERR There is no debugger for scripts")),
+        _ => return Err(Error::fixed("ERR Use SCRIPT DEBUG YES/SYNC/NO")),
+    }
+    Ok(())
+}
+
+fn exists(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    cx.reply.array(args.len() - 2);
+    for sha in args.iter_from(2) {
+        let known = parse_sha(sha).is_some_and(|sha| cx.server.scripts.cache.get(&sha).is_some());
+        cx.reply.integer(known.into());
+    }
+    Ok(())
+}
+
+fn flush(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let mode = args.get(2).map(<[u8]>::to_ascii_lowercase);
+    if args.len() > 3 || !matches!(mode.as_deref(), None | Some(b"sync" | b"async")) {
+        return Err(Error::fixed("ERR SCRIPT FLUSH only support SYNC|ASYNC option"));
+    }
+    cx.server.scripts.flush();
+    cx.reply.ok();
+    Ok(())
+}
+
+fn help(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    const LINES: &[&str] = &[
+        "DEBUG (YES|SYNC|NO)",
+        "    Choose whether scripts run in a debugger. There is none: only NO is accepted.",
+        "EXISTS <sha1> [<sha1> ...]",
+        "    Tell which scripts are known.",
+        "FLUSH [ASYNC|SYNC]",
+        "    Forget all scripts.",
+        "KILL",
+        "    End the script that runs, unless it has written.",
+        "LOAD <script>",
+        "    Make a script known without running it.",
+    ];
+    cx.help(args, LINES)
+}
+
+fn kill(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
+    cx.server.scripts.kill(true)?;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn load(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let sha = sha1(&args[2]);
+    if cx.server.scripts.cache.get(&sha).is_some() {
+        cx.server.scripts.cache.keep(&sha);
+    } else {
+        compile(cx, sha, &args[2], true)?;
+    }
+    cx.reply.bulk(&sha);
+    Ok(())
+}

@@ -1,0 +1,428 @@
+//! How a script runs: what is checked before, what its commands may do, and who else is served meanwhile.
+//!
+//! A script works for the client that called it, in that client's name. Its commands go through [`Ctx::call`] as those of a
+//! transaction do: they are counted, journalled as one unit, and none of them waits. Time stands still while it runs. When it
+//! has run for `busy-reply-threshold`, other clients are served now and then from within it ([`Server::attendant`]); nearly
+//! everything they ask for is refused.
+
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::error::{Error, Outcome};
+use super::state::Server;
+use super::table::{Flags, Registered};
+use super::{Ctx, save};
+use crate::acl::Context;
+use crate::resp::{Args, Proto, Reply};
+use crate::script::{Cache, Engine, Function, Host, Kind, ScriptFlags};
+
+/// A buffer for the replies of a script's commands is kept for the next script up to so many bytes.
+const KEPT_BUFFER: usize = 64 * 1024;
+
+/// What the server knows of scripts.
+#[derive(Default)]
+pub struct Scripts {
+    /// The interpreter of EVAL, once it has been needed.
+    engine: Option<Rc<Engine>>,
+    pub cache: Cache,
+    /// Scripts that had to go from the cache.
+    pub evicted: u64,
+    /// The one that runs.
+    pub running: Option<Running>,
+    /// Scripts may call any command: DEBUG SET-DISABLE-DENY-SCRIPTS.
+    pub all_commands: bool,
+    scratch: Reply,
+}
+
+/// A script that runs.
+pub struct Running {
+    /// The client that called it.
+    pub token: usize,
+    /// Its digest, or the function's name.
+    pub name: Vec<u8>,
+    pub is_eval: bool,
+    pub started: Instant,
+    /// What it was called with, for FUNCTION STATS.
+    pub command: Vec<Vec<u8>>,
+    /// It has called a command that writes: its end cannot be forced.
+    wrote: bool,
+    /// Others are served from within it.
+    busy: bool,
+    killed: bool,
+}
+
+impl Scripts {
+    /// The interpreter of EVAL.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn engine(&mut self, seed: impl FnOnce() -> i32) -> Result<Rc<Engine>, Error> {
+        if let Some(engine) = &self.engine {
+            return Ok(engine.clone());
+        }
+        let engine = Engine::new(Kind::Eval, super::REDIS_VERSION, seed());
+        let engine = engine.map_err(|error| Error::new(format!("ERR The interpreter cannot be made: {error}")))?;
+        Ok(self.engine.insert(Rc::new(engine)).clone())
+    }
+
+    /// Forgets all scripts, and the interpreter with all that they left in it.
+    pub fn flush(&mut self) {
+        self.engine = None;
+        self.cache = Cache::default();
+    }
+
+    /// Forgets a compiled function.
+    pub fn forget(&self, function: Function) {
+        if let Some(engine) = &self.engine {
+            engine.forget(function);
+        }
+    }
+
+    /// Bytes of memory that the interpreter of EVAL and all it holds take.
+    pub fn engine_bytes(&self) -> usize {
+        self.engine.as_ref().map_or(0, |engine| engine.memory_bytes())
+    }
+
+    /// Why a command has to wait for the script that runs, if it has run for long.
+    pub fn busy_error(&self) -> Option<Error> {
+        self.running.as_ref().filter(|running| running.busy).map(|running| {
+            Error::fixed(if running.is_eval {
+                "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+            } else {
+                "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+            })
+        })
+    }
+
+    /// Ends the script that runs, for SCRIPT KILL or FUNCTION KILL.
+    ///
+    /// # Errors
+    /// If there is none, it is not of that kind, or it has written.
+    pub fn kill(&mut self, is_eval: bool) -> Outcome {
+        let busy = self.busy_error();
+        let Some(running) = &mut self.running else {
+            return Err(Error::fixed("NOTBUSY No scripts in execution right now."));
+        };
+        if running.wrote {
+            return Err(Error::fixed(
+                "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait \
+                 the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
+            ));
+        }
+        if running.is_eval != is_eval {
+            return busy.map_or(Ok(()), Err);
+        }
+        running.killed = true;
+        Ok(())
+    }
+}
+
+/// A script to be run.
+pub struct Job<'a> {
+    pub engine: &'a Engine,
+    pub function: Function,
+    /// Its digest, or the function's name.
+    pub name: &'a [u8],
+    /// `None` if it says nothing of itself.
+    pub flags: Option<ScriptFlags>,
+    /// It was called so that it must not write.
+    pub read_only: bool,
+    pub is_eval: bool,
+    /// Which arguments are its keys; the others behind them are its arguments.
+    pub keys: Range<usize>,
+}
+
+/// The arguments that are keys, as the argument at `number` counts them.
+///
+/// # Errors
+/// If it is no number, or there are not so many.
+pub fn key_range(args: &Args<'_>, number: usize) -> Result<Range<usize>, Error> {
+    let count = crate::types::number::parse_i64(&args[number]).ok_or(Error::NOT_AN_INTEGER)?;
+    if count > (args.len() - number - 1) as i64 {
+        return Err(Error::fixed("ERR Number of keys can't be greater than number of args"));
+    }
+    let count = usize::try_from(count).map_err(|_| Error::fixed("ERR Number of keys can't be negative"))?;
+    Ok(number + 1..number + 1 + count)
+}
+
+/// What a command that runs a script is like, given what the script says of itself.
+pub fn effective_flags(flags: Flags, script: Option<ScriptFlags>) -> Flags {
+    let Some(script) = script else { return flags };
+    let mut flags = flags - (Flags::STALE | Flags::DENYOOM | Flags::WRITE | Flags::MAY_REPLICATE);
+    flags.set(Flags::WRITE, !script.contains(ScriptFlags::NO_WRITES));
+    flags.set(Flags::DENYOOM, !script.intersects(ScriptFlags::NO_WRITES | ScriptFlags::ALLOW_OOM));
+    flags.set(Flags::STALE, script.contains(ScriptFlags::ALLOW_STALE));
+    flags
+}
+
+/// Checks whether a script that says what it is like may run now.
+fn check_flags(cx: &Ctx<'_>, flags: ScriptFlags, read_only: bool, short_of_memory: bool) -> Outcome {
+    if flags.contains(ScriptFlags::NO_WRITES) {
+        return Ok(());
+    }
+    if let Some(why) = cx.server.aof.trouble() {
+        return Err(Error::new(format!(
+            "MISCONF Redis is configured to persist data to AOF, but it's currently unable to persist to disk. Writable \
+             scripts are blocked. Use 'no-writes' flag for read only scripts. AOF error: {why}"
+        )));
+    }
+    if save::refuses_writes(cx.server) {
+        return Err(Error::fixed(
+            "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Writable \
+             scripts are blocked. Use 'no-writes' flag for read only scripts.",
+        ));
+    }
+    if read_only {
+        return Err(Error::fixed("ERR Can not execute a script with write flag using *_ro command."));
+    }
+    if cx.server.lacks_replicas() {
+        return Err(Error::NO_REPLICAS);
+    }
+    if short_of_memory && !flags.contains(ScriptFlags::ALLOW_OOM) {
+        return Err(Error::fixed(
+            "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
+        ));
+    }
+    Ok(())
+}
+
+/// Runs a script, whose reply becomes the client's.
+///
+/// # Errors
+/// If it may not run. The errors of a script that ran are in the reply.
+pub fn run(cx: &mut Ctx<'_>, args: &Args<'_>, job: Job<'_>) -> Outcome {
+    if cx.server.scripts.running.is_some() {
+        return Err(Error::fixed("ERR A script can not be called from a script"));
+    }
+    let short_of_memory = cx.server.is_short_of_memory() && cx.server.find_room(Flags::DENYOOM).is_err();
+    if let Some(flags) = job.flags {
+        check_flags(cx, flags, job.read_only, short_of_memory)?;
+    }
+    let says = |flag| job.flags.is_some_and(|flags| flags.contains(flag));
+    cx.server.scripts.running = Some(Running {
+        token: cx.token,
+        name: job.name.to_vec(),
+        is_eval: job.is_eval,
+        started: Instant::now(),
+        command: if job.is_eval { Vec::new() } else { args.iter_from(0).map(<[u8]>::to_vec).collect() },
+        wrote: false,
+        busy: false,
+        killed: false,
+    });
+    let (command, db, in_exec) = (cx.command, cx.db, cx.in_exec);
+    let key_hash = cx.key_hash.take();
+    let redacted = std::mem::take(&mut cx.redacted);
+    let mut scratch = std::mem::take(&mut cx.server.scripts.scratch);
+    scratch.proto = Proto::Resp2;
+    let reply = std::mem::replace(&mut cx.reply, scratch);
+    (cx.in_exec, cx.in_script) = (true, true);
+    let mut run = ScriptRun {
+        read_only: job.read_only || says(ScriptFlags::NO_WRITES),
+        out_of_memory: short_of_memory && !says(ScriptFlags::ALLOW_OOM),
+        proto: Proto::Resp2,
+        reply,
+        ended: false,
+        failed: false,
+        cx,
+    };
+    let argv = job.keys.end..args.len();
+    job.engine.run(job.function, args, job.keys, argv, job.name, &mut run);
+    let (failed, mut scratch) = (run.failed, run.reply);
+    scratch.out.truncate(0);
+    if scratch.out.memory_bytes() > KEPT_BUFFER {
+        scratch = Reply::default();
+    }
+    cx.server.scripts.scratch = scratch;
+    (cx.command, cx.db, cx.in_exec, cx.in_script) = (command, db, in_exec, false);
+    (cx.key_hash, cx.redacted) = (key_hash, redacted);
+    cx.server.clients[cx.token].db = db;
+    cx.server.keys.effects.journal.mute(false);
+    let busy = cx.server.scripts.running.take().is_some_and(|running| running.busy);
+    if busy {
+        cx.server.look_for_troubles();
+    }
+    if cx.propagates() {
+        // Its commands have been journalled.
+        cx.propagate_nothing();
+    }
+    if failed {
+        cx.server.stats_of(command.id).failed += 1;
+    }
+    Ok(())
+}
+
+/// A script that runs, as it sees the server.
+struct ScriptRun<'c, 's> {
+    cx: &'c mut Ctx<'s>,
+    /// Commands that write are refused.
+    read_only: bool,
+    /// Commands that may need memory are refused, until one has written.
+    out_of_memory: bool,
+    proto: Proto,
+    /// The client's replies; when the script has ended, those of its commands.
+    reply: Reply,
+    ended: bool,
+    /// There is an error in its reply.
+    failed: bool,
+}
+
+impl ScriptRun<'_, '_> {
+    /// The command that arguments call, if the script may call it.
+    fn admit(&mut self, args: &Args<'_>) -> Result<&'static Registered, Error> {
+        let cx = &mut *self.cx;
+        let Some(command) = find(cx.server, args) else {
+            return Err(Error::fixed("ERR Unknown Redis command called from script"));
+        };
+        let flags = command.command.flags;
+        let refused = if !command.command.takes(args.len()) || command.is_container() {
+            Err(Error::fixed("ERR Wrong number of args calling Redis command from script"))
+        } else if flags.contains(Flags::NOSCRIPT) && !cx.server.scripts.all_commands {
+            Err(Error::fixed("ERR This Redis command is not allowed from script"))
+        } else {
+            self.check(command, args)
+        };
+        if refused.is_err() {
+            self.cx.server.stats_of(command.id).rejected += 1;
+        }
+        refused.map(|()| command)
+    }
+
+    /// Checks a command that scripts may call.
+    fn check(&mut self, command: &'static Registered, args: &Args<'_>) -> Outcome {
+        let cx = &mut *self.cx;
+        let flags = command.command.flags;
+        if cx.server.clients[cx.token].restricted {
+            cx.check_call(command, args, Context::Script).map_err(|denial| {
+                let text = cx.denial_text(denial, command, args);
+                Error::new([b"ERR ACL failure in script: ", text.as_slice()].concat())
+            })?;
+        }
+        if self.read_only && flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE) {
+            return Err(Error::fixed("ERR Write commands are not allowed from read-only scripts."));
+        }
+        // What has written must be able to finish.
+        let Some(running) = cx.server.scripts.running.as_ref().filter(|running| !running.wrote) else { return Ok(()) };
+        debug_assert_eq!(running.token, cx.token);
+        if flags.contains(Flags::WRITE) {
+            cx.check_durability()?;
+        }
+        if self.out_of_memory && flags.contains(Flags::DENYOOM) {
+            return Err(Error::OUT_OF_MEMORY);
+        }
+        Ok(())
+    }
+}
+
+/// The command, or subcommand, that arguments call.
+fn find(server: &Server, args: &Args<'_>) -> Option<&'static Registered> {
+    let command = server.names.find(args.get(0)?)?;
+    match args.get(1) {
+        Some(name) if command.is_container() => command.subcommand(name),
+        _ => Some(command),
+    }
+}
+
+impl Host for ScriptRun<'_, '_> {
+    fn call(&mut self, args: &mut Args<'_>) -> Result<&[u8], Vec<u8>> {
+        self.cx.reply.out.truncate(0);
+        let command = self.admit(args).map_err(|error| {
+            self.cx.count_error(&error);
+            error.text().to_vec()
+        })?;
+        let cx = &mut *self.cx;
+        if command.command.flags.contains(Flags::WRITE)
+            && let Some(running) = &mut cx.server.scripts.running
+        {
+            running.wrote = true;
+        }
+        cx.reply.proto = self.proto;
+        cx.command = command;
+        cx.key_hash = None;
+        cx.ticks = cx.server.cycles.raw();
+        cx.call(args);
+        Ok(cx.reply.out.flatten())
+    }
+
+    fn may_call(&mut self, args: &mut Args<'_>) -> Option<bool> {
+        let command = find(self.cx.server, args)?;
+        Some(self.cx.may_call(command, args).is_ok())
+    }
+
+    fn set_proto(&mut self, proto: Proto) {
+        self.proto = proto;
+    }
+
+    fn proto(&self) -> Proto {
+        self.proto
+    }
+
+    fn set_propagation(&mut self, aof: bool, _replicas: bool) {
+        self.cx.server.keys.effects.journal.mute(!aof);
+    }
+
+    fn log(&mut self, level: u8, line: &[u8]) {
+        log_line(level, line);
+    }
+
+    fn interrupt(&mut self) -> Option<&'static str> {
+        let server = &mut *self.cx.server;
+        let threshold = u128::from(server.settings.busy_reply_threshold);
+        let running = server.scripts.running.as_mut()?;
+        if !running.busy {
+            let elapsed = running.started.elapsed().as_millis();
+            if threshold == 0 || elapsed < threshold {
+                return None;
+            }
+            log::warn!(
+                "Slow script detected: still in execution after {elapsed} milliseconds. You can try killing the script \
+                 using the {} command. Script name is: {}.",
+                if running.is_eval { "SCRIPT KILL" } else { "FUNCTION KILL" },
+                String::from_utf8_lossy(&running.name)
+            );
+            running.busy = true;
+            server.is_troubled = true;
+        }
+        if let Some(mut attendant) = server.attendant.take() {
+            attendant(server, self.cx.token);
+            server.attendant = Some(attendant);
+        }
+        if server.shutdown.is_some() {
+            // Nobody is to see half of what it was about to do.
+            server.keys.effects.journal.abandon();
+            return Some("The server is about to end");
+        }
+        if server.scripts.running.as_ref().is_some_and(|running| running.killed) {
+            log::info!("Lua script killed by user with SCRIPT KILL.");
+            return Some("Script killed by user with SCRIPT KILL...");
+        }
+        None
+    }
+
+    fn reply(&mut self) -> &mut Reply {
+        if !self.ended {
+            self.ended = true;
+            std::mem::swap(&mut self.cx.reply, &mut self.reply);
+        }
+        &mut self.cx.reply
+    }
+
+    fn error(&mut self, text: &[u8], counted: bool) {
+        self.failed = true;
+        if !counted {
+            self.cx.count_error(&Error::new(text));
+        }
+        self.reply().error(text);
+    }
+}
+
+/// Writes a line to the log at one of Redis' levels, 0 (debug) to 3 (warning).
+pub fn log_line(level: u8, line: &[u8]) {
+    let line = String::from_utf8_lossy(line);
+    match level {
+        0 => log::trace!("{line}"),
+        1 => log::debug!("{line}"),
+        2 => log::info!("{line}"),
+        _ => log::warn!("{line}"),
+    }
+}

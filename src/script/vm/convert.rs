@@ -1,0 +1,295 @@
+//! Replies become Lua values, and Lua values become replies.
+//!
+//! | RESP | Lua |
+//! | --- | --- |
+//! | integer | number |
+//! | string | string |
+//! | status, error | a table with one field, `ok` or `err` |
+//! | array, push | a table |
+//! | null of RESP2 | `false` |
+//! | null of RESP3 | `nil` |
+//! | boolean | boolean |
+//! | double, big number | a table with one field, `double` or `big_number` |
+//! | map, set | a table whose field `map` or `set` is a table with the keys |
+//! | verbatim string | a table whose field `verbatim_string` is a table with `format` and `string` |
+//!
+//! The way back is the same, but that a number loses its fraction, and that an array ends before its first nil.
+
+use std::ffi::{CStr, c_int};
+
+use mlua::ffi as lua;
+use mlua::ffi::lua_State;
+
+use super::super::Host;
+use super::{Shared, api, push_bytes, string_at};
+use crate::resp::Proto;
+use crate::types::number::parse_i64;
+
+/// Pushes a reply as a Lua value.
+pub unsafe fn push_reply(state: *mut lua_State, shared: *mut Shared, reply: &[u8]) {
+    push(state, shared, reply, 0);
+}
+
+/// The number that a line of a reply holds.
+#[inline]
+fn number(line: &[u8]) -> i64 {
+    match line {
+        [digit @ b'0'..=b'9'] => i64::from(digit - b'0'),
+        _ => parse_i64(line).unwrap_or(0),
+    }
+}
+
+/// Pushes the reply that starts at `at`; returns where the next one does.
+unsafe fn push(state: *mut lua_State, shared: *mut Shared, reply: &[u8], at: usize) -> usize {
+    if lua::lua_checkstack(state, 6) == 0 {
+        api::raise(state, "ERR reached lua stack limit");
+    }
+    let rest = &reply[at + 1..];
+    let end = memchr::memchr(b'\r', rest).unwrap_or(rest.len());
+    let line = &rest[..end];
+    let next = at + 1 + end + 2;
+    match reply[at] {
+        b':' => lua::lua_pushnumber(state, number(line) as f64),
+        b'$' => {
+            let Ok(len) = usize::try_from(number(line)) else {
+                lua::lua_pushboolean(state, 0);
+                return next;
+            };
+            push_bytes(state, &reply[next..next + len]);
+            return next + len + 2;
+        }
+        b'+' => push_field(state, c"ok", line),
+        b'-' => api::push_replied_error(state, shared, line),
+        b'*' | b'>' => {
+            let Ok(len) = c_int::try_from(number(line)) else {
+                lua::lua_pushboolean(state, 0);
+                return next;
+            };
+            if len < 0 {
+                lua::lua_pushboolean(state, 0);
+                return next;
+            }
+            lua::lua_createtable(state, len, 0);
+            let mut next = next;
+            for index in 1..=len {
+                next = push(state, shared, reply, next);
+                lua::lua_rawseti_(state, -2, index);
+            }
+            return next;
+        }
+        b'_' => lua::lua_pushnil(state),
+        b'#' => lua::lua_pushboolean(state, (line == b"t").into()),
+        b',' => {
+            let double = std::str::from_utf8(line).ok().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN);
+            lua::lua_createtable(state, 0, 1);
+            lua::lua_pushnumber(state, double);
+            lua::lua_setfield(state, -2, c"double".as_ptr());
+        }
+        b'(' => push_field(state, c"big_number", line),
+        b'=' => {
+            let len = usize::try_from(number(line)).unwrap_or(0);
+            let text = &reply[next..next + len];
+            lua::lua_createtable(state, 0, 1);
+            lua::lua_createtable(state, 0, 2);
+            push_bytes(state, text.get(4..).unwrap_or_default());
+            lua::lua_setfield(state, -2, c"string".as_ptr());
+            push_bytes(state, text.get(..3).unwrap_or_default());
+            lua::lua_setfield(state, -2, c"format".as_ptr());
+            lua::lua_setfield(state, -2, c"verbatim_string".as_ptr());
+            return next + len + 2;
+        }
+        b'%' => return push_keyed(state, shared, reply, next, number(line), c"map"),
+        b'~' => return push_keyed(state, shared, reply, next, number(line), c"set"),
+        b'|' => {
+            // Scripts do not see attributes.
+            let mut next = next;
+            for _ in 0..number(line) * 2 {
+                next = push(state, shared, reply, next);
+                lua::lua_settop(state, -2);
+            }
+            return push(state, shared, reply, next);
+        }
+        _ => lua::lua_pushnil(state),
+    }
+    next
+}
+
+/// Pushes a table with one field, a string.
+unsafe fn push_field(state: *mut lua_State, field: &CStr, text: &[u8]) {
+    lua::lua_createtable(state, 0, 1);
+    push_bytes(state, text);
+    lua::lua_setfield(state, -2, field.as_ptr());
+}
+
+/// Pushes a map or a set of so many keys.
+unsafe fn push_keyed(
+    state: *mut lua_State,
+    shared: *mut Shared,
+    reply: &[u8],
+    mut next: usize,
+    len: i64,
+    field: &CStr,
+) -> usize {
+    lua::lua_createtable(state, 0, 1);
+    lua::lua_createtable(state, 0, c_int::try_from(len).unwrap_or(0));
+    for _ in 0..len {
+        next = push(state, shared, reply, next);
+        if field == c"map" {
+            next = push(state, shared, reply, next);
+        } else {
+            lua::lua_pushboolean(state, 1);
+        }
+        if lua::lua_type(state, -2) == lua::LUA_TNIL {
+            // A null is no key.
+            lua::lua_settop(state, -3);
+        } else {
+            lua::lua_rawset(state, -3);
+        }
+    }
+    lua::lua_setfield(state, -2, field.as_ptr());
+    next
+}
+
+/// What the value on the stack is as an integer: without its fraction, and what does not fit is the least one.
+fn integer(number: f64) -> i64 {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if (-LIMIT..LIMIT).contains(&number) { number as i64 } else { i64::MIN }
+}
+
+/// Adds the value on the stack to the script's reply, and takes it off.
+pub unsafe fn write_value(state: *mut lua_State, host: *mut dyn Host) {
+    if lua::lua_checkstack(state, 5) == 0 {
+        (*host).error(b"ERR reached lua stack limit", false);
+        return lua::lua_settop(state, -2);
+    }
+    match lua::lua_type(state, -1) {
+        lua::LUA_TSTRING => (*host).reply().bulk(string_at(state, -1)),
+        lua::LUA_TNUMBER => (*host).reply().integer(integer(lua::lua_tonumber(state, -1))),
+        lua::LUA_TBOOLEAN => {
+            let truth = lua::lua_toboolean(state, -1) != 0;
+            match ((*host).proto(), truth) {
+                (Proto::Resp3, _) => (*host).reply().boolean(truth),
+                (Proto::Resp2, true) => (*host).reply().integer(1),
+                (Proto::Resp2, false) => (*host).reply().null(),
+            }
+        }
+        lua::LUA_TTABLE => write_table(state, host),
+        _ => (*host).reply().null(),
+    }
+    lua::lua_settop(state, -2);
+}
+
+/// Pushes a field of the table on the stack, and returns its type.
+unsafe fn field(state: *mut lua_State, name: &CStr) -> c_int {
+    lua::lua_pushstring_(state, name.as_ptr());
+    lua::lua_rawget_(state, -2);
+    lua::lua_type(state, -1)
+}
+
+/// A line of text as a status or a big number has it.
+fn line(text: &[u8]) -> String {
+    let text: Vec<u8> = text.iter().map(|&byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }).collect();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Adds the table on the stack to the reply.
+unsafe fn write_table(state: *mut lua_State, host: *mut dyn Host) {
+    let is_error = field(state, c"err") == lua::LUA_TSTRING;
+    lua::lua_settop(state, -2);
+    if is_error {
+        return api::reply_error(state, host);
+    }
+    if field(state, c"ok") == lua::LUA_TSTRING {
+        let text = string_at(state, -1).split(|&byte| byte == 0).next().unwrap_or_default();
+        let tail = (*host).reply().out.tail();
+        tail.push(b'+');
+        tail.extend(text.iter().map(|&byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+        tail.extend_from_slice(b"\r\n");
+        return lua::lua_settop(state, -2);
+    }
+    lua::lua_settop(state, -2);
+    if field(state, c"double") == lua::LUA_TNUMBER {
+        (*host).reply().double(lua::lua_tonumber(state, -1));
+        return lua::lua_settop(state, -2);
+    }
+    lua::lua_settop(state, -2);
+    if field(state, c"big_number") == lua::LUA_TSTRING {
+        (*host).reply().big_number(&line(string_at(state, -1)));
+        return lua::lua_settop(state, -2);
+    }
+    lua::lua_settop(state, -2);
+    if field(state, c"verbatim_string") == lua::LUA_TTABLE && write_verbatim(state, host) {
+        return lua::lua_settop(state, -2);
+    }
+    lua::lua_settop(state, -2);
+    if field(state, c"map") == lua::LUA_TTABLE {
+        let pairs = count(state);
+        (*host).reply().map(pairs);
+        lua::lua_pushnil(state);
+        while lua::lua_next(state, -2) != 0 {
+            lua::lua_pushvalue(state, -2);
+            write_value(state, host);
+            write_value(state, host);
+        }
+        return lua::lua_settop(state, -2);
+    }
+    lua::lua_settop(state, -2);
+    if field(state, c"set") == lua::LUA_TTABLE {
+        let members = count(state);
+        (*host).reply().set(members);
+        lua::lua_pushnil(state);
+        while lua::lua_next(state, -2) != 0 {
+            lua::lua_settop(state, -2);
+            lua::lua_pushvalue(state, -1);
+            write_value(state, host);
+        }
+        return lua::lua_settop(state, -2);
+    }
+    lua::lua_settop(state, -2);
+    let mut len = 0;
+    loop {
+        lua::lua_rawgeti_(state, -1, len + 1);
+        let there = lua::lua_type(state, -1) != lua::LUA_TNIL;
+        lua::lua_settop(state, -2);
+        if !there {
+            break;
+        }
+        len += 1;
+    }
+    (*host).reply().array(len as usize);
+    for index in 1..=len {
+        lua::lua_rawgeti_(state, -1, index);
+        write_value(state, host);
+    }
+}
+
+/// Adds the table on the stack, if it is a verbatim string.
+unsafe fn write_verbatim(state: *mut lua_State, host: *mut dyn Host) -> bool {
+    let mut written = false;
+    if field(state, c"format") == lua::LUA_TSTRING {
+        // Three letters, filled up with blanks.
+        let mut format = [b' '; 3];
+        let given = string_at(state, -1);
+        let len = given.len().min(3);
+        format[..len].copy_from_slice(&given[..len]);
+        lua::lua_settop(state, -2);
+        if field(state, c"string") == lua::LUA_TSTRING {
+            let format = if format.is_ascii() { std::str::from_utf8(&format).unwrap_or("txt") } else { "txt" };
+            (*host).reply().verbatim(format, string_at(state, -1));
+            written = true;
+        }
+    }
+    lua::lua_settop(state, -2);
+    written
+}
+
+/// How many keys the table on the stack has.
+unsafe fn count(state: *mut lua_State) -> usize {
+    let mut count = 0;
+    lua::lua_pushnil(state);
+    while lua::lua_next(state, -2) != 0 {
+        lua::lua_settop(state, -2);
+        count += 1;
+    }
+    count
+}

@@ -1,0 +1,339 @@
+//! An interpreter, and how code gets into it and is run.
+//!
+//! The interpreter is Lua 5.1 as mlua vendors it, used through its C interface, because the calls that scripts make are
+//! worth counting in nanoseconds. The rules of that interface, which all modules here keep:
+//!
+//! - An error of Lua is a `longjmp` to the innermost `lua_pcall`. What can raise one (nearly everything that makes a value) runs
+//!   only in functions that Lua calls, and no Rust value that has to be dropped is alive in their frames at that moment: buffers
+//!   live in [`Shared`].
+//! - Every function leaves the stack as high as it found it, but for its results, and asks for room when it needs more than the
+//!   twenty places that a function is promised.
+//!
+//! [`sandbox`] says what scripts can reach, [`api`] is the `redis` table, and [`convert`] turns replies into Lua values and back.
+#![allow(unsafe_code, unsafe_op_in_unsafe_fn)]
+
+mod api;
+mod convert;
+mod library;
+mod sandbox;
+
+use std::ffi::{CStr, c_int, c_void};
+use std::mem::ManuallyDrop;
+use std::ops::Range;
+
+use mlua::ffi as lua;
+use mlua::ffi::lua_State;
+use mlua::{Lua, LuaOptions, StdLib};
+
+use super::Host;
+use super::random::Random;
+use crate::resp::Args;
+use crate::resp::request::Span;
+pub use library::{Register, Registration};
+
+/// What a script and everything it makes may take, in bytes. What would take more fails in the script with "not enough
+/// memory".
+pub const MEMORY_MAX: usize = 1 << 30;
+/// Between two looks at the clock a script runs so many instructions.
+const INSTRUCTIONS: c_int = 100_000;
+/// So many runs are between two steps of the garbage collector besides its own, and so large is a step.
+const COLLECT_EVERY: u32 = 50;
+const COLLECT_STEP: c_int = 50;
+
+/// What an engine is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// EVAL: keys and arguments are globals.
+    Eval,
+    /// FUNCTION: keys and arguments are arguments.
+    Functions,
+}
+
+/// A compiled function, by its place in its engine's registry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Function(c_int);
+
+impl Function {
+    #[cfg(test)]
+    pub(super) fn numbered(number: i32) -> Function {
+        Function(number)
+    }
+}
+
+/// What the functions that scripts call share. Lua holds its address.
+struct Shared {
+    /// Whom the running script works for; `None` between runs.
+    host: Option<*mut dyn Host>,
+    /// Who takes the functions of the library that is being loaded.
+    register: Option<*mut dyn Register>,
+    /// The arguments of a call.
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+    /// Text on its way to Lua.
+    text: Vec<u8>,
+    random: Random,
+    /// Places in the registry: the real global table, the function that completes errors, and the one that runs scripts.
+    globals: c_int,
+    on_error: c_int,
+    runner: c_int,
+    /// Of an engine for functions: the metatable of the global table as scripts see it, and the globals while a library loads.
+    globals_meta: c_int,
+    library_globals: c_int,
+}
+
+/// One interpreter.
+pub struct Engine {
+    lua: ManuallyDrop<Lua>,
+    state: *mut lua_State,
+    shared: *mut Shared,
+    kind: Kind,
+    /// Runs since the last step of the garbage collector.
+    runs: std::cell::Cell<u32>,
+}
+
+/// A run, as the runner gets it.
+struct Run<'a> {
+    function: Function,
+    args: &'a Args<'a>,
+    keys: Range<usize>,
+    argv: Range<usize>,
+    kind: Kind,
+    name: &'a [u8],
+    shared: *mut Shared,
+}
+
+impl Engine {
+    /// An interpreter in which nothing has run. `version` is the one that scripts are told; `seed` decides the numbers of
+    /// `math.random`.
+    ///
+    /// # Errors
+    /// If there is not even memory for that.
+    pub fn new(kind: Kind, version: &str, seed: i32) -> mlua::Result<Engine> {
+        let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
+        let lua = Lua::new_with(libraries, LuaOptions::new().catch_rust_panics(false))?;
+        lua.set_memory_limit(MEMORY_MAX)?;
+        let shared = Box::into_raw(Box::new(Shared {
+            host: None,
+            register: None,
+            bytes: Vec::new(),
+            spans: Vec::new(),
+            text: Vec::new(),
+            random: Random::new(seed),
+            globals: 0,
+            on_error: 0,
+            runner: 0,
+            globals_meta: 0,
+            library_globals: 0,
+        }));
+        let mut state = std::ptr::null_mut();
+        // SAFETY: the closure runs in protected mode, owns nothing, and leaves the stack empty. `shared` lives until the engine is
+        // dropped, which ends the interpreter first.
+        let made = unsafe {
+            lua.exec_raw::<()>((), |raw| {
+                state = raw;
+                api::install(raw, shared, kind, version);
+                sandbox::close(raw, shared);
+                if kind == Kind::Functions {
+                    library::install(raw, shared, version);
+                }
+                lua::lua_pushlightuserdata(raw, shared.cast());
+                lua::lua_pushcclosure(raw, run_protected, 1);
+                (*shared).runner = lua::luaL_ref(raw, lua::LUA_REGISTRYINDEX);
+                lua::lua_pushlightuserdata(raw, shared_key());
+                lua::lua_pushlightuserdata(raw, shared.cast());
+                lua::lua_rawset(raw, lua::LUA_REGISTRYINDEX);
+                lua::lua_sethook(raw, Some(on_count), lua::LUA_MASKCOUNT, INSTRUCTIONS);
+                lua::lua_settop(raw, 0);
+            })
+        };
+        let engine = Engine { lua: ManuallyDrop::new(lua), state, shared, kind, runs: std::cell::Cell::new(0) };
+        made.map(|()| engine)
+    }
+
+    /// Bytes of memory that the interpreter and all it holds take.
+    pub fn memory_bytes(&self) -> usize {
+        self.lua.used_memory()
+    }
+
+    /// Compiles a script. `chunk` names it in messages.
+    ///
+    /// # Errors
+    /// The compiler's message.
+    pub fn compile(&self, code: &[u8], chunk: &CStr) -> Result<Function, Vec<u8>> {
+        let mut compiled = None;
+        let shared = self.shared;
+        // SAFETY: as in `new`; `compiled` and `shared` outlive the closure, whose frame owns nothing.
+        let ran = unsafe {
+            self.lua.exec_raw::<()>((), |state| {
+                if sandbox::load_text(state, code, chunk) == lua::LUA_OK {
+                    compiled = Some(Function(lua::luaL_ref(state, lua::LUA_REGISTRYINDEX)));
+                } else {
+                    (*shared).text.clear();
+                    (*shared).text.extend_from_slice(string_at(state, -1));
+                }
+                lua::lua_settop(state, 0);
+            })
+        };
+        self.collect();
+        match (ran, compiled) {
+            (Ok(()), Some(function)) => Ok(function),
+            // SAFETY: nothing runs that could use the buffer.
+            (Ok(()), None) => Err(unsafe { std::mem::take(&mut (*self.shared).text) }),
+            (Err(error), _) => Err(error.to_string().into_bytes()),
+        }
+    }
+
+    /// Forgets a function.
+    pub fn forget(&self, function: Function) {
+        // SAFETY: the registry has a place of that number, which was made by `luaL_ref`; to free it makes no value.
+        unsafe { lua::luaL_unref(self.state, lua::LUA_REGISTRYINDEX, function.0) };
+    }
+
+    /// Runs a function with keys and arguments that are among `args`, for a host, to whose reply the result goes. `name` names it
+    /// in errors.
+    pub fn run(
+        &self,
+        function: Function,
+        args: &Args<'_>,
+        keys: Range<usize>,
+        argv: Range<usize>,
+        name: &[u8],
+        host: &mut dyn Host,
+    ) {
+        let host: *mut (dyn Host + '_) = host;
+        let mut run = Run { function, args, keys, argv, kind: self.kind, name, shared: self.shared };
+        // SAFETY: the pointers to `run` and to the host are used only until `lua_pcall` returns. The host's is forgotten below, so
+        // that its lifetime may be left out. Two values are pushed, for which there is room on a stack that is empty; neither
+        // makes anything. All else happens in protected mode.
+        unsafe {
+            (*self.shared).host = Some(std::mem::transmute::<*mut (dyn Host + '_), *mut (dyn Host + 'static)>(host));
+            lua::lua_rawgeti(self.state, lua::LUA_REGISTRYINDEX, (*self.shared).runner.into());
+            lua::lua_pushlightuserdata(self.state, (&raw mut run).cast());
+            if lua::lua_pcall(self.state, 1, 0, 0) != lua::LUA_OK {
+                // Not even the reply could be made.
+                lua::lua_settop(self.state, 0);
+                (*host).reply();
+                (*host).error(b"ERR Error running script, not enough memory", false);
+            }
+            (*self.shared).host = None;
+            lua::lua_sethook(self.state, Some(on_count), lua::LUA_MASKCOUNT, INSTRUCTIONS);
+        }
+        self.runs.set(self.runs.get() + 1);
+        if self.runs.get() >= COLLECT_EVERY {
+            self.collect();
+        }
+    }
+
+    /// Runs the garbage collector a little.
+    fn collect(&self) {
+        self.runs.set(0);
+        // SAFETY: nothing runs. No finalizer that a script wrote exists, so collecting raises no errors.
+        unsafe { lua::lua_gc(self.state, lua::LUA_GCSTEP, COLLECT_STEP) };
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // SAFETY: neither is used again. The interpreter goes first, for it holds the other's address.
+        unsafe {
+            ManuallyDrop::drop(&mut self.lua);
+            drop(Box::from_raw(self.shared));
+        }
+    }
+}
+
+/// The key in the registry under which the address of [`Shared`] stands.
+fn shared_key() -> *mut c_void {
+    static KEY: u8 = 0;
+    (&raw const KEY).cast_mut().cast()
+}
+
+/// What a function that scripts call shares with the others: its first upvalue.
+#[inline]
+unsafe fn shared_of(state: *mut lua_State) -> *mut Shared {
+    lua::lua_touserdata(state, lua::lua_upvalueindex(1)).cast()
+}
+
+/// The bytes of a string on the stack. They are there as long as it is.
+#[inline]
+unsafe fn string_at<'a>(state: *mut lua_State, index: c_int) -> &'a [u8] {
+    let mut len = 0;
+    let bytes = lua::lua_tolstring(state, index, &raw mut len);
+    if bytes.is_null() { b"" } else { std::slice::from_raw_parts(bytes.cast(), len) }
+}
+
+/// Pushes a string.
+#[inline]
+unsafe fn push_bytes(state: *mut lua_State, bytes: &[u8]) {
+    lua::lua_pushlstring_(state, bytes.as_ptr().cast(), bytes.len());
+}
+
+/// Pushes an array of some arguments.
+unsafe fn push_arguments(state: *mut lua_State, args: &Args<'_>, range: Range<usize>) {
+    lua::lua_createtable(state, range.len() as c_int, 0);
+    for (at, argument) in range.enumerate() {
+        push_bytes(state, &args[argument]);
+        lua::lua_rawseti_(state, -2, at as c_int + 1);
+    }
+}
+
+/// Runs what its argument, a [`Run`], says: in protected mode, so that memory may run out anywhere.
+unsafe extern "C-unwind" fn run_protected(state: *mut lua_State) -> c_int {
+    let run = &*lua::lua_touserdata(state, 1).cast::<Run<'_>>();
+    let shared = run.shared;
+    lua::lua_settop(state, 0);
+    lua::lua_rawgeti(state, lua::LUA_REGISTRYINDEX, (*shared).on_error.into());
+    lua::lua_rawgeti(state, lua::LUA_REGISTRYINDEX, run.function.0.into());
+    let arguments = match run.kind {
+        Kind::Eval => {
+            // A script that changed its own environment finds the common one again.
+            lua::lua_pushvalue(state, lua::LUA_GLOBALSINDEX);
+            lua::lua_setfenv(state, -2);
+            lua::lua_rawgeti(state, lua::LUA_REGISTRYINDEX, (*shared).globals.into());
+            push_arguments(state, run.args, run.keys.clone());
+            lua::lua_setfield(state, 3, c"KEYS".as_ptr());
+            push_arguments(state, run.args, run.argv.clone());
+            lua::lua_setfield(state, 3, c"ARGV".as_ptr());
+            lua::lua_settop(state, 2);
+            0
+        }
+        Kind::Functions => {
+            push_arguments(state, run.args, run.keys.clone());
+            push_arguments(state, run.args, run.argv.clone());
+            2
+        }
+    };
+    let status = lua::lua_pcall(state, arguments, 1, 1);
+    let Some(host) = (*shared).host else { return 0 };
+    let reply = (*host).reply();
+    let before = reply.out.len();
+    if status == lua::LUA_OK {
+        convert::write_value(state, host);
+    } else {
+        api::report(state, shared, run.name);
+    }
+    debug_assert!((*host).reply().out.len() > before, "every script has a reply");
+    0
+}
+
+/// Runs again and again while a script runs: whoever runs it may want it to end.
+unsafe extern "C-unwind" fn on_count(state: *mut lua_State, _: *mut lua::lua_Debug) {
+    lua::lua_pushlightuserdata(state, shared_key());
+    lua::lua_rawget(state, lua::LUA_REGISTRYINDEX);
+    let shared: *mut Shared = lua::lua_touserdata(state, -1).cast();
+    lua::lua_settop(state, -2);
+    let reason = match ((*shared).host, (*shared).register) {
+        (Some(host), _) => (*host).interrupt(),
+        (None, Some(register)) => (*register).interrupt(),
+        (None, None) => None,
+    };
+    if let Some(reason) = reason {
+        // From here on every instruction ends the script, so that it cannot catch the error and go on.
+        lua::lua_sethook(state, Some(on_count), lua::LUA_MASKCOUNT, 1);
+        (*shared).text.clear();
+        (*shared).text.extend_from_slice(b"ERR ");
+        (*shared).text.extend_from_slice(reason.as_bytes());
+        api::push_error(state, &(*shared).text, false);
+        lua::lua_error(state);
+    }
+}
