@@ -378,6 +378,59 @@ check "turned on at run time, the file begins with a base" {
     same $size [file size $dir/appendonlydir/appendonly.aof.1.incr.aof] "size once it is off"
 }
 
+check "a rewrite while it is off leaves a base alone, and numbers go on" {
+    set dir [server::new_dir]
+    start_aof $dir
+    fill
+    expect {+OK} [ask CONFIG SET appendonly no]
+    expect "+Background append only file rewriting started" [ask BGREWRITEAOF]
+    rewritten
+    same "file appendonly.aof.2.base.rdb seq 2 type b\n" [manifest $dir] "manifest while it is off"
+    set before [ask DEBUG DIGEST]
+    expect {+OK} [ask DEBUG LOADAOF]
+    same $before [ask DEBUG DIGEST] "digest after loading the base"
+    expect {+OK} [ask CONFIG SET appendonly yes]
+    rewritten
+    same "file appendonly.aof.3.base.rdb seq 3 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n" [manifest $dir] \
+        "manifest once it is on again"
+    expect {+OK} [ask DEBUG LOADAOF]
+    ask BGREWRITEAOF
+    rewritten
+    same "file appendonly.aof.4.base.rdb seq 4 type b\nfile appendonly.aof.2.incr.aof seq 2 type i\n" [manifest $dir] \
+        "manifest after loading and a rewrite"
+}
+
+check "what a rewrite replaces is kept as long as that is wished" {
+    set dir [server::new_dir]
+    start_aof $dir --aof-disable-auto-gc yes
+    for {set n 0} {$n < 2} {incr n} {
+        ask BGREWRITEAOF
+        rewritten
+    }
+    same "file appendonly.aof.3.base.rdb seq 3 type b
+file appendonly.aof.2.incr.aof seq 2 type h
+file appendonly.aof.2.base.rdb seq 2 type h
+file appendonly.aof.1.incr.aof seq 1 type h
+file appendonly.aof.1.base.rdb seq 1 type h
+file appendonly.aof.3.incr.aof seq 3 type i
+" [manifest $dir] "manifest with history"
+    same 7 [llength [glob $dir/appendonlydir/*]] "files with the manifest"
+    expect {+OK} [ask CONFIG SET aof-disable-auto-gc no]
+    same "file appendonly.aof.3.base.rdb seq 3 type b\nfile appendonly.aof.3.incr.aof seq 3 type i\n" [manifest $dir] "manifest"
+    eventually {[llength [glob $dir/appendonlydir/*]] == 3}
+}
+
+check "a trim of whole nodes that another server wrote with its limit is repeated" {
+    set commands [request SELECT 0]
+    for {set n 1} {$n <= 10} {incr n} {
+        append commands [request XADD x $n-1 f v]
+    }
+    append commands [request XADD x MAXLEN = 4 LIMIT 100 11-1 f v] [request XTRIM x MINID = 10-1 LIMIT 100]
+    set dir [made_of $commands]
+    start_aof $dir
+    expect {[["10-1" ["f" "v"]] ["11-1" ["f" "v"]]]} [ask XRANGE x - +]
+}
+
 check "in a transaction a rewrite is scheduled" {
     set dir [server::new_dir]
     start_aof $dir

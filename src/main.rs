@@ -9,7 +9,7 @@ use cachestorm::config::{Invocation, Loaded, Settings, Supervised, text};
 use cachestorm::memory::Allocator;
 use cachestorm::net::limits::make_room_for_clients;
 use cachestorm::net::listen::ListenError;
-use cachestorm::observe::{log as logging, process};
+use cachestorm::observe::{crash, log as logging, process};
 use cachestorm::persist::aof::check as check_aof;
 use cachestorm::persist::rdb::check;
 use cachestorm::reactor::StartError;
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let as_checker = Path::new(&program).file_name().is_some_and(|name| name == "redis-check-aof");
     if as_checker || args.first().is_some_and(|arg| arg == "--check-aof") {
         let (args, mut input) = (&args[usize::from(!as_checker)..], std::io::stdin().lock());
-        return ExitCode::from(check_aof::run(args, &mut input, &mut std::io::stdout(), &check::preamble));
+        return ExitCode::from(check_aof::run(args, &mut input, &mut std::io::stdout(), &check::check));
     }
     let environment: HashMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, text::from_bytes(value.as_encoded_bytes()))))
@@ -64,6 +64,7 @@ fn serve(Loaded { mut settings, source }: Loaded) -> Result<(), String> {
         eprintln!("Can't open the log file: {error}");
         format!("Can't open the log file: {error}")
     })?;
+    crash::install(&settings);
     log::info!("oO0OoO0OoO0Oo CacheStorm is starting oO0OoO0OoO0Oo");
     log::info!("CacheStorm version={}, bits=64, PID: {}", env!("CARGO_PKG_VERSION"), std::process::id());
     match &source.file {

@@ -9,7 +9,7 @@ use crate::config::{ApplyError, EvictionPolicy, Rights, SetError, Setting, Setti
 use crate::effects::journal::Lazy;
 use crate::net::limits::make_room_for_clients;
 use crate::net::listen::ListenError;
-use crate::observe::process;
+use crate::observe::{crash, process};
 use crate::resp::Args;
 use crate::types::glob;
 
@@ -288,6 +288,11 @@ impl Server {
         self.keys.effects.follow(settings);
         self.aof.follow(settings);
         self.follow_thresholds(settings);
+        if settings.watchdog_period > 0 {
+            // Twice the time between two turns, at least.
+            settings.watchdog_period = settings.watchdog_period.max(2000 / settings.hz.max(1));
+        }
+        crash::follow(settings);
         if has(&["maxmemory", "maxmemory-clients"]) {
             self.limit_clients(settings.maxmemory_clients.bytes(settings.maxmemory));
         }

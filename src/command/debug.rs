@@ -212,11 +212,9 @@ fn is_on(word: &[u8]) -> bool {
 
 /// Crashes as a wrong memory access does.
 fn segfault() -> ! {
-    loop {
-        // The first signal may meet the runtime's handler, which steps aside for the second.
-        if let Err(error) = signal_hook::low_level::raise(libc::SIGSEGV) {
-            panic!("SIGSEGV could not be raised: {error}");
-        }
+    match signal_hook::low_level::raise(libc::SIGSEGV) {
+        Ok(()) => std::process::abort(),
+        Err(error) => panic!("SIGSEGV could not be raised: {error}"),
     }
 }
 

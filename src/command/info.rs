@@ -139,6 +139,16 @@ fn info(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
+/// All sections but those for tests.
+pub fn everything(cx: &Ctx<'_>) -> String {
+    let mut text = Text(String::new());
+    for (title, _, write) in SECTIONS.iter().filter(|(_, told, _)| *told != Told::OnRequest) {
+        text.0.push_str(&format!("\r\n# {title}\r\n"));
+        write(&mut text, cx);
+    }
+    text.0
+}
+
 fn nothing(_: &mut Text, _: &Ctx<'_>) {}
 
 fn server(text: &mut Text, cx: &Ctx<'_>) {

@@ -183,7 +183,12 @@ impl Replayer {
             // Nothing comes that a command could wait for.
             cx.in_exec = true;
             if let Err(error) = (command.command.handler)(&mut cx, args) {
-                log::debug!("A replayed {} failed: {}", command.full_name, String::from_utf8_lossy(error.text()));
+                log::warn!(
+                    "== CRITICAL == This server is sending an error to its AOF-loading-client: '{}' after processing the \
+                     command '{}'",
+                    String::from_utf8_lossy(error.text()),
+                    command.full_name
+                );
             }
         }
         cx.server.clients[token].db = cx.db;

@@ -15,6 +15,7 @@ pub mod client;
 mod cluster;
 mod config;
 mod connection;
+pub mod crash;
 mod database;
 mod debug;
 pub mod deliver;
@@ -57,6 +58,8 @@ mod zset;
 
 use std::fmt::Write as _;
 use std::time::Duration;
+
+use crash::Running;
 
 use crate::keyspace::{Key, Touch};
 use crate::net::{Client, Closing, ReplyMode};
@@ -236,6 +239,13 @@ impl<'s> Ctx<'s> {
     #[inline]
     pub fn hashed_key<'a>(&self, args: &'a Args<'_>, n: usize, at: usize) -> Key<'a> {
         Key { bytes: &args[at], hash: self.hashes[n] }
+    }
+
+    /// Whether the command has been run before, by this server or another one, and is only repeated here: then it is not held
+    /// against limits that it has passed.
+    pub fn is_repeated(&self) -> bool {
+        // Nobody else's commands that write are run meanwhile.
+        self.server.loading.is_some()
     }
 
     /// Keeps an argument out of what MONITOR shows.
@@ -434,11 +444,14 @@ impl<'s> Ctx<'s> {
         if journalled {
             self.begin_unit(args);
         }
+        let mut running = Running::new(self, args);
+        let outer = running.begin();
         let outcome = if self.server.plugins.want(Hooks::BEFORE_COMMAND.union(Hooks::AFTER_COMMAND)) {
             self.handle_hooked(args)
         } else {
             (command.command.handler)(self, args)
         };
+        crash::resume(outer);
         if journalled {
             self.end_unit(args, dirty);
         }

@@ -426,13 +426,13 @@ settings! {
     shutdown_on_sigterm: ShutdownFlags =
         row("shutdown-on-sigterm", "default", Kind::Choices(ShutdownFlags::WORDS));
     /// Log a report when the process crashes.
-    crash_log_enabled: bool = yes_no("crash-log-enabled", "yes").inert();
+    crash_log_enabled: bool = yes_no("crash-log-enabled", "yes");
     /// Test the memory when the process crashes.
-    crash_memcheck_enabled: bool = yes_no("crash-memcheck-enabled", "yes").inert();
+    crash_memcheck_enabled: bool = yes_no("crash-memcheck-enabled", "yes");
     /// Exit instead of aborting on a broken invariant.
-    use_exit_on_panic: bool = yes_no("use-exit-on-panic", "no").hidden().inert();
+    use_exit_on_panic: bool = yes_no("use-exit-on-panic", "no").hidden();
     /// Milliseconds after which a stuck main thread is reported; 0 is never.
-    watchdog_period: u32 = count("watchdog-period", "0").hidden().inert();
+    watchdog_period: u32 = count("watchdog-period", "0").hidden();
 
     // Logging
 

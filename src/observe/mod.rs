@@ -1,13 +1,16 @@
 //! Looking at the server: time, counters, logs, the process as the operating system sees it.
 
 pub mod clock;
+pub mod crash;
 pub mod heap;
 pub mod histogram;
 pub mod hotkeys;
 pub mod latency;
 pub mod log;
+mod memtest;
 pub mod process;
 pub mod slowlog;
 pub mod stats;
+mod symbols;
 pub mod syslog;
 pub mod usage;

@@ -21,6 +21,7 @@ use socket2::SockRef;
 use crate::command::aof::{State, give_up};
 use crate::command::blocking;
 use crate::command::client::describe;
+use crate::command::crash as crash_report;
 use crate::command::deliver;
 use crate::command::save::{self, Next, Purpose, Unsaved};
 use crate::command::state::{Server, Shutdown};
@@ -32,7 +33,7 @@ use crate::memory::warm::Warmer;
 use crate::net::client::{READ_SIZE, REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
 use crate::net::listen::{FIRST_LISTENER, ListenError};
 use crate::net::{Client, Closing, Listeners, ReplyMode, Stream};
-use crate::observe::process;
+use crate::observe::{crash, process};
 use crate::plugin::Plugins;
 use crate::resp::ProtocolError;
 use batch::{Batch, Parsing, Served};
@@ -110,6 +111,7 @@ impl Reactor {
     /// See [`Builder::build`].
     fn new(Loaded { settings, source }: Loaded, seed: u64, plugins: Plugins) -> Result<Reactor, StartError> {
         memory::claim_reactor_thread();
+        crash_report::prepare();
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         let (outbox, inbox) = mailbox(waker);
@@ -505,6 +507,7 @@ impl Reactor {
         }
         let hz = self.server.settings.hz.clamp(1, 500) as u64;
         self.next_cron_ms = now_ms + 1000 / hz;
+        crash::watch();
         if now_ms >= self.next_sample_ms {
             self.next_sample_ms = now_ms + 100;
             let now_us = self.server.clock.uptime_us;

@@ -559,7 +559,10 @@ fn add_options(cx: &Ctx<'_>, args: &Args<'_>, adds: bool) -> Result<AddOptions, 
     if keep.is_none() && !adds {
         return Err(Error::fixed("ERR syntax error, XTRIM must be called with a trimming strategy"));
     }
-    if limit.is_some() && !whole_nodes {
+    // Redis repeats a trim of whole nodes as an exact one, and leaves its limit there.
+    if cx.is_repeated() {
+        limit = Some(0);
+    } else if limit.is_some() && !whole_nodes {
         return Err(Error::fixed("ERR syntax error, LIMIT cannot be used without the special ~ option"));
     }
     let limit = match limit {

@@ -37,8 +37,8 @@ enum Found {
 /// A check that failed: the last line of the report.
 type Failure = String;
 
-/// Looks at the snapshot that a file begins with. Returns where it ends.
-pub type CheckSnapshot<'a> = &'a dyn Fn(File, &mut dyn Write) -> Result<u64, String>;
+/// Looks at the snapshot that a file begins with. Returns where it ends; `None` if it is damaged.
+pub type CheckSnapshot<'a> = &'a dyn Fn(&str, &mut dyn Write) -> io::Result<Option<u64>>;
 
 /// Runs the tool on its arguments. Questions are answered from `input`. Returns the exit code.
 pub fn run(args: &[String], input: &mut dyn BufRead, out: &mut dyn Write, snapshot: CheckSnapshot<'_>) -> u8 {
@@ -163,9 +163,8 @@ impl Checker<'_> {
         }
         let mut start = 0;
         if is_base && is_snapshot(&head(path, 8)?) {
-            let opened = File::open(path).map_err(cannot)?;
-            start = (self.snapshot)(opened, self.out)
-                .map_err(|why| format!("{why}\nRDB preamble of AOF file is not sane, aborting."))?;
+            let end = (self.snapshot)(&path.to_string_lossy(), self.out).map_err(cannot)?;
+            start = end.ok_or("RDB preamble of AOF file is not sane, aborting.")?;
             say(self.out, format_args!("RDB preamble is OK, proceeding with AOF tail..."))?;
         }
         file.seek(SeekFrom::Start(start)).map_err(cannot)?;

@@ -26,7 +26,7 @@ pub fn run(args: &[String], out: &mut impl Write) -> bool {
         [word] if word == "-v" || word == "--version" => {
             writeln!(out, "redis-check-rdb {}", env!("CARGO_PKG_VERSION")).map(|()| true)
         }
-        [path] => check(path, out),
+        [path] => check(path, out).map(|end| end.is_some()),
         _ => {
             eprintln!("Usage: cachestorm --check-rdb <rdb-file-name>");
             return false;
@@ -54,24 +54,16 @@ fn rules() -> Rules {
     }
 }
 
-/// Reads the snapshot that a file begins with. Returns where it ends.
+/// Reads the snapshot that a file begins with, and writes down what it holds. Returns where it ends; `None` if it is damaged.
 ///
 /// # Errors
-/// If it is damaged; where and how has been written down.
-pub fn preamble(file: File, mut out: &mut dyn Write) -> Result<u64, String> {
-    let failed = |error: io::Error| error.to_string();
-    let source = FileSource::new(file).map_err(failed)?;
-    let mut reader = Reader::new(source, true).map_err(|error| error.to_string())?;
-    let sound = items(&mut reader, &mut Counts::default(), &mut out).map_err(failed)?;
-    if sound { Ok(reader.source().offset()) } else { Err("The snapshot is damaged.".to_string()) }
-}
-
-fn check(path: &str, out: &mut impl Write) -> io::Result<bool> {
+/// If nothing can be written down.
+pub fn check(path: &str, mut out: &mut dyn Write) -> io::Result<Option<u64>> {
     let source = match File::open(path).and_then(FileSource::new) {
         Ok(source) => source,
         Err(error) => {
             writeln!(out, "Cannot open file {path}: {error}")?;
-            return Ok(false);
+            return Ok(None);
         }
     };
     writeln!(out, "[offset 0] Checking RDB file {path}")?;
@@ -79,17 +71,17 @@ fn check(path: &str, out: &mut impl Write) -> io::Result<bool> {
     let mut reader = match Reader::new(source, true) {
         Ok(reader) => reader,
         Err(error) => {
-            damage(out, &error, "start")?;
-            return Ok(false);
+            damage(&mut out, &error, "start")?;
+            return Ok(None);
         }
     };
-    let sound = items(&mut reader, &mut counts, out)?;
+    let sound = items(&mut reader, &mut counts, &mut out)?;
     if sound {
         writeln!(out, "[offset {}] \\o/ RDB looks OK! \\o/", reader.source().offset())?;
     }
     let Counts { keys, expires, expired } = counts;
     writeln!(out, "[info] {keys} keys read\n[info] {expires} expires\n[info] {expired} already expired")?;
-    Ok(sound)
+    Ok(sound.then(|| reader.source().offset()))
 }
 
 fn items(reader: &mut Reader<FileSource>, counts: &mut Counts, out: &mut impl Write) -> io::Result<bool> {
