@@ -132,6 +132,13 @@ check "commands in a transaction and in a pipeline count" -only cachestorm {
     same 1 [expr {$estimated > 14000 && $estimated < 24000}] "$estimated for 20000"
 }
 
+check "commands of scripts count, and the script does not" -only cachestorm -needs {eval} {
+    ask EVAL {for i = 1, 20 do redis.call("INCR", KEYS[1]) end} 1 scripted
+    about 20 [accesses scripted]
+    ask EVAL {return 1} 1 scripted
+    about 20 [accesses scripted]
+}
+
 check "without statistics nothing is counted" -only cachestorm -config {stats-enabled no} {
     times 10 {ask SET uncounted v}
     expect {-ERR hot keys are not counted while stats-enabled is no} [ask HOTKEYS]

@@ -381,6 +381,8 @@ impl Accesses {
         let asks = command.acl.contains(Acl::KEYSPACE) || is_subcommand;
         match command.keys {
             [] => Accesses::Nothing,
+            // The commands of a script count.
+            _ if command.acl.contains(Acl::SCRIPTING) => Accesses::Nothing,
             _ if asks && command.flags.contains(Flags::READONLY) => Accesses::Nothing,
             [KeySpec { begin: Begin::Index(_), find: Find::Range { last: 0, .. }, flags, .. }]
                 if !flags.contains(KeyFlags::NOT_KEY) =>
