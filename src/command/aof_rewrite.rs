@@ -8,7 +8,7 @@
 use std::fs::{self, File};
 use std::path::PathBuf;
 
-use super::Ctx;
+use super::{Ctx, namespace};
 use super::aof::State;
 use super::error::{Error, Outcome};
 use super::save::{self, Purpose};
@@ -169,7 +169,15 @@ impl Server {
             return Box::new(save::writer(self, true));
         }
         let timestamp = self.settings.aof_timestamp_enabled.then_some(self.clock.unix_us / 1_000_000);
-        Box::new(Commands::new(timestamp))
+        let mut commands = Commands::new(timestamp);
+        let numbered = self.keys.directory().numbered();
+        for (slot, profile) in self.keys.namespaces() {
+            let named = Some(slot).filter(|&slot| slot >= numbered);
+            if named.is_some() || profile.is_special() {
+                commands.create_namespace(&namespace::creation(profile), named);
+            }
+        }
+        Box::new(commands)
     }
 
     fn base_target(&self, is_rdb: bool, path: PathBuf) -> Target {

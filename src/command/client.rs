@@ -237,10 +237,12 @@ pub fn describe(server: &Server, token: usize) -> String {
     let subscriptions = &server.subscriptions;
     let topics = |kind| subscriptions.count(token, kind);
     let events = if client.blocked_on_write { "rw" } else { "r" };
+    // `db` stays a number, which tools take for granted.
+    let namespace = server.keys.directory().own_name(client.db).map_or_else(String::new, |name| format!(" ns={name}"));
     format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} \
          multi={kept_commands} watch={} qbuf={} qbuf-free={free} argv-mem={} multi-mem={kept_bytes} rbs={} rbp={} obl={in_buffer} oll={pieces} \
-         omem={queued} tot-mem={} events={events} cmd={} user={} redir={redirection} resp={} lib-name={} lib-ver={}",
+         omem={queued} tot-mem={} events={events} cmd={} user={} redir={redirection} resp={} lib-name={} lib-ver={}{namespace}",
         client.id,
         client.addr,
         client.laddr,

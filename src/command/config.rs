@@ -293,6 +293,9 @@ impl Server {
             settings.watchdog_period = settings.watchdog_period.max(2000 / settings.hz.max(1));
         }
         crash::follow(settings);
+        if has(&["namespace"]) {
+            self.keys.follow_namespaces(settings);
+        }
         if has(&["maxmemory", "maxmemory-clients"]) {
             self.limit_clients(settings.maxmemory_clients.bytes(settings.maxmemory));
         }
@@ -303,6 +306,7 @@ impl Server {
     pub fn reset_stats(&mut self) {
         self.stats = Default::default();
         self.keys.stats = Default::default();
+        self.keys.directory_mut().reset_stats();
         self.command_stats.fill(Default::default());
         self.error_stats = Default::default();
         self.scripts.evicted = 0;

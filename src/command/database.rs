@@ -83,8 +83,19 @@ pub(super) fn index(cx: &Ctx<'_>, word: &[u8]) -> Result<usize, Error> {
     existing(cx, number)
 }
 
+/// As [`index`], for a word that may also be the name of a namespace.
+///
+/// # Errors
+/// If it is neither.
+pub(super) fn place(cx: &Ctx<'_>, word: &[u8]) -> Result<usize, Error> {
+    match cx.server.keys.directory().find(word).filter(|_| parse_i64(word).is_none()) {
+        Some(slot) => Ok(slot),
+        None => index(cx, word),
+    }
+}
+
 fn existing(cx: &Ctx<'_>, number: i64) -> Result<usize, Error> {
-    let databases = 0..cx.server.keys.databases();
+    let databases = 0..cx.server.keys.directory().numbered();
     usize::try_from(number).ok().filter(|number| databases.contains(number)).ok_or(Error::DB_OUT_OF_RANGE)
 }
 
@@ -95,10 +106,17 @@ fn dbsize(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
 }
 
 fn swapdb(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let number = |at: usize, error| parse_i64(&args[at]).filter(|&number| i32::try_from(number).is_ok()).ok_or(error);
-    let first = number(1, Error::fixed("ERR invalid first DB index"))?;
-    let second = number(2, Error::fixed("ERR invalid second DB index"))?;
-    let (first, second) = (existing(cx, first)?, existing(cx, second)?);
+    let database = |at: usize, error| {
+        let number = parse_i64(&args[at]);
+        match (number, cx.server.keys.directory().find(&args[at])) {
+            (None, Some(slot)) => Ok(Ok(slot)),
+            (Some(number), _) if i32::try_from(number).is_ok() => Ok(existing(cx, number)),
+            _ => Err(error),
+        }
+    };
+    let first = database(1, Error::fixed("ERR invalid first DB index"))?;
+    let second = database(2, Error::fixed("ERR invalid second DB index"))?;
+    let (first, second) = (first?, second?);
     cx.server.keys.swap(first, second);
     cx.server.hot_keys.exchange(first, second);
     cx.reply.ok();

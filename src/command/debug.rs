@@ -367,8 +367,11 @@ fn digest(cx: &Ctx<'_>) -> Digest {
     let mut all = [0; 20];
     let keys = &cx.server.keys;
     for db in 0..keys.databases() {
+        // A slot means nothing to another server, where another namespace may have it.
+        let number = (db as u64).to_le_bytes();
+        let database = keys.directory().own_name(db).map_or(&number[..], str::as_bytes);
         keys.each(db, |entry| {
-            let one = signature(&[&(db as u64).to_le_bytes(), entry.key(), &value_digest(entry)]);
+            let one = signature(&[database, entry.key(), &value_digest(entry)]);
             // Keys come in any order.
             all.iter_mut().zip(one).for_each(|(all, one)| *all ^= one);
         });

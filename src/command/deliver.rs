@@ -124,7 +124,8 @@ pub fn tell_news(server: &mut Server, author: Option<usize>) {
 fn publish_event(server: &mut Server, db: usize, event: Event, key: &[u8]) {
     let how = server.keys.effects.publishes(event);
     let mut number = itoa::Buffer::new();
-    let db = number.format(db).as_bytes();
+    let name = server.keys.directory().own_name(db).map(str::to_owned);
+    let db = name.as_deref().unwrap_or_else(|| number.format(db)).as_bytes();
     if how.contains(KeyspaceEvents::KEYSPACE) {
         let channel = [b"__keyspace@", db, b"__:", key].concat();
         publish(server, Kind::Channel, &channel, event.0.as_bytes());

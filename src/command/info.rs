@@ -15,6 +15,7 @@ use super::save::{self, Purpose};
 use super::table::{Acl, Command, Doc, Flags, all};
 use super::{Ctx, REDIS_VERSION};
 use crate::acl::Reason;
+use crate::keyspace::namespace::Namespace;
 use crate::memory;
 use crate::net::Closing;
 use crate::observe::heap;
@@ -72,6 +73,7 @@ const SECTIONS: &[Section] = &[
     ("Latencystats", Told::OnAll, latency_stats),
     ("Cluster", Told::ByDefault, cluster),
     ("Keyspace", Told::ByDefault, keyspace),
+    ("Namespaces", Told::ByDefault, namespaces),
     ("Debug", Told::OnRequest, debug),
 ];
 
@@ -499,7 +501,7 @@ fn cluster(text: &mut Text, _: &Ctx<'_>) {
 
 fn keyspace(text: &mut Text, cx: &Ctx<'_>) {
     let keys = &cx.server.keys;
-    for db in 0..keys.databases() {
+    for db in 0..keys.directory().numbered() {
         let Some(database) = keys.database(db).filter(|database| !database.is_empty()) else { continue };
         let (count, sum) = database
             .sample_deadlines(DEADLINE_SAMPLES)
@@ -512,6 +514,32 @@ fn keyspace(text: &mut Text, cx: &Ctx<'_>) {
                 database.len(),
                 database.expires(),
                 database.fields_expire()
+            ),
+        );
+    }
+}
+
+/// So many namespaces are told of.
+const NAMESPACES_TOLD: usize = 100;
+
+fn namespaces(text: &mut Text, cx: &Ctx<'_>) {
+    let keys = &cx.server.keys;
+    text.line("namespaces", keys.namespaces().count());
+    for (number, (slot, profile)) in keys.namespaces().take(NAMESPACES_TOLD).enumerate() {
+        let contents = keys.database(slot);
+        let of = |figure: fn(&Namespace) -> usize| contents.map_or(0, figure);
+        text.line(
+            format_args!("namespace{number}"),
+            format_args!(
+                "name={},keys={},expires={},memory_bytes={},default_ttl_ms={},max_memory_bytes={},hits={},misses={}",
+                profile.name,
+                of(Namespace::len),
+                of(Namespace::expires),
+                of(Namespace::memory_bytes),
+                profile.default_ttl_ms,
+                profile.max_memory,
+                profile.hits,
+                profile.misses,
             ),
         );
     }

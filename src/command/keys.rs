@@ -346,7 +346,7 @@ fn copy(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             replace = true;
         } else if args[at].eq_ignore_ascii_case(b"DB") && at + 1 < args.len() {
             at += 1;
-            to_db = database::index(cx, &args[at])?;
+            to_db = database::place(cx, &args[at])?;
         } else {
             return Err(Error::SYNTAX);
         }
@@ -363,7 +363,7 @@ fn copy(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn move_(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let to_db = database::index(cx, &args[2])?;
+    let to_db = database::place(cx, &args[2])?;
     if to_db == cx.db {
         return Err(Error::SAME_OBJECT);
     }

@@ -1,5 +1,6 @@
 //! Taking in a snapshot: at the start, slice by slice while clients are told to wait; for DEBUG RELOAD, in one piece.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,9 @@ use std::time::{Duration, Instant};
 use super::dump;
 use super::loading::Loader;
 use super::state::Server;
-use crate::config::SanitizeDumpPayload;
-use crate::keyspace::Fresh;
+use crate::config::{NamespaceLimits, SanitizeDumpPayload};
+use crate::keyspace::directory::Profile;
+use crate::keyspace::{Fresh, Keyspace};
 use crate::persist::rdb::check;
 use crate::persist::rdb::decode::{Outcome, Rules};
 use crate::persist::rdb::error::{Error, Reason};
@@ -20,6 +22,20 @@ use crate::persist::rdb::source::{FileSource, Source};
 const SLICE: Duration = Duration::from_millis(10);
 /// Items between two looks at the clock.
 const STEP: usize = 16;
+
+/// The field of a snapshot's head that tells of a namespace. Redis skips it, and finds the keys under a number.
+const NAMESPACE_FIELD: &str = "cachestorm-namespace";
+
+/// What is to be written down of the namespaces: the number that stands for each in the file, the time to live of keys
+/// without one and the limit of memory, when it was created, and its name.
+pub fn namespace_fields(keys: &Keyspace) -> impl Iterator<Item = (&'static str, String)> {
+    let numbered = keys.directory().numbered();
+    let told = keys.namespaces().filter(move |&(slot, profile)| slot >= numbered || profile.is_special());
+    told.map(|(slot, profile)| {
+        let Profile { name, default_ttl_ms, max_memory, created_ms, .. } = profile;
+        (NAMESPACE_FIELD, format!("{slot} {default_ttl_ms} {max_memory} {created_ms} {name}"))
+    })
+}
 
 /// What a snapshot brought.
 #[derive(Clone, Copy, Default, Debug)]
@@ -43,6 +59,8 @@ pub struct Manner {
 /// Takes in what a snapshot holds, item by item.
 pub struct Intake {
     manner: Manner,
+    /// Which slots of the keyspace the file's databases have, where they are namespaces with names.
+    slots: BTreeMap<u64, usize>,
     pub counts: Counts,
     /// Memory that was used when it was written, in bytes, as it tells.
     pub used_memory: u64,
@@ -50,7 +68,7 @@ pub struct Intake {
 
 impl Intake {
     pub fn new(manner: Manner) -> Intake {
-        Intake { manner, counts: Counts::default(), used_memory: 0 }
+        Intake { manner, slots: BTreeMap::new(), counts: Counts::default(), used_memory: 0 }
     }
 
     /// Takes an item in. Returns whether it was the end.
@@ -62,14 +80,15 @@ impl Intake {
             Item::Key(loaded) => self.key(server, loaded)?,
             Item::Part | Item::Hint | Item::ModuleValue => {}
             Item::Database(db) => {
-                let databases = server.keys.databases();
-                if db >= databases as u64 {
+                let databases = server.keys.directory().numbered();
+                if self.slot(server, db).is_none() {
                     return Err(format!(
                         "FATAL: Data file was created with a server configured to handle more than {databases} \
                          databases. Exiting"
                     ));
                 }
             }
+            Item::Aux(name, value) if name == NAMESPACE_FIELD.as_bytes() => self.namespace(server, &value)?,
             Item::Aux(name, value) => self.aux(&name, &value),
             Item::Library(source) => server.saving.libraries.push(source),
             Item::ModuleAux(name) => {
@@ -89,6 +108,36 @@ impl Intake {
             }
         }
         Ok(false)
+    }
+
+    /// The slot of the keyspace that one of the file's databases has.
+    fn slot(&self, server: &Server, db: u64) -> Option<usize> {
+        let numbered = || usize::try_from(db).ok().filter(|&db| db < server.keys.directory().numbered());
+        self.slots.get(&db).copied().or_else(numbered)
+    }
+
+    /// What was written down of a namespace; see [`namespace_fields`].
+    fn namespace(&mut self, server: &mut Server, value: &[u8]) -> Result<(), String> {
+        let text = String::from_utf8_lossy(value);
+        let mut words = text.split(' ');
+        let mut number = || words.next().and_then(|word| word.parse::<u64>().ok());
+        let (Some(db), Some(default_ttl_ms), Some(max_memory), Some(created_ms), Some(name), None) =
+            (number(), number(), number(), number(), words.next(), words.next())
+        else {
+            return Err(format!("FATAL: '{text}' says nothing of a namespace"));
+        };
+        if !NamespaceLimits::is_name(name) {
+            return Err(format!("FATAL: '{name}' is no name of a namespace"));
+        }
+        let keys = &mut server.keys;
+        let slot = match keys.directory().find(name.as_bytes()) {
+            Some(slot) => slot,
+            None => keys.create_namespace(name).map_err(|_| "FATAL: there are too many namespaces".to_string())?,
+        };
+        keys.set_created(slot, created_ms);
+        keys.set_limits(slot, default_ttl_ms, max_memory);
+        self.slots.insert(db, slot);
+        Ok(())
     }
 
     fn aux(&mut self, name: &[u8], value: &[u8]) {
@@ -129,7 +178,7 @@ impl Intake {
             self.counts.expired += 1;
             return Ok(());
         }
-        let db = usize::try_from(db).ok().filter(|&db| db < server.keys.databases());
+        let db = self.slot(server, db);
         let db = db.ok_or("FATAL: a key is in no database that there is")?;
         let keys = &mut server.keys;
         let name = keys.key(&key);

@@ -88,6 +88,8 @@ impl Server {
             self.keys.freeze(false);
             self.keys.effects.journal.pause(false);
             self.keys.effects.dirty = 0;
+            // What the settings say now comes before what held when the data were written.
+            self.keys.follow_namespaces(&self.settings);
             self.look_for_troubles();
         }
         more

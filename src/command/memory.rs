@@ -307,7 +307,11 @@ fn stats(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
         ("functions.caches".to_string(), Bytes(0)),
     ];
     let databases = account.databases.iter();
-    figures.extend(databases.map(|(db, table, wheel)| (format!("db.{db}"), Database(*table, *wheel))));
+    let directory = cx.server.keys.directory();
+    figures.extend(databases.map(|(db, table, wheel)| {
+        let name = directory.own_name(*db).map_or_else(|| db.to_string(), str::to_owned);
+        (format!("db.{name}"), Database(*table, *wheel))
+    }));
     let (fragmentation, fragmentation_bytes) = account.fragmentation();
     let (heap_fragmentation, heap_fragmentation_bytes) = account.heap_fragmentation();
     let (heap_resident, heap_resident_bytes) = account.heap_resident();

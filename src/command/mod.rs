@@ -38,6 +38,7 @@ mod memory;
 mod migrate;
 mod module;
 mod monitor;
+mod namespace;
 mod propagation;
 mod pubsub;
 mod replication;
@@ -87,6 +88,7 @@ const FAMILIES: &[&[Command]] = &[
     dump::COMMANDS,
     migrate::COMMANDS,
     database::COMMANDS,
+    namespace::COMMANDS,
     connection::COMMANDS,
     client::COMMANDS,
     acl::COMMANDS,
@@ -353,8 +355,9 @@ impl<'s> Ctx<'s> {
         if restricted {
             self.check_access(command, args)?;
         }
-        if self.server.is_short_of_memory() {
-            let room = self.server.find_room(transaction::effective_flags(&self.server.clients[self.token], command, flags));
+        if self.server.is_short_of_memory() | self.server.keys.is_limited() {
+            let flags = transaction::effective_flags(&self.server.clients[self.token], command, flags);
+            let room = self.server.find_room(self.db, flags);
             self.tell_first();
             room?;
         }

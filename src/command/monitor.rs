@@ -77,7 +77,9 @@ pub fn feed(cx: &mut Ctx<'_>, quoted: &[Vec<u8>]) {
     } else {
         client.addr.clone()
     };
-    let mut line = format!("+{}.{:06} [{} {addr}]", now / 1_000_000, now % 1_000_000, client.db).into_bytes();
+    let mut number = itoa::Buffer::new();
+    let db = cx.server.keys.directory().own_name(client.db).unwrap_or_else(|| number.format(client.db));
+    let mut line = format!("+{}.{:06} [{db} {addr}]", now / 1_000_000, now % 1_000_000).into_bytes();
     for (at, arg) in quoted.iter().enumerate() {
         line.extend_from_slice(b" \"");
         line.extend_from_slice(if cx.redacted.contains(&at) { b"(redacted)" } else { arg });

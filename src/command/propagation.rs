@@ -68,6 +68,7 @@ impl Ctx<'_> {
         if changed && writes && !self.journal().is_rewritten() && !self.journal().is_muted() {
             self.journal().append(db, args.iter_from(0));
         }
+        self.journal().append_given();
         // A command that goes through all keys may find any number of expired ones, which have nothing to do with each other.
         let at_random = command.flags.contains(Flags::READONLY) && command.keys.is_empty();
         if self.journal().end(!at_random) {

@@ -4,6 +4,9 @@
 //! maxmemory-eviction-tenacity allows one command to be held up, and then once a turn until there is enough. So a limit
 //! that is lowered by gigabytes stalls nobody. Memory of data that was removed before, and is being freed in slices, comes
 //! first: it is no reason to remove more. What takes memory is refused only if nothing can be evicted.
+//!
+//! A namespace with a limit of its own gives up its own keys, by the same policy and in the same way, before a command writes
+//! in it.
 
 use std::time::Duration;
 
@@ -35,30 +38,64 @@ impl Server {
         most > 0 && memory::used() as u64 > most
     }
 
-    /// Decides on a command that is like `flags` and is to run while memory is short.
+    /// Decides on a command that is like `flags` and is to run on a database while memory is short, or could be in a namespace.
     ///
     /// # Errors
     /// If it may need memory, and there is none to be had.
     #[cold]
-    pub(super) fn find_room(&mut self, flags: Flags) -> Result<(), Error> {
+    pub(super) fn find_room(&mut self, db: usize, flags: Flags) -> Result<(), Error> {
         // Who pauses writing does not want the data to change in any other way, nor is half of it to be evicted.
         if self.pause.is_some() || self.loading.is_some() || self.scripts.running.is_some() {
             return Ok(());
         }
-        match self.make_room() {
-            Room::None if flags.contains(Flags::DENYOOM) => Err(Error::OUT_OF_MEMORY),
-            _ => Ok(()),
+        let needs_memory = flags.contains(Flags::DENYOOM);
+        if self.is_short_of_memory() && self.make_room() == Room::None && needs_memory {
+            return Err(Error::OUT_OF_MEMORY);
         }
+        if flags.contains(Flags::WRITE) && self.make_room_within(db) == Room::None && needs_memory {
+            return Err(Error::NAMESPACE_FULL);
+        }
+        Ok(())
     }
 
     /// Evicts a slice of what there is too much. Returns whether there is more to do at once.
     pub fn evict_slice(&mut self) -> bool {
-        if !self.is_short_of_memory() {
+        let short = self.is_short_of_memory();
+        if !short {
             self.end_shortage();
-            return false;
         }
         let rests = self.pause.is_some() || self.loading.is_some();
-        !rests && self.settings.maxmemory_policy != EvictionPolicy::NoEviction && self.make_room() == Room::Soon
+        if rests || self.settings.maxmemory_policy == EvictionPolicy::NoEviction {
+            return false;
+        }
+        let mut more = short && self.make_room() == Room::Soon;
+        for at in 0..self.keys.directory().limited().len() {
+            let db = self.keys.directory().limited()[at];
+            more |= self.make_room_within(db) == Room::Soon;
+        }
+        more
+    }
+
+    /// Evicts keys of a namespace until it keeps within its limit, or the time that a command may be held up is over.
+    fn make_room_within(&mut self, db: usize) -> Room {
+        if self.keys.excess(db) == 0 {
+            return Room::Enough;
+        }
+        let (started, patience) = (self.cycles.raw(), patience(self.settings.maxmemory_eviction_tenacity));
+        let (policy, samples) = (self.settings.maxmemory_policy, self.settings.maxmemory_samples as usize);
+        for round in 1.. {
+            if self.keys.evict(policy, samples, Some(db)).is_none() {
+                return Room::None;
+            }
+            if self.keys.excess(db) == 0 {
+                break;
+            }
+            let held_up = || self.cycles.delta(started, self.cycles.raw());
+            if round % ROUND == 0 && patience.is_some_and(|patience| held_up() > patience) {
+                return Room::Soon;
+            }
+        }
+        Room::Enough
     }
 
     /// Frees and evicts until there is room, or the time that a command may be held up is over.
@@ -92,7 +129,7 @@ impl Server {
                 self.keys.free_slice();
                 wanted -= before as isize - memory::used() as isize;
             } else {
-                match self.keys.evict(policy, samples) {
+                match self.keys.evict(policy, samples, None) {
                     Some(freed) => wanted -= freed,
                     None => return Room::None,
                 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::error::{Error, Outcome};
 use super::state::Server;
 use super::table::{Acl, Command, Doc, Flags};
-use super::{Ctx, REDIS_VERSION};
+use super::{Ctx, REDIS_VERSION, load};
 use crate::config::{EvictionPolicy, SavePoint};
 use crate::keyspace::snapshot::Recorder;
 use crate::memory;
@@ -167,7 +167,7 @@ pub fn writer(server: &Server, base: bool) -> Writer {
         _ => Usage::Nothing,
     };
     let keys = &server.keys;
-    let aux = [
+    let mut aux = vec![
         ("redis-ver", REDIS_VERSION.to_string()),
         ("redis-bits", "64".to_string()),
         ("ctime", (server.clock.unix_ms() / 1000).to_string()),
@@ -175,6 +175,7 @@ pub fn writer(server: &Server, base: bool) -> Writer {
         ("aof-base", u8::from(base).to_string()),
         ("cachestorm-ver", env!("CARGO_PKG_VERSION").to_string()),
     ];
+    aux.extend(load::namespace_fields(keys));
     let size = |db| keys.database(db).map_or((0, 0), |database| (database.len(), database.expires()));
     let fields_expire = (0..keys.databases()).filter_map(|db| keys.database(db)).any(|one| one.fields_expire() > 0);
     Writer::new(Plan {

@@ -193,6 +193,7 @@ impl Server {
         keys.effects.journal.lazy = super::config::lazy_removals(&settings);
         keys.effects.report_removals(plugins.want(Hooks::ON_EVICT), plugins.want(Hooks::ON_EXPIRE));
         keys.effects.follow(&settings);
+        keys.follow_namespaces(&settings);
         let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(1));
         let mut name = || (0..40).map(|_| char::from(b"0123456789abcdef"[rng.usize(0..16)])).collect();
         let cycles = quanta::Clock::new();

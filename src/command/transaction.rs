@@ -99,6 +99,11 @@ impl Transaction {
         self.bytes
     }
 
+    /// Its commands must not run: where they were to run is no more.
+    pub fn spoil(&mut self) {
+        self.spoiled = true;
+    }
+
     /// Bytes of memory it takes.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Transaction>() + self.queued.capacity() * size_of::<Queued>() + self.memory

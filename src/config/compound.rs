@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::amount::{format_duration, parse_duration, parse_size};
 use super::kind::{Field, Kind, WRONG_NUMBER, none_if_empty};
-use super::words::quote_if_needed;
 
 /// "Snapshot after this many seconds if at least this many changes were made."
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +172,14 @@ pub struct NamespaceLimits {
     pub max_memory: u64,
 }
 
+impl NamespaceLimits {
+    /// Whether a namespace may be called so.
+    pub fn is_name(name: &str) -> bool {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
+        (1..=64).contains(&name.len()) && name.bytes().all(plain)
+    }
+}
+
 impl Field for Vec<NamespaceLimits> {
     fn assign(&mut self, _: &Kind, words: &[&str], again: bool) -> Result<(), String> {
         let invalid = || "Invalid namespace parameters, each takes a name, a default TTL and a memory limit".to_owned();
@@ -180,8 +187,10 @@ impl Field for Vec<NamespaceLimits> {
         let mut namespaces: Vec<NamespaceLimits> = Vec::new();
         for group in words.chunks(3) {
             let [name, ttl, memory] = group else { return Err(invalid()) };
-            let name_is_plain = !name.is_empty() && quote_if_needed(name) == **name;
-            let (true, Some(default_ttl), Some(max_memory)) = (name_is_plain, parse_duration(ttl), parse_size(memory))
+            if !NamespaceLimits::is_name(name) {
+                return Err(format!("{name} is no name of a namespace: 1 to 64 letters, digits and _ - . :"));
+            }
+            let (Some(default_ttl), Some(max_memory)) = (parse_duration(ttl), parse_size(memory))
             else {
                 return Err(invalid());
             };

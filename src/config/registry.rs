@@ -559,7 +559,7 @@ settings! {
     /// Elements up to which a collection is moved in one piece.
     active_defrag_max_scan_fields: u64 = integer("active-defrag-max-scan-fields", "1000", 1, LONG_MAX).inert();
     /// Defaults and limits of namespaces.
-    namespaces: Vec<NamespaceLimits> = row("namespace", "", Kind::Namespaces).yaml("namespaces").inert();
+    namespaces: Vec<NamespaceLimits> = row("namespace", "", Kind::Namespaces).yaml("namespaces");
 
     // Compact encodings
 

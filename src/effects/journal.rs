@@ -6,8 +6,10 @@
 //!
 //! What belongs together is a *unit*: a command with what it caused, a whole transaction, a script, or a key that is removed
 //! outside of any. A unit of several commands is wrapped in MULTI and EXEC, so that no sink ever shows a part of it.
-//! The text is RESP. SELECT is written when the database changes, and behind MULTI, where a reader that skips a torn
+//! The text is RESP. SELECT, or NAMESPACE where no number stands for the database, is written when the database changes, and behind MULTI, where a reader that skips a torn
 //! transaction skips it too.
+
+use std::collections::BTreeMap;
 
 /// A stream of commands that sinks read once a turn.
 #[derive(Default)]
@@ -34,6 +36,10 @@ pub struct Journal {
     muted: bool,
     /// Nobody is to read the open unit.
     abandoned: bool,
+    /// Names of databases that no number stands for.
+    names: BTreeMap<usize, Box<str>>,
+    /// Deadlines that keys got from their namespace rather than from the command being run.
+    given: Vec<(usize, Box<[u8]>, u64)>,
     /// Removed keys are told as UNLINK rather than DEL.
     pub lazy: Lazy,
 }
@@ -129,6 +135,39 @@ impl Journal {
         self.rewritten = false;
     }
 
+    /// A database is called by this name from now on, or by its number.
+    pub fn name(&mut self, db: usize, name: Option<&str>) {
+        match name {
+            Some(name) => drop(self.names.insert(db, name.into())),
+            None => drop(self.names.remove(&db)),
+        }
+        if self.db == Some(db) {
+            self.db = None;
+        }
+    }
+
+    /// A key has got a deadline, in Unix milliseconds, that the command being run does not say.
+    #[cold]
+    pub fn given(&mut self, db: usize, key: &[u8], deadline: u64) {
+        if self.on {
+            self.given.push((db, key.into(), deadline));
+        }
+    }
+
+    /// The key that got a deadline last has not come into being.
+    #[cold]
+    pub fn not_given(&mut self) {
+        self.given.pop();
+    }
+
+    /// Adds the deadlines that keys were given, behind the command that wrote them.
+    pub fn append_given(&mut self) {
+        for (db, key, deadline) in std::mem::take(&mut self.given) {
+            let mut number = itoa::Buffer::new();
+            self.append(db, [b"PEXPIREAT", &*key, number.format(deadline).as_bytes()].into_iter());
+        }
+    }
+
     /// Ends a unit, wrapping several commands if `wrapped` allows it. Returns whether a whole unit with something in it
     /// has ended.
     pub fn end(&mut self, wrapped: bool) -> bool {
@@ -183,8 +222,13 @@ impl Journal {
         }
         if self.db != Some(db) {
             self.db = Some(db);
-            let mut number = itoa::Buffer::new();
-            encode(&mut self.bytes, [b"SELECT", number.format(db).as_bytes()].into_iter());
+            match self.names.get(&db) {
+                Some(name) => encode(&mut self.bytes, [b"NAMESPACE", name.as_bytes()].into_iter()),
+                None => {
+                    let mut number = itoa::Buffer::new();
+                    encode(&mut self.bytes, [b"SELECT", number.format(db).as_bytes()].into_iter());
+                }
+            }
         }
         encode(&mut self.bytes, args);
         self.commands += 1;
@@ -298,5 +342,26 @@ mod tests {
         journal.select_again();
         journal.expired(0, b"x");
         assert_eq!(text(&journal), "SELECT 0\nUNLINK x");
+    }
+
+    #[test]
+    fn databases_without_a_number_have_names_and_given_deadlines_stand_behind_their_command() {
+        let mut journal = Journal::default();
+        journal.name(16, Some("sessions"));
+        journal.given(16, b"before", 7);
+        journal.add_sink();
+        journal.begin();
+        journal.given(16, b"a", 99);
+        add(&mut journal, 16, "SET a 1");
+        journal.append_given();
+        assert!(journal.end(true));
+        add(&mut journal, 16, "SET b 2");
+        journal.name(16, None);
+        journal.name(16, Some("pages"));
+        add(&mut journal, 16, "SET c 3");
+        assert_eq!(
+            text(&journal),
+            "MULTI\nNAMESPACE sessions\nSET a 1\nPEXPIREAT a 99\nEXEC\nSET b 2\nNAMESPACE pages\nSET c 3"
+        );
     }
 }

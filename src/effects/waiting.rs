@@ -172,6 +172,12 @@ impl Waiting {
         size_of::<Waiter>() + waiter.request.capacity() + keys.sum::<usize>()
     }
 
+    /// The clients that wait for keys of a database.
+    pub fn in_database(&self, db: usize) -> Vec<usize> {
+        let waits = |waiter: &Waiter| waiter.db == db && !waiter.keys.is_empty();
+        self.waiters.iter().filter(|(_, (_, waiter))| waits(waiter)).map(|(&token, _)| token).collect()
+    }
+
     /// How many clients wait.
     pub fn clients(&self) -> usize {
         self.waiters.len()
@@ -220,6 +226,7 @@ mod tests {
         waiting.add(5, waiter(&["a"], Some(20)));
         assert_eq!((queue(&waiting, "a"), queue(&waiting, "b")), (vec![7, 5], vec![7, 3]));
         assert_eq!((waiting.clients(), waiting.keys(), waiting.clients_with_deadline()), (3, 2, 2));
+        assert_eq!((waiting.in_database(0), waiting.in_database(1)), (vec![3, 5, 7], vec![]));
         assert!(waiting.remove(7).is_some() && waiting.remove(7).is_none());
         assert_eq!((queue(&waiting, "a"), queue(&waiting, "b")), (vec![5], vec![3]));
         waiting.add(7, waiter(&["b"], None));

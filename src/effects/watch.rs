@@ -101,6 +101,13 @@ impl Watches {
         watching.bytes += 2 * key.len() + size_of::<(usize, Box<[u8]>)>() + size_of::<Watcher>();
     }
 
+    /// A database is no more, and another may take its place: nothing that was watched in it is what it was.
+    pub fn spoil_all(&mut self, db: usize) {
+        let Some(keys) = self.databases.get(db) else { return };
+        let clients = keys.values().flatten().map(|watcher| watcher.client).collect();
+        self.spoil(clients);
+    }
+
     /// Lets a client forget all that it watches, and whether any of it has changed.
     pub fn forget(&mut self, client: usize) {
         if let Some(watching) = self.clients.remove(&client) {
@@ -249,6 +256,16 @@ mod tests {
         {
             assert_eq!(watched(watched_as).has_expired(7, |_, _| now), expired, "{watched_as:?} {now:?}");
         }
+    }
+
+    #[test]
+    fn who_watches_something_in_a_database_that_goes_is_dirty_in_any_case() {
+        let mut watches = watched(Absent);
+        watches.watch(8, 1, b"k", Live);
+        watches.spoil_all(2);
+        assert!(watches.is_dirty(7) && !watches.is_dirty(8));
+        assert_eq!((watches.keys(), watches.clients()), (1, 1));
+        watches.spoil_all(9);
     }
 
     #[test]

@@ -99,25 +99,54 @@ fn draw<'n>(database: &'n Namespace, volatile: bool, rng: &mut fastrand::Rng) ->
 }
 
 impl Keyspace {
-    /// Removes one key that the policy chooses, looking at `samples` keys of each database. Returns the bytes that came free
-    /// at once, those of a large value being freed in slices; `None` if no key may go.
-    pub fn evict(&mut self, policy: EvictionPolicy, samples: usize) -> Option<isize> {
+    /// Removes one key that the policy chooses, looking at `samples` keys of each database, or of the one `within` which it has
+    /// to be. Returns the bytes that came free at once, those of a large value being freed in slices; `None` if no key may
+    /// go.
+    pub fn evict(&mut self, policy: EvictionPolicy, samples: usize, within: Option<usize>) -> Option<isize> {
         let (order, volatile) = order_of(policy)?;
-        if order == Order::Random {
-            return self.evict_any(volatile);
+        let mut evictor = std::mem::take(self.evictor(within));
+        if evictor.policy != Some(policy) {
+            evictor = Evictor { policy: Some(policy), ..Evictor::default() };
         }
-        if self.evictor.policy != Some(policy) {
-            self.evictor = Evictor { policy: Some(policy), ..Evictor::default() };
+        let found = if order == Order::Random {
+            self.choose_any(&mut evictor, volatile, within)
+        } else {
+            self.choose(&mut evictor, (order, volatile), samples, within)
+        };
+        *self.evictor(within) = evictor;
+        found.map(|(db, position)| self.evict_at(db, position))
+    }
+
+    /// What is remembered of candidates of a database, or of all.
+    fn evictor(&mut self, within: Option<usize>) -> &mut Evictor {
+        match within.and_then(|db| self.directory.profile_mut(db)) {
+            Some(profile) => &mut profile.evictor,
+            None => &mut self.evictor,
         }
+    }
+
+    /// The databases that `within` allows.
+    fn eligible(&self, within: Option<usize>) -> std::ops::Range<usize> {
+        within.map_or(0..self.databases.len(), |db| db..db + 1)
+    }
+
+    /// The key that most deserves to go.
+    fn choose(
+        &mut self,
+        evictor: &mut Evictor,
+        (order, volatile): (Order, bool),
+        samples: usize,
+        within: Option<usize>,
+    ) -> Option<(usize, Position)> {
         loop {
             let mut drawn = false;
-            for (db, database) in self.databases.iter().enumerate() {
-                let Some(database) = database.as_deref() else { continue };
+            for db in self.eligible(within) {
+                let Some(database) = self.databases[db].as_deref() else { continue };
                 let keys = if volatile { database.expires() } else { database.len() };
                 for _ in 0..samples.min(keys) {
                     let Some(entry) = draw(database, volatile, &mut self.rng) else { break };
                     let merit = merit(order, entry, self.access, self.now_ms);
-                    self.evictor.consider(Candidate { merit, db, hash: self.hasher.hash(entry.key()) });
+                    evictor.consider(Candidate { merit, db, hash: self.hasher.hash(entry.key()) });
                     drawn = true;
                 }
             }
@@ -125,27 +154,33 @@ impl Keyspace {
                 return None;
             }
             // The one drawn last at the latest is still what it was.
-            while let Some(best) = self.evictor.pool.pop() {
+            while let Some(best) = evictor.pool.pop() {
                 let Some(database) = self.databases[best.db].as_deref() else { continue };
                 let Some(position) = database.find_hash(best.hash) else { continue };
                 let entry = database.entry(position);
                 let eligible = !volatile || entry.deadline().is_some();
                 if eligible && merit(order, entry, self.access, self.now_ms) >= best.merit {
-                    return Some(self.evict_at(best.db, position));
+                    return Some((best.db, position));
                 }
             }
         }
     }
 
-    /// Removes any key; databases take turns.
-    fn evict_any(&mut self, volatile: bool) -> Option<isize> {
-        for _ in 0..self.databases.len() {
-            let db = self.evictor.next_db % self.databases.len();
-            self.evictor.next_db = db + 1;
+    /// Any key; databases take turns.
+    fn choose_any(
+        &mut self,
+        evictor: &mut Evictor,
+        volatile: bool,
+        within: Option<usize>,
+    ) -> Option<(usize, Position)> {
+        let eligible = self.eligible(within);
+        for _ in eligible.clone() {
+            let db = eligible.start + evictor.next_db % eligible.len();
+            evictor.next_db = evictor.next_db.wrapping_add(1);
             let Some(database) = self.databases[db].as_deref() else { continue };
             let Some(entry) = draw(database, volatile, &mut self.rng) else { continue };
             if let Some(position) = database.find(self.hasher.hash(entry.key()), entry.key()) {
-                return Some(self.evict_at(db, position));
+                return Some((db, position));
             }
         }
         None
@@ -205,13 +240,13 @@ mod tests {
             let volatile = order_of(policy).is_some_and(|(_, volatile)| volatile);
             let may_go = if volatile { 200 } else { 600 };
             for gone in 1..=may_go {
-                assert!(keys.evict(policy, 5).is_some(), "{policy:?} after {gone}");
+                assert!(keys.evict(policy, 5, None).is_some(), "{policy:?} after {gone}");
                 assert_eq!((len(&keys), keys.stats.evicted), (600 - gone, gone as u64), "{policy:?}");
             }
-            assert!(keys.evict(policy, 5).is_none(), "{policy:?}: nothing is left that may go");
+            assert!(keys.evict(policy, 5, None).is_none(), "{policy:?}: nothing is left that may go");
             assert!((0..600).all(|n| has(&keys, (n % 2) as usize, n) == (volatile && n % 3 != 0)), "{policy:?}");
         }
-        assert!(Keyspace::new(1, 7, START_MS).evict(EvictionPolicy::NoEviction, 5).is_none());
+        assert!(Keyspace::new(1, 7, START_MS).evict(EvictionPolicy::NoEviction, 5, None).is_none());
     }
 
     #[test]
@@ -229,9 +264,23 @@ mod tests {
                     assert!(keys.read(0, key, Touch::Yes).is_some());
                 }
             }
-            (0..800).for_each(|_| assert!(keys.evict(policy, 5).is_some()));
+            (0..800).for_each(|_| assert!(keys.evict(policy, 5, None).is_some()));
             let kept = (0..100).filter(|&n| has(&keys, 0, n)).count();
             assert!(kept >= 98, "{policy:?} kept {kept} of 100 used keys among the last 200");
+        }
+    }
+
+    #[test]
+    fn a_namespace_gives_up_its_own_keys_alone() {
+        for policy in POLICIES {
+            let mut keys = Keyspace::new(2, 19, START_MS);
+            (0..200).for_each(|n| set(&mut keys, (n % 2) as usize, n, Some(START_MS + 100_000 + n)));
+            for left in (0..100).rev() {
+                assert!(keys.evict(policy, 5, Some(1)).is_some());
+                assert_eq!(keys.database(1).map(Namespace::len), Some(left), "{policy:?}");
+            }
+            assert!(keys.evict(policy, 5, Some(1)).is_none());
+            assert_eq!(keys.database(0).map(Namespace::len), Some(100), "{policy:?}");
         }
     }
 
@@ -239,7 +288,7 @@ mod tests {
     fn near_deadlines_go_before_far_ones() {
         let mut keys = Keyspace::new(1, 13, START_MS);
         (0..1000).for_each(|n| set(&mut keys, 0, n, Some(START_MS + 100_000 + n * 1000)));
-        (0..500).for_each(|_| assert!(keys.evict(EvictionPolicy::VolatileTtl, 10).is_some()));
+        (0..500).for_each(|_| assert!(keys.evict(EvictionPolicy::VolatileTtl, 10, None).is_some()));
         let near = (0..500).filter(|&n| has(&keys, 0, n)).count();
         assert!(near < 60, "{near} of the nearer half are left");
     }
@@ -250,13 +299,13 @@ mod tests {
         (0..20).for_each(|n| set(&mut keys, 0, n, Some(START_MS + 1_000_000)));
         keys.set_now(START_MS + 50_000);
         // This fills the pool.
-        assert!(keys.evict(EvictionPolicy::VolatileLru, 20).is_some());
+        assert!(keys.evict(EvictionPolicy::VolatileLru, 20, None).is_some());
         let left: Vec<u64> = (0..20).filter(|&n| has(&keys, 0, n)).collect();
         let (idle, others) = left.split_last().expect("19 keys");
         for &n in others {
             set(&mut keys, 0, n, (n % 2 == 0).then_some(START_MS + 1_000_000));
         }
-        assert!(keys.evict(EvictionPolicy::VolatileLru, 20).is_some());
+        assert!(keys.evict(EvictionPolicy::VolatileLru, 20, None).is_some());
         assert!(!has(&keys, 0, *idle), "the only idle key went");
     }
 }

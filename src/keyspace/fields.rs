@@ -70,6 +70,7 @@ impl Keyspace {
         let due = database.fields_due(position);
         let journal = &mut self.effects.journal;
         let key = if journal.is_on() { database.entry(position).key().to_vec() } else { Vec::new() };
+        let lent = database.lend(position);
         let mut hash = Value::new(database, position);
         let removed = remove(&mut hash, &mut |name| {
             if journal.is_on() {
@@ -77,6 +78,7 @@ impl Keyspace {
             }
         });
         let empty = hashmap::view(&hash).is_empty();
+        database.give_back(position, lent);
         database.fields_changed(position, due);
         if removed == 0 {
             return 0;
@@ -114,6 +116,7 @@ impl Keyspace {
             return Err(WrongType);
         }
         let due = database.fields_due(position);
+        let lent = database.lend(position);
         let mut hash = Value::new(database, position);
         hashmap::allow_deadlines(&mut hash);
         let (mut moved, mut removed) = (0, 0);
@@ -132,6 +135,7 @@ impl Keyspace {
             tell(decision);
         }
         let empty = hashmap::view(&hash).is_empty();
+        database.give_back(position, lent);
         database.fields_changed(position, due);
         self.stats.expired_fields += removed;
         self.touch(db, position, super::Touch::Yes);

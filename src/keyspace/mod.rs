@@ -5,6 +5,7 @@
 //! [`Keyspace::free_slice`] and [`Keyspace::expire_slice`].
 
 pub mod access;
+pub mod directory;
 pub mod entry;
 mod eviction;
 mod fields;
@@ -14,6 +15,7 @@ pub mod snapshot;
 mod tests;
 pub mod value;
 mod watching;
+mod weight;
 pub mod wheel;
 
 use std::collections::VecDeque;
@@ -24,11 +26,13 @@ use crate::types::hash::KeyHasher;
 use crate::types::number::is_canonical_i64;
 use crate::types::table::Position;
 use access::AccessClock;
+use directory::Directory;
 use entry::{Encoding, Entry, EntryRef, INLINE_MAX, NewValue, Object, Type};
 use eviction::Evictor;
 use namespace::Namespace;
 use snapshot::Recorder;
 use value::{Changed, Value};
+use weight::Weight;
 
 /// Below this many keys, a database is freed at once: that is no slower than a slice.
 const FREE_AT_ONCE: usize = 512;
@@ -139,7 +143,10 @@ pub struct KeyspaceStats {
 
 /// All databases.
 pub struct Keyspace {
+    /// By slot.
     databases: Vec<Option<Box<Namespace>>>,
+    /// Which namespace has which slot.
+    directory: Directory,
     hasher: KeyHasher,
     rng: fastrand::Rng,
     now_ms: u64,
@@ -170,6 +177,7 @@ impl Keyspace {
     pub fn new(databases: usize, seed: u64, now_ms: u64) -> Keyspace {
         Keyspace {
             databases: (0..databases).map(|_| None).collect(),
+            directory: Directory::new(databases, now_ms),
             hasher: KeyHasher::new(seed),
             rng: fastrand::Rng::with_seed(seed),
             now_ms,
@@ -214,7 +222,8 @@ impl Keyspace {
         self.now_ms
     }
 
-    /// How many databases there are.
+    /// How many slots for databases there are: those that SELECT knows by number, and those of namespaces with names of
+    /// their own behind them, some of which may be free.
     pub fn databases(&self) -> usize {
         self.databases.len()
     }
@@ -339,10 +348,12 @@ impl Keyspace {
     pub fn read(&mut self, db: usize, key: Key<'_>, touch: Touch) -> Option<EntryRef<'_>> {
         let Some(position) = self.find(db, key) else {
             self.stats.misses += 1;
+            self.directory.missed(db);
             self.effects.missed(db, key.bytes);
             return None;
         };
         self.stats.hits += 1;
+        self.directory.hit(db);
         self.touch(db, position, touch);
         Some(self.databases[db].as_deref()?.entry(position))
     }
@@ -352,9 +363,11 @@ impl Keyspace {
     pub fn inspect(&mut self, db: usize, key: Key<'_>) -> Option<EntryRef<'_>> {
         let Some(position) = self.find(db, key) else {
             self.stats.misses += 1;
+            self.directory.missed(db);
             return None;
         };
         self.stats.hits += 1;
+        self.directory.hit(db);
         Some(self.databases[db].as_deref()?.entry(position))
     }
 
@@ -457,12 +470,12 @@ impl Keyspace {
         if let Some(position) = found {
             self.preserve(db, position);
         }
-        let database = self.database_mut(db);
         let deadline = match (expiry, found) {
             (Expiry::At(deadline), _) => Some(deadline),
-            (Expiry::Keep, Some(position)) => database.entry(position).deadline(),
-            _ => None,
+            (Expiry::Keep, Some(position)) => self.database_mut(db).entry(position).deadline(),
+            _ => self.default_deadline(db, key),
         };
+        let database = self.database_mut(db);
         if let (Some(position), bytes) = (found, value.bytes()) {
             // A string of the same size class, with a deadline where there was one, is written in place.
             let mut entry = database.entry_mut(position);
@@ -649,13 +662,19 @@ impl Keyspace {
             return self.change_at(db, key, position, kind, event, change);
         }
         let access = self.access.new_entry(self.now_ms);
-        let entry = Entry::new(key.bytes, kind, fresh, NewValue::Inline(nothing), None, access);
+        let deadline = self.default_deadline(db, key);
+        let entry = Entry::new(key.bytes, kind, fresh, NewValue::Inline(nothing), deadline, access);
         let database = self.database_mut(db);
         let position = database.insert(key.hash, entry);
+        let lent = database.lend(position);
         let Changed { result, changes, empty } = change(&mut Value::new(database, position));
+        database.give_back(position, lent);
         database.fields_changed(position, None);
         if empty || changes == 0 {
             drop(database.remove(position));
+            if deadline.is_some() {
+                self.effects.journal.not_given();
+            }
         } else {
             self.effects.created(db, key.bytes);
             self.effects.changed_by(db, key.bytes, event, changes);
@@ -681,7 +700,9 @@ impl Keyspace {
         }
         self.preserve(db, position);
         let database = self.database_mut(db);
+        let lent = database.lend(position);
         let Changed { result, changes, .. } = change(&mut Value::new(database, position));
+        database.give_back(position, lent);
         self.touch(db, position, Touch::Yes);
         if changes > 0 {
             self.effects.changed_within(db, key.bytes, changes);
@@ -723,7 +744,9 @@ impl Keyspace {
         self.preserve(db, position);
         let database = self.database_mut(db);
         let due = database.fields_due(position);
+        let lent = database.lend(position);
         let Changed { result, changes, empty } = change(&mut Value::new(database, position));
+        database.give_back(position, lent);
         database.fields_changed(position, due);
         self.touch(db, position, Touch::Yes);
         if changes > 0 {
@@ -748,7 +771,8 @@ impl Keyspace {
         event: Event,
     ) {
         let access = self.access.new_entry(self.now_ms);
-        let entry = Entry::new(key.bytes, kind, encoding, value, None, access);
+        let deadline = self.default_deadline(db, key);
+        let entry = Entry::new(key.bytes, kind, encoding, value, deadline, access);
         match self.find(db, key) {
             Some(position) => {
                 self.preserve(db, position);
@@ -766,7 +790,10 @@ impl Keyspace {
     /// Puts a whole key where it belongs, in the place of what is there: the way of what was read from a file or came from
     /// another server. `access` is its clock. Without an event nothing is reported.
     pub fn install(&mut self, db: usize, key: Key<'_>, fresh: Fresh<'_>, event: Option<Event>) {
-        let Fresh { kind, encoding, value, deadline, access } = fresh;
+        let Fresh { kind, encoding, value, mut deadline, access } = fresh;
+        if event.is_some() && deadline.is_none() {
+            deadline = self.default_deadline(db, key);
+        }
         let entry = Entry::new(key.bytes, kind, encoding, value, deadline, access);
         match self.find(db, key) {
             Some(position) => {
@@ -812,8 +839,8 @@ impl Keyspace {
         // Looked for again, because what had expired in the place may just have been removed from the same table.
         let Some(position) = self.find(from.0, from.1).filter(|_| !to_itself) else { return Placed::Done };
         self.preserve(from.0, position);
-        let entry = self.database_mut(from.0).remove(position);
-        self.place(to.0, to.1, entry.with_key(to.1.bytes));
+        let (entry, weight) = self.database_mut(from.0).remove_weighed(position);
+        self.place(to.0, to.1, entry.with_key(to.1.bytes), weight);
         self.effects.changed_uncounted(from.0, from.1.bytes, events.0);
         self.effects.changed(to.0, to.1.bytes, events.1);
         Placed::Done
@@ -830,23 +857,28 @@ impl Keyspace {
         }
         let Some(original) = self.peek(from.0, from.1) else { return Placed::Missing };
         let copy = original.duplicate(to.1.bytes);
-        self.place(to.0, to.1, copy);
+        self.place(to.0, to.1, copy, None);
         self.effects.changed(to.0, to.1.bytes, Event::COPY_TO);
         Placed::Done
     }
 
     /// Puts an entry where its key belongs, in the place of what is there. Its access clock is that of a new key.
-    fn place(&mut self, db: usize, key: Key<'_>, entry: Entry) {
+    fn place(&mut self, db: usize, key: Key<'_>, mut entry: Entry, weight: Option<Weight>) {
         let replaced = self.find(db, key);
+        if entry.as_ref().deadline().is_none()
+            && let Some(deadline) = self.default_deadline(db, key)
+        {
+            entry = entry.with_deadline(Some(deadline));
+        }
         let access = self.access.new_entry(self.now_ms);
         let position = match replaced {
             Some(position) => {
                 self.preserve(db, position);
-                let old = self.database_mut(db).replace(position, entry);
+                let old = self.database_mut(db).replace_weighed(position, entry, weight);
                 self.discard(old);
                 position
             }
-            None => self.database_mut(db).insert(key.hash, entry),
+            None => self.database_mut(db).insert_weighed(key.hash, entry, weight),
         };
         self.database_mut(db).entry_mut(position).set_access(access);
         // What was there counts as deleted first.

@@ -14,6 +14,7 @@ use std::rc::Rc;
 
 use super::entry::{Encoding, Entry, EntryMut, EntryRef, INLINE_MAX, NewValue, Object, Type};
 use super::snapshot::{Recorder, WHOLE_MAX, Walk};
+use super::weight::{Lent, Scales, Weight};
 use super::wheel::{Scheduled, Ticket, Wheel};
 use crate::types::hash::KeyHasher;
 use crate::types::table::{self, Position, Table};
@@ -50,6 +51,10 @@ pub struct Namespace {
     walk: Option<Box<Walk>>,
     /// Hashes with deadlines of fields.
     fields: BTreeSet<FieldsDue>,
+    /// What the entries weigh.
+    scales: Scales,
+    /// What table and wheel weighed when there were so many keys; see [`Namespace::weight`].
+    overhead: (usize, usize),
 }
 
 impl Namespace {
@@ -61,6 +66,8 @@ impl Namespace {
             mark: false,
             walk: None,
             fields: BTreeSet::new(),
+            scales: Scales::default(),
+            overhead: (0, usize::MAX),
         }
     }
 
@@ -87,6 +94,42 @@ impl Namespace {
     /// Bytes of memory taken by the table and the wheel, without the entries.
     pub fn overhead_bytes(&self) -> (usize, usize) {
         (self.table.memory_bytes(), self.wheel.memory_bytes())
+    }
+
+    /// Bytes of memory taken by the entries and their values; see [`super::weight`].
+    pub fn entries_bytes(&self) -> usize {
+        self.scales.bytes()
+    }
+
+    /// Bytes of memory taken by everything.
+    pub fn memory_bytes(&self) -> usize {
+        let (table, wheel) = self.overhead_bytes();
+        size_of::<Namespace>() + self.scales.bytes() + table + wheel
+    }
+
+    /// As [`Namespace::memory_bytes`], for those who ask at every command: table and wheel are looked at again when the number
+    /// of keys has changed by a sixteenth.
+    pub fn weight(&mut self) -> usize {
+        let (_, then) = self.overhead;
+        if self.len().abs_diff(then) > then / 16 + 16 {
+            let (table, wheel) = self.overhead_bytes();
+            self.overhead = (size_of::<Namespace>() + table + wheel, self.len());
+        }
+        self.overhead.0 + self.scales.bytes()
+    }
+
+    /// A value is about to be changed: its weight may, too. Ends with [`Namespace::give_back`].
+    #[inline]
+    pub(super) fn lend(&self, position: Position) -> Lent {
+        self.scales.lend(self.entry(position))
+    }
+
+    /// A value has been changed.
+    #[inline]
+    pub(super) fn give_back(&mut self, position: Position, lent: Lent) {
+        // SAFETY: the table owns the entry; the scales, which are changed, are no part of it.
+        let entry = unsafe { EntryRef::from_ptr(self.table.get(position)) };
+        self.scales.give_back(entry, lent);
     }
 
     /// Slots of the table, used or not.
@@ -133,6 +176,12 @@ impl Namespace {
 
     /// Adds an entry whose key is not here.
     pub fn insert(&mut self, hash: u64, entry: Entry) -> Position {
+        self.insert_weighed(hash, entry, None)
+    }
+
+    /// As [`Namespace::insert`], given what is known of the weight of a large collection.
+    pub(super) fn insert_weighed(&mut self, hash: u64, entry: Entry, weight: Option<Weight>) -> Position {
+        self.scales.enter(entry.as_ref(), weight);
         let expires = entry.as_ref().deadline().is_some();
         let position = self.table.insert(hash, entry.marked(self.mark));
         if expires {
@@ -144,22 +193,36 @@ impl Namespace {
 
     /// Puts an entry in the place of another with the same key, which is returned.
     pub fn replace(&mut self, position: Position, entry: Entry) -> Entry {
+        self.replace_weighed(position, entry, None)
+    }
+
+    /// As [`Namespace::replace`], given what is known of the weight of a large collection.
+    pub(super) fn replace_weighed(&mut self, position: Position, entry: Entry, weight: Option<Weight>) -> Entry {
         self.assert_recorded(position);
         self.unschedule(position);
+        self.scales.enter(entry.as_ref(), weight);
         let expires = entry.as_ref().deadline().is_some();
         let old = self.table.replace(position, entry.marked(self.mark));
         if expires {
             self.wheel.insert(Timed(self.table.get(position)));
         }
         self.fields_changed(position, None);
+        self.scales.leave(old.as_ref());
         old
     }
 
     /// Takes an entry out.
     pub fn remove(&mut self, position: Position) -> Entry {
+        self.remove_weighed(position).0
+    }
+
+    /// As [`Namespace::remove`]; tells what is known of the weight of a large collection.
+    pub(super) fn remove_weighed(&mut self, position: Position) -> (Entry, Option<Weight>) {
         self.assert_recorded(position);
         self.unschedule(position);
-        self.table.remove(position)
+        let entry = self.table.remove(position);
+        let weight = self.scales.leave(entry.as_ref());
+        (entry, weight)
     }
 
     fn unschedule(&mut self, position: Position) {
@@ -226,9 +289,12 @@ impl Namespace {
                 }
             }
             _ => {
+                let before = entry.block_bytes();
                 self.unschedule(position);
                 let mark = self.mark;
                 self.table.update(position, |entry| entry.with_deadline(deadline).marked(mark));
+                let after = self.entry(position).block_bytes();
+                self.scales.reweigh(before, after);
                 if deadline.is_some() {
                     self.wheel.insert(Timed(self.table.get(position)));
                 }
@@ -242,6 +308,7 @@ impl Namespace {
     pub fn resize_string(&mut self, position: Position, len: usize) -> &mut [u8] {
         self.assert_recorded(position);
         let entry = self.entry(position);
+        let before = self.scales.weigh(entry);
         if entry.object().is_none() && !self.entry_mut(position).resize_inline(len) {
             let entry = self.entry(position);
             let (deadline, access) = (entry.deadline(), entry.access());
@@ -273,6 +340,8 @@ impl Namespace {
             bytes.resize(len, 0);
         }
         self.entry_mut(position).set_encoding(Encoding::Raw);
+        let after = self.scales.weigh(self.entry(position));
+        self.scales.reweigh(before, after);
         self.entry_mut(position).into_string_mut()
     }
 
@@ -361,7 +430,9 @@ impl Namespace {
             if let Some(due) = self.fields_due(position) {
                 self.fields.remove(&due);
             }
-            take(self.table.remove(position));
+            let entry = self.table.remove(position);
+            self.scales.leave(entry.as_ref());
+            take(entry);
         }
         more
     }
@@ -507,7 +578,7 @@ impl Namespace {
             (0..FIELDS_SLICE).take_while(|_| self.fields.pop_first().is_some()).for_each(drop);
             return true;
         }
-        self.wheel.free_slice() || self.table.drain_segment(free)
+        self.scales.free_slice() || self.wheel.free_slice() || self.table.drain_segment(free)
     }
 }
 

@@ -1,5 +1,7 @@
 //! A key as the commands that make it: what a base consists of when it is not a snapshot.
 
+use std::collections::BTreeMap;
+
 use crate::effects::journal;
 use crate::keyspace::entry::{EntryRef, Type};
 use crate::keyspace::snapshot::Recorder;
@@ -16,13 +18,21 @@ const ITEMS: usize = 64;
 pub struct Commands {
     bytes: Vec<u8>,
     db: Option<usize>,
+    /// Names of databases that no number stands for.
+    names: BTreeMap<usize, Vec<u8>>,
 }
 
 impl Commands {
     /// Begins with an annotation of the time, in Unix seconds, if there is to be one.
     pub fn new(timestamp: Option<u64>) -> Commands {
         let bytes = timestamp.map_or_else(Vec::new, |timestamp| format!("#TS:{timestamp}\r\n").into_bytes());
-        Commands { bytes, db: None }
+        Commands { bytes, ..Commands::default() }
+    }
+
+    /// Adds a command that creates a namespace. `named` says which database is called so from here on; others have numbers.
+    pub fn create_namespace(&mut self, words: &[Vec<u8>], named: Option<usize>) {
+        journal::encode(&mut self.bytes, words.iter().map(Vec::as_slice));
+        self.names.extend(named.zip(words.get(1).cloned()));
     }
 }
 
@@ -30,7 +40,12 @@ impl Recorder for Commands {
     fn record(&mut self, db: usize, entry: EntryRef<'_>) {
         if self.db != Some(db) {
             self.db = Some(db);
-            journal::encode(&mut self.bytes, [b"SELECT", itoa::Buffer::new().format(db).as_bytes()].into_iter());
+            let mut number = itoa::Buffer::new();
+            let words: [&[u8]; 2] = match self.names.get(&db) {
+                Some(name) => [b"NAMESPACE", name],
+                None => [b"SELECT", number.format(db).as_bytes()],
+            };
+            journal::encode(&mut self.bytes, words.into_iter());
         }
         encode(&mut self.bytes, entry);
     }

@@ -1,0 +1,231 @@
+//! Namespaces: databases with names, with what holds for their keys.
+//!
+//! A connection works in one of them, as it works on a database: `default` is what SELECT 0 chooses, `db<n>` what SELECT n
+//! does, and any other comes into being when NAMESPACE first names it. To a namespace belong a time to live for keys that are
+//! written without one and a limit of memory; where they come from is told in [`crate::keyspace::directory`].
+
+use super::error::{Error, Outcome};
+use super::state::Server;
+use super::table::{Acl, Command, Doc, Flags};
+use super::{Ctx, blocking};
+use crate::config::{NamespaceLimits, parse_size};
+use crate::keyspace::directory::{MAX_NAMED, Profile};
+use crate::keyspace::namespace::Namespace;
+use crate::resp::Args;
+use crate::types::number::parse_i64;
+
+const NO_SUCH_NAMESPACE: Error = Error::fixed("ERR no such namespace");
+const DELETED: Error = Error::fixed("UNBLOCKED the namespace was deleted");
+
+const fn doc(summary: &'static str, complexity: &'static str, syntax: &'static str) -> Doc {
+    Doc { summary, since: "0.1.0", group: "server", complexity, syntax, ..Command::NONE.doc }
+}
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "namespace",
+        arity: -2,
+        flags: Flags::STALE.union(Flags::FAST).union(Flags::MAY_REPLICATE),
+        acl: Acl::KEYSPACE.union(Acl::CONNECTION),
+        doc: doc(
+            "Chooses the namespace that the connection works in; creates it if there is none of this name.",
+            "O(1)",
+            "name [TTL milliseconds] [MAXMEMORY bytes] [CREATED unix-time-milliseconds]",
+        ),
+        handler: namespace,
+        ..Command::NONE
+    },
+    Command {
+        name: "namespacedel",
+        arity: 2,
+        flags: Flags::WRITE,
+        acl: Acl::KEYSPACE.union(Acl::DANGEROUS),
+        doc: doc(
+            "Deletes a namespace with all its keys.",
+            "O(N) where N is the number of clients; the keys' memory is freed in the background",
+            "name",
+        ),
+        handler: namespacedel,
+        ..Command::NONE
+    },
+    Command {
+        name: "namespaceinfo",
+        arity: -1,
+        flags: Flags::READONLY.union(Flags::FAST),
+        acl: Acl::KEYSPACE,
+        tips: &["nondeterministic_output"],
+        doc: doc("Tells about a namespace, or the one that the connection works in.", "O(1)", "[name]"),
+        handler: namespaceinfo,
+        ..Command::NONE
+    },
+    Command {
+        name: "namespaces",
+        arity: 1,
+        flags: Flags::READONLY,
+        acl: Acl::KEYSPACE,
+        doc: doc("Lists the names of all namespaces.", "O(N) where N is the number of namespaces", ""),
+        handler: namespaces,
+        ..Command::NONE
+    },
+];
+
+/// The slot of the namespace with a name.
+///
+/// # Errors
+/// If there is none.
+pub(super) fn existing(cx: &Ctx<'_>, name: &[u8]) -> Result<usize, Error> {
+    cx.server.keys.directory().find(name).ok_or(NO_SUCH_NAMESPACE)
+}
+
+/// What NAMESPACE is asked to put down.
+#[derive(Default)]
+struct Options {
+    default_ttl_ms: Option<u64>,
+    max_memory: Option<u64>,
+    created_ms: Option<u64>,
+}
+
+impl Options {
+    fn parse(args: &Args<'_>) -> Result<Options, Error> {
+        let mut options = Options::default();
+        let milliseconds = |word: &[u8]| {
+            let number = parse_i64(word).ok_or(Error::NOT_AN_INTEGER)?;
+            u64::try_from(number).map_err(|_| Error::fixed("ERR a time in milliseconds is not negative"))
+        };
+        for at in (2..args.len()).step_by(2) {
+            let (word, value) = (&args[at], args.get(at + 1).ok_or(Error::SYNTAX)?);
+            if word.eq_ignore_ascii_case(b"TTL") {
+                options.default_ttl_ms = Some(milliseconds(value)?);
+            } else if word.eq_ignore_ascii_case(b"MAXMEMORY") {
+                let bytes = str::from_utf8(value).ok().and_then(parse_size);
+                options.max_memory = Some(bytes.ok_or(Error::fixed("ERR MAXMEMORY must be a memory value"))?);
+            } else if word.eq_ignore_ascii_case(b"CREATED") {
+                options.created_ms = Some(milliseconds(value)?);
+            } else {
+                return Err(Error::SYNTAX);
+            }
+        }
+        Ok(options)
+    }
+
+    /// Puts it into effect. What is not said stays.
+    fn apply(&self, server: &mut Server, slot: usize) {
+        let Some(profile) = server.keys.directory().profile(slot) else { return };
+        let created_ms = self.created_ms.unwrap_or(profile.created_ms);
+        let default_ttl_ms = self.default_ttl_ms.unwrap_or(profile.default_ttl_ms);
+        let max_memory = self.max_memory.unwrap_or(profile.max_memory);
+        if self.default_ttl_ms.is_some() || self.max_memory.is_some() {
+            server.keys.set_limits(slot, default_ttl_ms, max_memory);
+        }
+        server.keys.set_created(slot, created_ms);
+    }
+}
+
+/// The command that creates a namespace as it is.
+pub fn creation(profile: &Profile) -> [Vec<u8>; 8] {
+    let number = |number: u64| number.to_string().into_bytes();
+    [
+        b"NAMESPACE".to_vec(),
+        profile.name.as_bytes().to_vec(),
+        b"TTL".to_vec(),
+        number(profile.default_ttl_ms),
+        b"MAXMEMORY".to_vec(),
+        number(profile.max_memory),
+        b"CREATED".to_vec(),
+        number(profile.created_ms),
+    ]
+}
+
+fn namespace(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let options = Options::parse(args)?;
+    let found = cx.server.keys.directory().find(&args[1]);
+    let slot = match found {
+        Some(slot) => slot,
+        None => {
+            let name = str::from_utf8(&args[1]).ok().filter(|name| NamespaceLimits::is_name(name)).ok_or(
+                Error::fixed("ERR a namespace's name is 1 to 64 letters, digits, '_', '-', '.' or ':'"),
+            )?;
+            let created = cx.server.keys.create_namespace(name);
+            created.map_err(|_| Error::new(format!("ERR there are {MAX_NAMED} namespaces already")))?
+        }
+    };
+    options.apply(cx.server, slot);
+    if found.is_none() || args.len() > 2 {
+        cx.server.keys.effects.dirty += 1;
+        if let Some(profile) = cx.server.keys.directory().profile(slot) {
+            let words = creation(profile);
+            cx.propagate_in(slot, words.iter().map(Vec::as_slice));
+        }
+    }
+    cx.db = slot;
+    cx.server.clients[cx.token].db = slot;
+    cx.reply.ok();
+    Ok(())
+}
+
+/// Who is in the namespace goes back to the default one. What such a client has begun there comes to nothing: a wait for a key
+/// ends with an error, a transaction is not executed.
+fn namespacedel(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let slot = existing(cx, &args[1])?;
+    if slot == 0 {
+        return Err(Error::fixed("ERR cannot delete the default namespace"));
+    }
+    for token in cx.server.keys.effects.waiting.in_database(slot) {
+        blocking::unblock_with(cx.server, token, true, |cx| cx.error(&DELETED));
+    }
+    for (token, client) in cx.server.clients.iter_mut().filter(|(_, client)| client.db == slot) {
+        client.db = 0;
+        if let Some(transaction) = client.transaction.as_mut().filter(|_| token != cx.token) {
+            transaction.spoil();
+        }
+    }
+    if cx.db == slot {
+        cx.db = 0;
+    }
+    cx.server.keys.delete_namespace(slot);
+    cx.server.keys.effects.dirty += 1;
+    cx.propagate_in(0, args.iter_from(0));
+    cx.reply.ok();
+    Ok(())
+}
+
+fn namespaceinfo(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let slot = match args.len() {
+        1 => cx.db,
+        2 => existing(cx, &args[1])?,
+        _ => return Err(super::wrong_arity("namespaceinfo")),
+    };
+    let keys = &cx.server.keys;
+    let Some(profile) = keys.directory().profile(slot) else { return Err(NO_SUCH_NAMESPACE) };
+    let contents = keys.database(slot);
+    let of = |figure: fn(&Namespace) -> usize| contents.map_or(0, figure) as u64;
+    let figures = [
+        ("keys", of(Namespace::len)),
+        ("expires", of(Namespace::expires)),
+        ("memory_bytes", of(Namespace::memory_bytes)),
+        ("default_ttl_ms", profile.default_ttl_ms),
+        ("max_memory_bytes", profile.max_memory),
+        ("hits", profile.hits),
+        ("misses", profile.misses),
+        ("created_at", profile.created_ms / 1000),
+    ];
+    cx.reply.map(figures.len() + 1);
+    cx.reply.bulk(b"name");
+    cx.reply.bulk(profile.name.as_bytes());
+    for (name, figure) in figures {
+        cx.reply.bulk(name.as_bytes());
+        cx.reply.integer(figure as i64);
+    }
+    Ok(())
+}
+
+/// Of those that numbers stand for, only `default` and those that differ from a new one are listed.
+fn namespaces(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
+    let keys = &cx.server.keys;
+    let names: Vec<&str> = keys.namespaces().map(|(_, profile)| &*profile.name).collect();
+    cx.reply.array(names.len());
+    for name in names {
+        cx.reply.bulk(name.as_bytes());
+    }
+    Ok(())
+}
