@@ -52,6 +52,12 @@ pub fn used() -> usize {
     (BY_REACTOR.load(Relaxed) + BY_OTHERS.load(Relaxed)).max(0) as usize
 }
 
+/// As [`used`], counting only what the calling thread took and gave back, if it is the reactor's: what a piece of its work
+/// adds to that, others do not disturb.
+pub fn used_by_reactor() -> isize {
+    BY_REACTOR.load(Relaxed)
+}
+
 /// The bytes that a request for `size` really takes: jemalloc's size classes, which are 8, the multiples of
 /// 16 up to 128, four steps to each doubling up to 32 KB, and whole pages above.
 pub const fn size_class(size: usize) -> usize {

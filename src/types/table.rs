@@ -155,6 +155,11 @@ impl Segment {
         (self.0 >> 48 & 63) as usize
     }
 
+    /// Its cache lines: those of the buckets, and that of the header.
+    fn lines(self) -> usize {
+        self.buckets() + 1
+    }
+
     #[inline]
     fn depth(self) -> u32 {
         (self.0 >> 54 & 63) as u32
@@ -330,6 +335,8 @@ pub struct Table<I: Item> {
     len: usize,
     /// How many segments use all `depth` bits: when none does, the directory halves.
     deepest: usize,
+    /// Cache lines of all segments.
+    lines: usize,
     hasher: KeyHasher,
     items: PhantomData<I>,
 }
@@ -337,7 +344,7 @@ pub struct Table<I: Item> {
 impl<I: Item> Table<I> {
     /// An empty table; it allocates nothing until the first insertion.
     pub fn new(hasher: KeyHasher) -> Table<I> {
-        Table { directory: Vec::new(), depth: 0, len: 0, deepest: 0, hasher, items: PhantomData }
+        Table { directory: Vec::new(), depth: 0, len: 0, deepest: 0, lines: 0, hasher, items: PhantomData }
     }
 
     /// How many items there are.
@@ -479,8 +486,10 @@ impl<I: Item> Table<I> {
         let item = item.into_ptr().as_ptr() as u64;
         assert!(item & !ADDRESS == 0, "addresses have 48 bits");
         if self.directory.is_empty() {
-            self.directory.push(Segment::allocate(SIZES[0], 0, 0));
+            let first = Segment::allocate(SIZES[0], 0, 0);
+            self.directory.push(first);
             self.deepest = 1;
+            self.lines = first.lines();
         }
         loop {
             let index = self.directory_index(hash);
@@ -541,6 +550,7 @@ impl<I: Item> Table<I> {
         self.directory = Vec::new();
         self.depth = 0;
         self.deepest = 0;
+        self.lines = 0;
     }
 
     /// The run of directory words that stand for the segment at `index`.
@@ -567,6 +577,7 @@ impl<I: Item> Table<I> {
     fn resize(&mut self, index: usize, buckets: u8) {
         let old = self.directory[index];
         let new = Segment::allocate(buckets, old.depth() as u8, old.window() as u8);
+        self.lines = self.lines + new.lines() - old.lines();
         // SAFETY: exclusive; the new segment is larger than the old one's items; the old one is left by all
         // directory words before it is freed.
         unsafe {
@@ -601,6 +612,7 @@ impl<I: Item> Table<I> {
             let zeroes = old.items() - ones;
             let half = |items| Segment::allocate(size_for(items), old.depth() as u8 + 1, old.window() as u8);
             let (low, high) = (half(zeroes), half(ones));
+            self.lines = self.lines + low.lines() + high.lines() - old.lines();
             Self::relocate(old, |window| if window >> bit & 1 == 0 { low } else { high });
             let run = self.run(index);
             let middle = run.start + run.len() / 2;
@@ -670,6 +682,7 @@ impl<I: Item> Table<I> {
             depth.saturating_sub(WINDOW_SPARE - 1)
         };
         let merged = Segment::allocate(size_for(items), depth as u8, window as u8);
+        self.lines = self.lines + merged.lines() - segment.lines() - sibling.lines();
         // SAFETY: exclusive; the merged segment has room for both, which are freed when no word names them.
         unsafe {
             for old in [segment, sibling] {
@@ -814,6 +827,7 @@ impl<I: Item> Table<I> {
                 }
             }
         }
+        self.lines -= segment.lines();
         // SAFETY: emptied above, and no longer in the directory.
         unsafe { segment.free() };
         if self.directory.is_empty() {
@@ -826,19 +840,12 @@ impl<I: Item> Table<I> {
 
     /// Bytes of memory the table itself takes, without its items.
     pub fn memory_bytes(&self) -> usize {
-        let mut bytes = self.directory.capacity() * size_of::<Segment>();
-        let mut index = 0;
-        while index < self.directory.len() {
-            let segment = self.directory[index];
-            bytes += (segment.buckets() + 1) * 64;
-            index += 1 << (self.depth - segment.depth());
-        }
-        bytes
+        self.directory.capacity() * size_of::<Segment>() + self.lines * 64
     }
 
     /// How many slots there are, used or not.
     pub fn capacity(&self) -> usize {
-        self.memory_bytes().saturating_sub(self.directory.capacity() * size_of::<Segment>()) / 64 * SLOTS
+        self.lines * SLOTS
     }
 }
 
@@ -946,6 +953,25 @@ mod tests {
             take(&mut table, n);
         }
         assert_eq!((table.len(), table.memory_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn its_memory_is_that_of_its_segments() {
+        let (mut table, mut rng) = (table(), fastrand::Rng::with_seed(6));
+        for step in 0..30_000 {
+            // It grows and shrinks by turns.
+            let n = rng.u64(0..4000);
+            if step / 6000 % 2 == 0 { put(&mut table, n, 0) } else { drop(take(&mut table, n)) }
+            if step % 50 == 0 {
+                let mut segments: Vec<_> = table.directory.iter().map(|one| (one.header_ptr(), one.lines())).collect();
+                segments.dedup();
+                let lines: usize = segments.iter().map(|(_, lines)| lines).sum();
+                let words = table.directory.capacity() * size_of::<Segment>();
+                assert_eq!(table.memory_bytes(), words + 64 * lines, "step {step}");
+            }
+        }
+        while table.drain_segment(drop) {}
+        assert_eq!(table.lines, 0);
     }
 
     #[test]
