@@ -210,28 +210,28 @@ case "who is in a deleted namespace goes back to default" -only cachestorm {
 check "what was begun in a deleted namespace comes to nothing" -only cachestorm {
     ask SET watched v
     foreach name {B C D E} {
-        set c($name) [run::connection $name]
-        resp::send $c($name) {NAMESPACE a}
-        expect +OK [resp::read $c($name)]
+        set link($name) [run::connection $name]
+        resp::send $link($name) {NAMESPACE a}
+        expect +OK [resp::read $link($name)]
     }
     # A wait ends, a transaction is refused, and so is one that watches even what was never there.
-    resp::send $c(B) {BLPOP list 0}
-    resp::send $c(C) {MULTI}
-    expect +OK [resp::read $c(C)]
-    resp::send $c(C) {SET k v}
-    expect +QUEUED [resp::read $c(C)]
-    resp::send $c(D) {WATCH nosuch}
-    expect +OK [resp::read $c(D)]
+    resp::send $link(B) {BLPOP list 0}
+    resp::send $link(C) {MULTI}
+    expect +OK [resp::read $link(C)]
+    resp::send $link(C) {SET k v}
+    expect +QUEUED [resp::read $link(C)]
+    resp::send $link(D) {WATCH nosuch}
+    expect +OK [resp::read $link(D)]
     eventually {[regexp {blocked_clients:1} [lindex [ask INFO clients] 1]]}
     expect +OK [ask NAMESPACEDEL a]
-    expect "-UNBLOCKED the namespace was deleted" [resp::read $c(B)]
-    resp::send $c(B) {GET watched}
-    expect {"v"} [resp::read $c(B)]
-    resp::send $c(C) {EXEC}
-    expect "-EXECABORT Transaction discarded because of previous errors." [resp::read $c(C)]
+    expect "-UNBLOCKED the namespace was deleted" [resp::read $link(B)]
+    resp::send $link(B) {GET watched}
+    expect {"v"} [resp::read $link(B)]
+    resp::send $link(C) {EXEC}
+    expect "-EXECABORT Transaction discarded because of previous errors." [resp::read $link(C)]
     foreach {command reply} {MULTI +OK PING +QUEUED EXEC nil*} {
-        resp::send $c(D) $command
-        expect $reply [resp::read $c(D)] $command
+        resp::send $link(D) $command
+        expect $reply [resp::read $link(D)] $command
     }
     # Another namespace in its place starts anew.
     ask NAMESPACE b
@@ -309,7 +309,7 @@ case "ACL categories" -only cachestorm {
     B: NAMESPACEINFO             -> {"name" "a" ...}
     A: NAMESPACEDEL a            -> +OK
     A: ACL DELUSER u             -> :1
-    A: COMMAND INFO namespacedel -> [["namespacedel" :2 ~[+"write"] :0 :0 :0 ~[+"@keyspace" +"@write" +"@slow" +"@dangerous"] [] [] []]]
+    A: COMMAND INFO namespacedel -> [["namespacedel" :2 ~[+"write"] :0 :0 :0 ~[+"@keyspace" +"@write" +"@slow" +"@dangerous"] ~[] ~[] ~[]]]
 }
 
 check "settings name namespaces" -only cachestorm -server {--namespace "sessions 50s 1mb" --namespace "db2 0 2mb"} {
