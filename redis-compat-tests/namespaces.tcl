@@ -266,6 +266,12 @@ case "in a script" -only cachestorm -needs {eval} {
     GET k                        -> "v"
     EVAL "redis.call('NAMESPACEDEL', 'a') redis.call('SET', 'k', 'default') return redis.call('NAMESPACES')" 0 -> ["default"]
     GET k                        -> "default"
+    NAMESPACE a                  -> +OK
+    EVAL "redis.call('NAMESPACEDEL', 'a') redis.call('NAMESPACE', 'b') return redis.call('DBSIZE')" 0 -> :0
+    NAMESPACEINFO                -> {"name" "default" ...}
+    NAMESPACE b TTL 50000        -> +OK
+    EVAL "redis.call('SET', 'k', 'v') return redis.call('PTTL', 'k')" 0 -> :40000..50000
+    NAMESPACEDEL b               -> +OK
 }
 
 case "notifications, MONITOR and CLIENT LIST say names" -only cachestorm -config {notify-keyspace-events KEA} {

@@ -142,9 +142,10 @@ fn namespace(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let slot = match found {
         Some(slot) => slot,
         None => {
-            let name = str::from_utf8(&args[1]).ok().filter(|name| NamespaceLimits::is_name(name)).ok_or(
-                Error::fixed("ERR a namespace's name is 1 to 64 letters, digits, '_', '-', '.' or ':'"),
-            )?;
+            let name = str::from_utf8(&args[1])
+                .ok()
+                .filter(|name| NamespaceLimits::is_name(name))
+                .ok_or(Error::fixed("ERR a namespace's name is 1 to 64 letters, digits, '_', '-', '.' or ':'"))?;
             let created = cx.server.keys.create_namespace(name);
             created.map_err(|_| Error::new(format!("ERR there are {MAX_NAMED} namespaces already")))?
         }
@@ -181,6 +182,9 @@ fn namespacedel(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     if cx.db == slot {
         cx.db = 0;
+    }
+    if let Some(script) = cx.server.scripts.running.as_mut().filter(|script| script.db == slot) {
+        script.db = 0;
     }
     cx.server.keys.delete_namespace(slot);
     cx.server.keys.effects.dirty += 1;

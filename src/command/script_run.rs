@@ -37,8 +37,9 @@ pub struct Scripts {
 
 /// A script that runs.
 pub struct Running {
-    /// The client that called it.
+    /// The client that called it, and the database to which that client returns.
     pub token: usize,
+    pub db: usize,
     /// Its digest, or the function's name.
     pub name: Vec<u8>,
     pub is_eval: bool,
@@ -195,13 +196,15 @@ pub fn run(cx: &mut Ctx<'_>, args: &Args<'_>, job: Job<'_>) -> Outcome {
     if cx.server.scripts.running.is_some() {
         return Err(Error::fixed("ERR A script can not be called from a script"));
     }
-    let short_of_memory = cx.server.is_short_of_memory() && cx.server.find_room(Flags::DENYOOM).is_err();
+    let could_be_short = cx.server.is_short_of_memory() | cx.server.keys.is_limited();
+    let short_of_memory = could_be_short && cx.server.find_room(cx.db, Flags::DENYOOM.union(Flags::WRITE)).is_err();
     if let Some(flags) = job.flags {
         check_flags(cx, flags, job.read_only, short_of_memory)?;
     }
     let says = |flag| job.flags.is_some_and(|flags| flags.contains(flag));
     cx.server.scripts.running = Some(Running {
         token: cx.token,
+        db: cx.db,
         name: job.name.to_vec(),
         is_eval: job.is_eval,
         started: Instant::now(),
@@ -210,7 +213,7 @@ pub fn run(cx: &mut Ctx<'_>, args: &Args<'_>, job: Job<'_>) -> Outcome {
         busy: false,
         killed: false,
     });
-    let (command, db, in_exec) = (cx.command, cx.db, cx.in_exec);
+    let (command, in_exec) = (cx.command, cx.in_exec);
     let key_hash = cx.key_hash.take();
     let redacted = std::mem::take(&mut cx.redacted);
     let mut scratch = std::mem::take(&mut cx.server.scripts.scratch);
@@ -234,11 +237,12 @@ pub fn run(cx: &mut Ctx<'_>, args: &Args<'_>, job: Job<'_>) -> Outcome {
         scratch = Reply::default();
     }
     cx.server.scripts.scratch = scratch;
-    (cx.command, cx.db, cx.in_exec, cx.in_script) = (command, db, in_exec, false);
+    (cx.command, cx.in_exec, cx.in_script) = (command, in_exec, false);
     (cx.key_hash, cx.redacted) = (key_hash, redacted);
-    cx.server.clients[cx.token].db = db;
     cx.server.keys.effects.journal.mute(false);
-    let busy = cx.server.scripts.running.take().is_some_and(|running| running.busy);
+    let (db, busy) = cx.server.scripts.running.take().map_or((0, false), |running| (running.db, running.busy));
+    cx.db = db;
+    cx.server.clients[cx.token].db = db;
     if busy {
         cx.server.look_for_troubles();
     }

@@ -149,7 +149,7 @@ impl Journal {
     /// A key has got a deadline, in Unix milliseconds, that the command being run does not say.
     #[cold]
     pub fn given(&mut self, db: usize, key: &[u8], deadline: u64) {
-        if self.on {
+        if self.on && !self.muted {
             self.given.push((db, key.into(), deadline));
         }
     }

@@ -961,7 +961,11 @@ mod tests {
         for step in 0..30_000 {
             // It grows and shrinks by turns.
             let n = rng.u64(0..4000);
-            if step / 6000 % 2 == 0 { put(&mut table, n, 0) } else { drop(take(&mut table, n)) }
+            if step / 6000 % 2 == 0 {
+                put(&mut table, n, 0);
+            } else {
+                take(&mut table, n);
+            }
             if step % 50 == 0 {
                 let mut segments: Vec<_> = table.directory.iter().map(|one| (one.header_ptr(), one.lines())).collect();
                 segments.dedup();
