@@ -6,6 +6,7 @@
 //! changed: see [`vm`].
 
 mod cache;
+mod lib;
 mod random;
 pub mod shebang;
 mod vm;

@@ -131,6 +131,7 @@ impl Engine {
         let made = unsafe {
             lua.exec_raw::<()>((), |raw| {
                 state = raw;
+                crate::script::lib::install(raw);
                 api::install(raw, shared, kind, version);
                 sandbox::close(raw, shared);
                 if kind == Kind::Functions {
