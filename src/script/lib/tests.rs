@@ -52,8 +52,8 @@ fn bits() {
             "78563412 ff 00FF ",
         ),
         ("return bit.tohex(-1, 100), bit.tohex(-1, -2^31)", "ffffffff FFFFFFFF"),
-        ("bit.band()", "!bad argument #1 to 'band' (number expected, got no value)"),
-        ("bit.band(1, {})", "!bad argument #2 to 'band' (number expected, got table)"),
+        ("bit.band()", "!x:2: bad argument #1 to 'band' (number expected, got no value)"),
+        ("bit.band(1, {})", "!x:2: bad argument #2 to 'band' (number expected, got table)"),
     ]);
 }
 
@@ -68,7 +68,7 @@ fn json_is_written() {
             "\"\\u0000\\u0001\\u001f\\u007f\\/\\\"\\\\\\n\u{fffd}\"",
         ),
         (
-            "return cjson.encode(0), cjson.encode(-0.0 * 1), cjson.encode(1e14), cjson.encode(99999999999999)",
+            "return cjson.encode(0), cjson.encode(-1 / math.huge), cjson.encode(1e14), cjson.encode(99999999999999)",
             "0 -0 1e+14 99999999999999",
         ),
         (
@@ -85,7 +85,7 @@ fn json_is_written() {
         ),
         (
             "cjson.encode_number_precision(15)",
-            "!bad argument #1 to 'encode_number_precision' (expected integer between 1 and 14)",
+            "!x:2: bad argument #1 to 'encode_number_precision' (expected integer between 1 and 14)",
         ),
         ("return cjson.encode_number_precision(14)", "14"),
         ("cjson.encode(1/0)", "!x:2: Cannot serialise number: must not be NaN or Inf"),
@@ -96,15 +96,15 @@ fn json_is_written() {
         ),
         (
             "cjson.encode_invalid_numbers('what')",
-            "!bad argument #1 to 'encode_invalid_numbers' (invalid option 'what')",
+            "!x:2: bad argument #1 to 'encode_invalid_numbers' (invalid option 'what')",
         ),
         ("cjson.encode({[1000] = 1})", "!x:2: Cannot serialise table: excessively sparse array"),
         ("return cjson.encode_sparse_array(true, 3, 5), cjson.encode({[1000] = 1})", r#"true {"1000":1}"#),
         ("return cjson.encode_sparse_array()", "true 3 5"),
-        ("cjson.encode(print)", "!x:2: Cannot serialise nil: type not supported"),
+        ("cjson.encode(print)", "!x:2: Cannot serialise function: type not supported"),
         ("cjson.encode({[true] = 1})", "!x:2: Cannot serialise boolean: table key must be a number or string"),
         ("cjson.encode(string.rep)", "!x:2: Cannot serialise function: type not supported"),
-        ("cjson.encode()", "!bad argument #1 to 'encode' (expected 1 argument)"),
+        ("cjson.encode()", "!x:2: bad argument #1 to 'encode' (expected 1 argument)"),
         ("local t = {} t[1] = t cjson.encode(t)", "!x:2: Cannot serialise, excessive nesting (1001)"),
         (
             "return cjson.encode_max_depth(2), cjson.encode({{1}}), pcall(cjson.encode, {{{1}}})",
@@ -134,7 +134,7 @@ fn json_is_read() {
             "return cjson.decode('0x1F'), cjson.decode('inf'), cjson.decode('-Infinity'), cjson.decode('007'), cjson.decode('1234567890123456789')",
             "31 inf -inf 7 1.2345678901235e+18",
         ),
-        ("return cjson.decode('1\\0 garbage')", "!JSON parser does not support UTF-16 or UTF-32"),
+        ("return cjson.decode('1\\0 garbage')", "!x:2: JSON parser does not support UTF-16 or UTF-32"),
         ("return cjson.decode('12\\0 garbage')", "12"),
         ("return #cjson.decode('\"\\\\u0000\"')", "1"),
         ("cjson.decode('')", "!x:2: Expected value but found T_END at character 1"),
@@ -159,9 +159,9 @@ fn json_is_read() {
             "return cjson.decode_max_depth(1), pcall(cjson.decode, '[[')",
             "1 false Found too many nested data structures (2) at character 2",
         ),
-        ("cjson.decode(nil)", "!bad argument #1 to 'decode' (string expected, got nil)"),
-        ("cjson.decode('1', 2)", "!bad argument #1 to 'decode' (expected 1 argument)"),
-        ("cjson.decode_max_depth(1, 2)", "!bad argument #2 to 'decode_max_depth' (found too many arguments)"),
+        ("cjson.decode(nil)", "!x:2: bad argument #1 to 'decode' (string expected, got nil)"),
+        ("cjson.decode('1', 2)", "!x:2: bad argument #1 to 'decode' (expected 1 argument)"),
+        ("cjson.decode_max_depth(1, 2)", "!x:2: bad argument #2 to 'decode_max_depth' (found too many arguments)"),
     ]);
 }
 
@@ -177,7 +177,7 @@ fn message_pack() {
             "-1, -32, -33, -129, -32769, -2^31 - 1, -2^63",
             "ffe0d0dfd1ff7fd2ffff7fffd3ffffffff7fffffffd38000000000000000",
         ),
-        ("0.5, 0.1, 1/0, 2^63, -0.0 * 1", "ca3f000000cb3fb999999999999aca7f800000ca5f00000000"),
+        ("0.5, 0.1, 1/0, 2^63, -1 / math.huge", "ca3f000000cb3fb999999999999aca7f800000ca5f00000000"),
         ("nil, true, false, string.rep", "c0c3c2c0"),
         ("'', 'ab', string.rep('x', 32)", &format!("a0a26162d920{}", "78".repeat(32))),
         ("{}, {1, 2}, {a = 1}, {[2] = 1}, {[0] = 1}, {1, nil, 3}", "9092010281a161018102018100018201010303"),
@@ -210,8 +210,8 @@ fn message_pack() {
         ("cmsgpack.unpack('\\193')", "!x:2: Bad data format in input."),
         ("cmsgpack.unpack('\\221\\255\\255\\255\\255\\1')", "!x:2: Missing bytes in input."),
         ("cmsgpack.unpack('\\129\\192\\1')", "!table index is nil"),
-        ("cmsgpack.pack()", "!bad argument #0 to 'pack' (MessagePack pack needs input.)"),
-        ("cmsgpack.unpack()", "!bad argument #1 to 'unpack' (string expected, got no value)"),
+        ("cmsgpack.pack()", "!x:2: bad argument #0 to 'pack' (MessagePack pack needs input.)"),
+        ("cmsgpack.unpack()", "!x:2: bad argument #1 to 'unpack' (string expected, got no value)"),
         (
             "cmsgpack.unpack(string.rep('\\1', 9000))",
             "!x:2: stack overflow (too many return values at once; use unpack_one or unpack_limit instead.)",
@@ -243,21 +243,21 @@ fn structs() {
         ("return #struct.pack('!4bi', 1, 1), #struct.pack('c0', 'abc'), #struct.pack('x')", "8 3 1"),
         ("return struct.unpack('bc0', struct.pack('bc0', 3, 'abc') .. 'd')", "abc 5"),
         ("return struct.unpack('b', 'abc', 3), struct.unpack('', 'abc', 100)", "99 100"),
-        ("struct.unpack('b', 'abc', 0)", "!bad argument #3 to 'unpack' (offset must be 1 or greater)"),
-        ("struct.unpack('b', 'abc', 4)", "!bad argument #2 to 'unpack' (data string too short)"),
-        ("struct.unpack('b', 'abc', -1)", "!bad argument #2 to 'unpack' (data string too short)"),
-        ("struct.unpack('c2147483647', 'abc')", "!bad argument #2 to 'unpack' (data string too short)"),
+        ("struct.unpack('b', 'abc', 0)", "!x:2: bad argument #3 to 'unpack' (offset must be 1 or greater)"),
+        ("struct.unpack('b', 'abc', 4)", "!x:2: bad argument #2 to 'unpack' (data string too short)"),
+        ("struct.unpack('b', 'abc', -1)", "!x:2: bad argument #2 to 'unpack' (data string too short)"),
+        ("struct.unpack('c2147483647', 'abc')", "!x:2: bad argument #2 to 'unpack' (data string too short)"),
         ("struct.unpack('s', 'abc')", "!x:2: unfinished string in data"),
         ("struct.unpack('c0', 'abc')", "!x:2: format 'c0' needs a previous size"),
         ("struct.pack('i33', 1)", "!x:2: integral size 33 is larger than limit of 32"),
         ("struct.pack('c99999999999', 1)", "!x:2: integral size overflow"),
         ("struct.size('!3')", "!x:2: alignment 3 is not a power of 2"),
         ("struct.size('!0')", "!x:2: alignment 0 is not a power of 2"),
-        ("struct.size('s')", "!bad argument #1 to 'size' (option 's' has no fixed size)"),
-        ("struct.size('c0')", "!bad argument #1 to 'size' (option 'c0' has no fixed size)"),
-        ("struct.pack('z')", "!bad argument #1 to 'pack' (invalid format option 'z')"),
-        ("struct.pack('c5', 'abc')", "!bad argument #3 to 'pack' (string too short)"),
-        ("struct.pack('b')", "!bad argument #2 to 'pack' (number expected, got no value)"),
+        ("struct.size('s')", "!x:2: bad argument #1 to 'size' (option 's' has no fixed size)"),
+        ("struct.size('c0')", "!x:2: bad argument #1 to 'size' (option 'c0' has no fixed size)"),
+        ("struct.pack('z')", "!x:2: bad argument #1 to 'pack' (invalid format option 'z')"),
+        ("struct.pack('c5', 'abc')", "!x:2: bad argument #3 to 'pack' (string too short)"),
+        ("struct.pack('b')", "!x:2: bad argument #2 to 'pack' (number expected, got no value)"),
     ]);
 }
 
@@ -309,15 +309,21 @@ fn random_value(rng: &mut fastrand::Rng, depth: u32, out: &mut String) {
 #[test]
 fn fuzz_values() {
     let lua = interpreter();
-    lua.globals().raw_set("spoiled", "").expect("a global");
+    let same = "function same(left, right)
+        if type(left) ~= 'table' or type(right) ~= 'table' then
+            return left == right or math.abs(left - right) <= math.abs(left) * 1e-13
+        end
+        for key, value in pairs(left) do if not same(value, right[key]) then return false end end
+        for key in pairs(right) do if left[key] == nil then return false end end
+        return true
+    end";
+    lua.load(same).exec().expect("a function");
     fuzz(300, |rng| {
         let mut value = String::new();
         random_value(rng, 0, &mut value);
         for library in ["cmsgpack.unpack(text)", "cjson.decode(text)"] {
             let encoding = if library.starts_with("cjson") { "cjson.encode(v)" } else { "cmsgpack.pack(v)" };
-            let code = format!(
-                "local v = {value} text = {encoding} return text == (function(v) return {encoding} end)({library})"
-            );
+            let code = format!("local v = {value} text = {encoding} return same(v, {library})");
             assert_eq!(run(&lua, &code), "true", "{code}");
             let mut text = lua.globals().raw_get::<mlua::String>("text").expect("text").as_bytes().to_vec();
             for _ in 0..rng.usize(1..4) {
