@@ -346,11 +346,12 @@ impl<'s> Ctx<'s> {
         }
         let client = &self.server.clients[self.token];
         let (mut flags, restricted) = (declared.flags, client.restricted);
-        if flags.contains(Flags::SCRIPT) {
-            flags = script::flags_of(self.server, command, args);
-        }
-        if flags.intersects(Flags::DEBUG_GATE | Flags::MODULE_GATE) {
-            self.check_gate(client, flags)?;
+        if flags.intersects(Flags::DEBUG_GATE | Flags::MODULE_GATE | Flags::SCRIPT) {
+            if flags.contains(Flags::SCRIPT) {
+                flags = script::flags_of(self.server, command, args);
+            } else {
+                self.check_gate(client, flags)?;
+            }
         }
         if restricted {
             self.check_access(command, args)?;

@@ -94,6 +94,11 @@ impl Transaction {
         self.len
     }
 
+    /// Whether one of them runs a script.
+    pub fn runs_script(&self) -> bool {
+        self.flags.contains(Flags::SCRIPT)
+    }
+
     /// Bytes of the arguments it holds.
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -120,6 +120,11 @@ impl Journal {
         }
     }
 
+    /// How many of the bytes that were ever journalled all sinks have read.
+    pub fn read_offset(&self) -> u64 {
+        self.before
+    }
+
     /// How many bytes were ever journalled.
     pub fn offset(&self) -> u64 {
         self.before + self.bytes.len() as u64

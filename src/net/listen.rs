@@ -1,5 +1,6 @@
 //! Listening sockets: TCP on every configured address, and a Unix socket.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -148,6 +149,12 @@ impl Listeners {
     /// Whether anybody can connect over TCP.
     pub fn listens_on_tcp(&self) -> bool {
         !self.tcp.is_empty()
+    }
+
+    /// All sockets that listen.
+    pub fn sockets(&self) -> impl Iterator<Item = (Token, BorrowedFd<'_>)> {
+        let tcp = self.tcp.iter().map(|(token, listener)| (*token, listener.as_fd()));
+        tcp.chain(self.unix.iter().map(|unix| (UNIX_TOKEN, unix.as_fd())))
     }
 
     /// The path of the Unix socket; empty if there is none.

@@ -22,7 +22,8 @@ impl Stream {
         }
     }
 
-    fn socket(&self) -> BorrowedFd<'_> {
+    /// The socket.
+    pub fn socket(&self) -> BorrowedFd<'_> {
         match self {
             Stream::Tcp(stream) => stream.as_fd(),
             Stream::Unix(stream) => stream.as_fd(),

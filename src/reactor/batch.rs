@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 use crate::command::state::Server;
-use crate::command::table::{Names, Registered};
+use crate::command::table::{Flags, Names, Registered};
 use crate::command::{Ctx, Verdict};
 use crate::keyspace::Keyspace;
 use crate::net::Client;
@@ -90,6 +90,9 @@ pub struct Batch {
     pending: Vec<Pending>,
     sources: Vec<Source>,
     pool: Vec<Vec<u8>>,
+    /// The last client has a script to run. While that runs, others are served from within it, which takes that nothing of
+    /// theirs waits in the batch: nobody may come behind it.
+    closed: bool,
 }
 
 impl Batch {
@@ -100,12 +103,13 @@ impl Batch {
             pending: Vec::new(),
             sources: Vec::new(),
             pool: Vec::new(),
+            closed: false,
         }
     }
 
     /// Whether it should run before more is gathered.
     pub fn is_full(&self) -> bool {
-        self.pending.len() >= BATCH || self.arena.len() >= ARENA
+        self.closed || self.pending.len() >= BATCH || self.arena.len() >= ARENA
     }
 
     /// The arena, to read into.
@@ -138,6 +142,7 @@ impl Batch {
         // What a client may send depends on whether it is authenticated, which a command of this very batch may
         // change: so the commands of one that is not come one at a time.
         let quota = if authenticated { QUOTA } else { 1 };
+        let kept_script = client.transaction.as_ref().is_some_and(|transaction| transaction.runs_script());
         let first = self.pending.len();
         let (mut whole, mut at) = (0, if replay { 0 } else { std::mem::take(&mut client.parsed) });
         let mut error = None;
@@ -156,6 +161,7 @@ impl Batch {
                         let argument = |at: usize| spans[at].bytes(&bytes[whole..], &owned);
                         let command = server.names.find(argument(0));
                         let first_key = command.map_or(0, |command| command.first_key);
+                        self.closed |= command.is_some_and(|command| runs_script(command, kept_script));
                         let key_hash =
                             (first_key != 0 && first_key < spans.len()).then(|| server.keys.hash(argument(first_key)));
                         let spans = first_span as u32..self.spans.len() as u32;
@@ -233,6 +239,7 @@ impl Batch {
         self.arena.clear();
         self.spans.clear();
         self.pending.clear();
+        self.closed = false;
         // A command with very many arguments is no reason to keep room for another.
         self.spans.shrink_to(SPANS_KEPT);
     }
@@ -281,6 +288,14 @@ impl Batch {
             self.pool.push(buffer);
         }
     }
+}
+
+/// Whether a command may run a script: by itself, or as EXEC, of whose client a script is kept.
+#[inline]
+fn runs_script(command: &Registered, kept_script: bool) -> bool {
+    // EXEC is among those that the slow log skips.
+    let flags = if kept_script { Flags::SCRIPT.union(Flags::SKIP_SLOWLOG) } else { Flags::SCRIPT };
+    command.command.flags.intersects(flags)
 }
 
 /// Calls `ask` with the database and hash of each command in the window that begins at `first`.

@@ -4,23 +4,22 @@
 //! then, before sleeping, send replies, do one slice of background work, close what must close. Replies are never sent
 //! command by command: one read and one write for each connection and turn.
 
+mod accept;
+mod attendant;
 mod batch;
 mod builder;
+mod intake;
 mod signals;
 
-use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Write};
-use std::net::SocketAddr;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
-use mio::{Events, Interest, Poll, Token, Waker};
-use socket2::SockRef;
+use mio::{Events, Poll, Token, Waker};
 
 use crate::command::aof::{State, give_up};
 use crate::command::blocking;
-use crate::command::client::describe;
 use crate::command::crash as crash_report;
 use crate::command::deliver;
 use crate::command::save::{self, Next, Purpose, Unsaved};
@@ -30,14 +29,14 @@ use crate::helper::disk::Disk;
 use crate::helper::{Inbox, Outbox, mailbox};
 use crate::memory;
 use crate::memory::warm::Warmer;
-use crate::net::client::{READ_SIZE, REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
+use crate::net::client::{REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
 use crate::net::listen::{FIRST_LISTENER, ListenError};
-use crate::net::{Client, Closing, Listeners, ReplyMode, Stream};
+use crate::net::{Closing, Listeners};
 use crate::observe::{crash, process};
 use crate::plugin::Plugins;
-use crate::resp::ProtocolError;
-use batch::{Batch, Parsing, Served};
+use attendant::Attendant;
 pub use builder::Builder;
+use intake::Intake;
 use signals::Signals;
 
 const WAKE: Token = Token(usize::MAX - 1);
@@ -50,14 +49,6 @@ const FREE_TIME: Duration = Duration::from_micros(200);
 /// Time for a snapshot in the background, in a turn that serves clients and in one that does not.
 const SNAPSHOT_TIME: Duration = Duration::from_micros(250);
 const IDLE_SNAPSHOT_TIME: Duration = Duration::from_millis(2);
-/// Bytes of a big argument that one turn reads.
-const BIG_READ: usize = 1 << 20;
-/// Bytes that one turn writes to a client.
-const WRITE_LIMIT: usize = 4 << 20;
-/// A client that may queue output without limit is not read while it leaves so much unread.
-const BACKPRESSURE: usize = 64 << 20;
-/// What a client that has not authenticated may send without finishing a command.
-const UNAUTHENTICATED_INPUT: usize = 1 << 20;
 /// A buffer for a big argument is cut to what has come when the client has been idle for this long.
 const IDLE_BUFFER_MS: u64 = 2000;
 
@@ -87,9 +78,7 @@ impl From<io::Error> for StartError {
 pub struct Reactor {
     poll: Poll,
     pub server: Server,
-    batch: Batch,
-    /// Clients to serve.
-    ready: VecDeque<usize>,
+    intake: Intake,
     /// Listeners that may have more connections waiting.
     accepting: Vec<Token>,
     signals: Signals,
@@ -122,14 +111,14 @@ impl Reactor {
         let Server { listeners, settings, .. } = &mut server;
         listeners.bind_tcp(settings).map_err(StartError::Listen)?;
         listeners.bind_unix(settings).map_err(StartError::Listen)?;
-        let batch = Batch::new();
         server.aof.use_disk(Disk::start(outbox.clone())?);
+        let mut attendant = Attendant::new();
+        server.attendant = Some(Box::new(move |server, busy| attendant.attend(server, busy)));
         server.startup_memory = memory::used();
         Ok(Reactor {
             poll,
             server,
-            batch,
-            ready: VecDeque::new(),
+            intake: Intake::new(),
             accepting: Vec::new(),
             signals,
             inbox,
@@ -172,9 +161,11 @@ impl Reactor {
                 self.dispatch(event);
             }
             for token in std::mem::take(&mut self.accepting) {
-                self.accept(token);
+                if accept::accept(&mut self.server, token) {
+                    self.accepting.push(token);
+                }
             }
-            self.serve();
+            self.intake.serve(&mut self.server);
             self.inbox.run(&mut self.server);
             self.timers();
             self.before_sleep(self.server.stats.commands_processed != commands_before);
@@ -182,7 +173,8 @@ impl Reactor {
             if let Some(shutdown) = self.server.shutdown
                 && self.prepare_to_end(shutdown)?
             {
-                self.server.with_plugins(|plugins, server| plugins.each().for_each(|plugin| plugin.on_shutdown(server)));
+                self.server
+                    .with_plugins(|plugins, server| plugins.each().for_each(|plugin| plugin.on_shutdown(server)));
                 self.server.finish_aof();
                 self.server.listeners.close();
                 self.server.plugins.each().for_each(|plugin| plugin.close());
@@ -240,7 +232,7 @@ impl Reactor {
     /// How long the next poll may wait.
     fn patience(&self) -> Option<Duration> {
         let server = &self.server;
-        let waiting = !self.ready.is_empty() || !self.accepting.is_empty();
+        let waiting = !self.intake.is_empty() || !self.accepting.is_empty();
         if self.busy || self.snapshot == Next::Now || waiting || !server.unsent.is_empty() || !server.resumed.is_empty()
         {
             return Some(Duration::ZERO);
@@ -272,225 +264,12 @@ impl Reactor {
             if event.is_readable() || event.is_read_closed() || event.is_error() {
                 client.readable = true;
                 client.hung_up |= event.is_read_closed();
-                self.enqueue(token.0);
+                self.intake.enqueue(&mut self.server, token.0);
             }
             if event.is_writable() && !self.server.clients[token.0].output.is_empty() {
                 self.server.will_send(token.0);
             }
         }
-    }
-
-    fn enqueue(&mut self, token: usize) {
-        let client = &mut self.server.clients[token];
-        if !client.queued {
-            client.queued = true;
-            self.ready.push_back(token);
-        }
-    }
-
-    /// Takes connections from a listener, so many that the others do not have to wait.
-    fn accept(&mut self, listener: Token) {
-        for _ in 0..self.server.settings.max_new_connections_per_cycle {
-            let accepted = if let Some(unix) = self.server.listeners.unix(listener) {
-                unix.accept().map(|(stream, _)| (Stream::Unix(stream), None))
-            } else if let Some(tcp) = self.server.listeners.tcp(listener) {
-                tcp.accept().map(|(stream, peer)| (Stream::Tcp(stream), Some(peer)))
-            } else {
-                return;
-            };
-            match accepted {
-                Ok((stream, peer)) => self.welcome(stream, peer),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => {
-                    log::warn!("Accepting client connection: {error}");
-                    return;
-                }
-            }
-        }
-        self.accepting.push(listener);
-    }
-
-    fn welcome(&mut self, mut stream: Stream, peer: Option<SocketAddr>) {
-        let server = &mut self.server;
-        let settings = &server.settings;
-        // Peers of the loopback interface may reach it by an IPv4 address mapped into IPv6.
-        let is_local = peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback());
-        let refusal: Option<&[u8]> = if server.clients.len() >= settings.maxclients as usize {
-            Some(b"-ERR max number of clients reached\r\n")
-        } else if settings.protected_mode && server.acl.default_user().has_no_password() && !is_local {
-            Some(DENIED.as_bytes())
-        } else {
-            None
-        };
-        if let Some(text) = refusal {
-            server.stats.connections_rejected += 1;
-            // The kernel's buffer is empty: it takes a line, and if not, the client is refused all the same.
-            let told = stream.write(text);
-            log::debug!("Refused a connection; told it: {}", told.is_ok());
-            return;
-        }
-        if let Stream::Tcp(tcp) = &stream {
-            let keepalive = Duration::from_secs(settings.tcp_keepalive as u64);
-            let socket = SockRef::from(tcp);
-            let mut tuned = socket.set_tcp_nodelay(true);
-            if !keepalive.is_zero() {
-                let probes = socket2::TcpKeepalive::new()
-                    .with_time(keepalive)
-                    .with_interval((keepalive / 3).max(Duration::from_secs(1)))
-                    .with_retries(3);
-                tuned = tuned.and_then(|()| socket.set_tcp_keepalive(&probes));
-            }
-            if let Err(error) = tuned {
-                log::debug!("Socket options of a new connection: {error}");
-            }
-        }
-        let id = server.next_client_id;
-        server.next_client_id += 1;
-        let mut client = Box::new(Client::new(stream, id, server.clock.uptime_ms()));
-        client.is_local = is_local;
-        client.act_as(server.acl.default_user(), server.acl.is_open(), server.acl.is_open());
-        match (&client.stream, peer) {
-            (Stream::Tcp(tcp), Some(peer)) => {
-                client.addr = peer.to_string();
-                client.laddr = tcp.local_addr().map_or_else(|_| String::new(), |local| local.to_string());
-            }
-            _ => {
-                client.addr = format!("{}:0", server.listeners.unix_path());
-                client.laddr = client.addr.clone();
-            }
-        }
-        let entry = server.clients.vacant_entry();
-        let token = Token(entry.key());
-        if let Err(error) = self.poll.registry().register(client.stream.source(), token, Interest::READABLE) {
-            log::warn!("Error registering a new client connection: {error}");
-            return;
-        }
-        log::debug!("Accepted {}", client.addr);
-        entry.insert(client);
-        server.client_tokens.insert(id, token.0);
-        server.stats.connections_received += 1;
-        server.count_client(token.0);
-    }
-
-    /// Serves every client that is ready once.
-    fn serve(&mut self) {
-        let mut left = self.ready.len();
-        while left > 0 {
-            while left > 0 && !self.batch.is_full() {
-                left -= 1;
-                if let Some(token) = self.ready.pop_front() {
-                    self.gather(token);
-                }
-            }
-            let Reactor { batch, server, ready, .. } = self;
-            batch.run(server, |server, token, served| {
-                let more = match served {
-                    Served::All => server.clients[token].readable,
-                    Served::More => true,
-                    Served::Paused => {
-                        server.clients[token].paused = true;
-                        server.paused_clients += 1;
-                        false
-                    }
-                    Served::Blocked => {
-                        // Nothing will tell again that it has gone.
-                        if server.clients[token].hung_up {
-                            server.close(token, Closing::Now);
-                        }
-                        false
-                    }
-                    Served::Broken(error, bytes) => {
-                        protocol_error(server, token, &error, &bytes);
-                        false
-                    }
-                };
-                check_input(server, token);
-                let client = &mut server.clients[token];
-                if more && !client.queued && client.closing.is_none() {
-                    client.queued = true;
-                    ready.push_back(token);
-                }
-            });
-        }
-    }
-
-    /// Reads what a client sent and hands it to the batch.
-    fn gather(&mut self, token: usize) {
-        let server = &mut self.server;
-        let Some(client) = server.clients.get_mut(token) else { return };
-        client.queued = false;
-        let unlimited = server.settings.client_output_buffer_limits[0].hard_bytes == 0;
-        if client.closing.is_some()
-            || client.paused
-            || client.blocked
-            || (unlimited && client.output.len() > BACKPRESSURE)
-        {
-            return;
-        }
-        // What was held up comes before anything new.
-        let held_up = !client.replay.is_empty();
-        if let Some(big) = client.parser.big_arg().filter(|_| !held_up) {
-            let (bytes, missing) = big.remaining();
-            let most = missing.min(BIG_READ);
-            let came = client.stream.read_into(bytes, most);
-            let complete = matches!(came, Ok(read) if read == missing);
-            if !self.received(token, came, most) {
-                return;
-            }
-            check_input(&mut self.server, token);
-            if self.server.clients[token].closing.is_some() {
-                return;
-            }
-            if !complete {
-                if self.server.clients[token].readable {
-                    self.enqueue(token);
-                }
-                return;
-            }
-            self.server.clients[token].parser.finish_big_arg();
-        }
-        let client = &mut self.server.clients[token];
-        let start = self.batch.arena().len();
-        if client.readable && !held_up {
-            let came = client.stream.read_into(self.batch.arena(), READ_SIZE);
-            if !self.received(token, came, READ_SIZE) {
-                return;
-            }
-        }
-        let Server { clients, names, keys, settings, acl, .. } = &mut self.server;
-        let parsing = Parsing { names, keys, max_bulk: settings.proto_max_bulk_len, open: acl.is_open() };
-        self.batch.gather(token, &mut clients[token], parsing, start);
-    }
-
-    /// Notes what a read of up to `most` bytes brought; false if the connection is over.
-    fn received(&mut self, token: usize, came: io::Result<usize>, most: usize) -> bool {
-        let server = &mut self.server;
-        let client = &mut server.clients[token];
-        match came {
-            Ok(0) => {
-                log::debug!("Client closed connection {}", describe(server, token));
-                server.close(token, Closing::Now);
-                return false;
-            }
-            Ok(read) => {
-                // Less than asked for: the socket is empty, and the poll tells when it is not. The end of the stream has
-                // been told already, and is still to be read.
-                client.readable = read == most || client.hung_up;
-                client.received += read as u64;
-                client.active_ms = server.clock.uptime_ms();
-                server.stats.net_input_bytes += read as u64;
-                server.stats.reads_processed += 1;
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => client.readable = false,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => {
-                log::debug!("Reading from client: {error}");
-                server.close(token, Closing::Now);
-                return false;
-            }
-        }
-        true
     }
 
     fn timers(&mut self) {
@@ -500,7 +279,7 @@ impl Reactor {
         }
         blocking::end_overdue(&mut self.server);
         for token in std::mem::take(&mut self.server.resumed) {
-            self.enqueue(token);
+            self.intake.enqueue(&mut self.server, token);
         }
         if now_ms < self.next_cron_ms {
             return;
@@ -541,7 +320,7 @@ impl Reactor {
             self.server.clients.iter().filter(|(_, client)| client.paused).map(|(token, _)| token).collect();
         for token in paused {
             self.server.clients[token].paused = false;
-            self.enqueue(token);
+            self.intake.enqueue(&mut self.server, token);
         }
     }
 
@@ -599,7 +378,7 @@ impl Reactor {
         }
         self.server.flush_journal(false);
         self.server.answer_durable();
-        self.send();
+        self.intake.send(&mut self.server, None);
         self.snapshot = save::slice(&mut self.server, if served { SNAPSHOT_TIME } else { IDLE_SNAPSHOT_TIME });
         let started = self.server.cycles.raw();
         while self.server.keys.free_slice() {
@@ -609,7 +388,7 @@ impl Reactor {
             }
         }
         blocking::end_flushes(&mut self.server);
-        self.bury();
+        bury(&mut self.server, None);
     }
 
     /// Loads a slice of what there is to be loaded. Returns whether there is more.
@@ -660,98 +439,6 @@ impl Reactor {
         more
     }
 
-    /// Sends what waits to be sent.
-    fn send(&mut self) {
-        for token in std::mem::take(&mut self.server.unsent) {
-            let server = &mut self.server;
-            let Some(client) = server.clients.get_mut(token) else { continue };
-            client.unsent = false;
-            if server.aof.holds(client.written) {
-                server.aof.hold(token);
-                continue;
-            }
-            let full = client.output.len() > client.reply_buffer;
-            if full {
-                // Before anything is sent: who gets too much gets nothing of it.
-                server.check_output(token);
-            }
-            let client = &mut server.clients[token];
-            client.reply_peak = client.reply_peak.max(client.output.len().min(client.reply_buffer));
-            let mut budget = WRITE_LIMIT;
-            while !client.output.is_empty() && client.closing != Some(Closing::Now) {
-                match client.output.write_to(&mut client.stream) {
-                    Ok(sent) => {
-                        client.sent += sent as u64;
-                        client.active_ms = server.clock.uptime_ms();
-                        server.stats.net_output_bytes += sent as u64;
-                        server.stats.writes_processed += 1;
-                        budget = budget.saturating_sub(sent);
-                        if budget == 0 {
-                            break;
-                        }
-                    }
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(error) => {
-                        log::debug!("Error writing to client: {error}");
-                        client.close(Closing::Now);
-                        server.dying.push(token);
-                        break;
-                    }
-                }
-            }
-            if full && client.output.len() <= client.reply_buffer {
-                client.over_soft_limit_since = None;
-            }
-            if client.output.is_empty() {
-                self.batch.reclaim(client);
-                if client.blocked_on_write {
-                    client.blocked_on_write = false;
-                    watch(&self.poll, client, token, Interest::READABLE);
-                    // What was not read because of the output waiting may be read now.
-                    self.enqueue(token);
-                }
-                if self.server.clients[token].closing.is_some() {
-                    self.server.dying.push(token);
-                }
-            } else if budget == 0 {
-                server.will_send(token);
-            } else if !client.blocked_on_write {
-                client.blocked_on_write = true;
-                watch(&self.poll, client, token, Interest::READABLE | Interest::WRITABLE);
-            }
-            self.server.count_client(token);
-        }
-        self.server.end_large_clients();
-    }
-
-    /// Ends the connections whose time has come.
-    fn bury(&mut self) {
-        for token in std::mem::take(&mut self.server.dying) {
-            let server = &mut self.server;
-            let over = server.clients.get(token).is_some_and(|client| match client.closing {
-                Some(Closing::Now) => true,
-                Some(Closing::AfterReply) => client.output.is_empty(),
-                None => false,
-            });
-            if !over {
-                continue;
-            }
-            server.stop_tracking(token);
-            let mut client = server.clients.remove(token);
-            server.client_tokens.remove(&client.id);
-            server.paused_clients -= client.paused as usize;
-            server.monitors.retain(|&monitor| monitor != token);
-            server.keys.effects.watches.forget(token);
-            server.keys.effects.waiting.remove(token);
-            server.subscriptions.forget(token);
-            server.budget.forget(token);
-            if let Err(error) = self.poll.registry().deregister(client.stream.source()) {
-                log::warn!("A connection could not be taken out of the poll: {error}");
-            }
-        }
-    }
-
     /// The time since the cycle clock stood at `started`.
     fn since(&self, started: u64) -> Duration {
         self.server.cycles.delta(started, self.server.cycles.raw())
@@ -774,17 +461,37 @@ impl Reactor {
     }
 }
 
-/// What a client of another host is told while the server is open to everybody.
-const DENIED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no password is \
-set for the default user. In this mode connections are only accepted from the loopback interface. If you want to \
-connect from external computers to Redis you may adopt one of the following solutions: 1) Just disable protected mode \
-sending the command 'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from the same \
-host the server is running, however MAKE SURE Redis is not publicly accessible from internet if you do so. Use CONFIG \
-REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode by editing the Redis \
-configuration file, and setting the protected mode option to 'no', and then restarting the server. 3) If you started \
-the server manually just for testing, restart it with the '--protected-mode no' option. 4) Set up an authentication \
-password for the default user. NOTE: You only need to do one of the above things in order for the server to start \
-accepting connections from the outside.\r\n";
+/// Ends the connections whose time has come. While a client is `busy`, its own is not among them, nor those of clients that the
+/// loop is yet to serve.
+fn bury(server: &mut Server, busy: Option<usize>) {
+    for token in std::mem::take(&mut server.dying) {
+        let over = server.clients.get(token).is_some_and(|client| match client.closing {
+            Some(Closing::Now) => true,
+            Some(Closing::AfterReply) => client.output.is_empty(),
+            None => false,
+        });
+        if !over {
+            continue;
+        }
+        if busy.is_some_and(|busy| busy == token || server.clients[token].queued) {
+            // The loop still knows it by its token.
+            server.dying.push(token);
+            continue;
+        }
+        server.stop_tracking(token);
+        let mut client = server.clients.remove(token);
+        server.client_tokens.remove(&client.id);
+        server.paused_clients -= client.paused as usize;
+        server.monitors.retain(|&monitor| monitor != token);
+        server.keys.effects.watches.forget(token);
+        server.keys.effects.waiting.remove(token);
+        server.subscriptions.forget(token);
+        server.budget.forget(token);
+        if let Err(error) = server.listeners.registry().deregister(client.stream.source()) {
+            log::warn!("A connection could not be taken out of the poll: {error}");
+        }
+    }
+}
 
 /// Goes on although somebody asked for the end.
 fn refuse_to_end(server: &mut Server, shutdown: Shutdown) {
@@ -797,33 +504,6 @@ fn refuse_to_end(server: &mut Server, shutdown: Shutdown) {
         server.stats.error_replies += 1;
         server.will_send(token);
     }
-}
-
-fn watch(poll: &Poll, client: &mut Client, token: usize, interest: Interest) {
-    if let Err(error) = poll.registry().reregister(client.stream.source(), Token(token), interest) {
-        log::warn!("A connection could not be watched: {error}");
-        client.close(Closing::Now);
-    }
-}
-
-/// Tells a client that it does not speak RESP, and that this is the end.
-fn protocol_error(server: &mut Server, token: usize, error: &ProtocolError, bytes: &[u8]) {
-    log::debug!(
-        "Protocol error ({error}) from client: {}. Query buffer of {} bytes during protocol error.",
-        describe(server, token),
-        bytes.len()
-    );
-    // Who wants no replies gets none, not even the last.
-    if server.clients[token].reply_mode == ReplyMode::On {
-        let tail = server.clients[token].output.tail();
-        tail.extend_from_slice(b"-ERR ");
-        tail.extend(error.text().into_iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
-        tail.extend_from_slice(b"\r\n");
-    }
-    server.stats.error_replies += 1;
-    server.error_stats.count("ERR");
-    server.will_send(token);
-    server.close(token, Closing::AfterReply);
 }
 
 /// Lets a client's reply buffer follow the size of its replies.
@@ -843,21 +523,4 @@ fn resize_reply_buffer(server: &mut Server, token: usize) {
         client.reply_peak = 0;
         client.reply_peak_ms = now_ms;
     }
-}
-
-/// Ends a connection whose unfinished request has become too long.
-fn check_input(server: &mut Server, token: usize) {
-    let client = &server.clients[token];
-    let kept = client.transaction.as_ref().map_or(0, |transaction| transaction.bytes());
-    let held = client.kept_input() + kept;
-    server.stats.recent_max_input.note(held);
-    let limit = server.settings.client_query_buffer_limit as usize;
-    let trusted = client.authenticated || server.acl.is_open();
-    if held > limit || (!trusted && held > UNAUTHENTICATED_INPUT) {
-        log::warn!("Closing client that reached max query buffer length: {}", describe(server, token));
-        server.stats.query_buffer_limit_disconnections += 1;
-        server.close(token, Closing::Now);
-    }
-    server.count_client(token);
-    server.end_large_clients();
 }

@@ -1,0 +1,289 @@
+//! What comes from clients and what goes to them: reading, running, sending.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+
+use mio::{Interest, Registry, Token};
+
+use super::batch::{Batch, Parsing, Served};
+use crate::command::client::describe;
+use crate::command::state::Server;
+use crate::net::client::READ_SIZE;
+use crate::net::{Client, Closing, ReplyMode};
+use crate::resp::ProtocolError;
+
+/// Bytes of a big argument that one turn reads.
+const BIG_READ: usize = 1 << 20;
+/// Bytes that one turn writes to a client.
+const WRITE_LIMIT: usize = 4 << 20;
+/// A client that may queue output without limit is not read while it leaves so much unread.
+const BACKPRESSURE: usize = 64 << 20;
+/// What a client that has not authenticated may send without finishing a command.
+const UNAUTHENTICATED_INPUT: usize = 1 << 20;
+
+/// Clients to serve, and the buffers that this takes.
+pub struct Intake {
+    batch: Batch,
+    /// Clients to serve.
+    ready: VecDeque<usize>,
+}
+
+impl Intake {
+    pub fn new() -> Intake {
+        Intake { batch: Batch::new(), ready: VecDeque::new() }
+    }
+
+    /// Whether nobody is to be served.
+    pub fn is_empty(&self) -> bool {
+        self.ready.is_empty()
+    }
+
+    /// Those who are still to be served, who are not any more.
+    pub fn drain(&mut self) -> impl Iterator<Item = usize> + '_ {
+        self.ready.drain(..)
+    }
+
+    /// Puts a client behind those that are to be served.
+    pub fn enqueue(&mut self, server: &mut Server, token: usize) {
+        let client = &mut server.clients[token];
+        if !client.queued {
+            client.queued = true;
+            self.ready.push_back(token);
+        }
+    }
+
+    /// Serves every client that is ready once.
+    pub fn serve(&mut self, server: &mut Server) {
+        let mut left = self.ready.len();
+        while left > 0 {
+            while left > 0 && !self.batch.is_full() {
+                left -= 1;
+                if let Some(token) = self.ready.pop_front() {
+                    self.gather(server, token);
+                }
+            }
+            let Intake { batch, ready } = self;
+            batch.run(server, |server, token, served| {
+                let more = match served {
+                    Served::All => server.clients[token].readable,
+                    Served::More => true,
+                    Served::Paused => {
+                        server.clients[token].paused = true;
+                        server.paused_clients += 1;
+                        false
+                    }
+                    Served::Blocked => {
+                        // Nothing will tell again that it has gone.
+                        if server.clients[token].hung_up {
+                            server.close(token, Closing::Now);
+                        }
+                        false
+                    }
+                    Served::Broken(error, bytes) => {
+                        protocol_error(server, token, &error, &bytes);
+                        false
+                    }
+                };
+                check_input(server, token);
+                let client = &mut server.clients[token];
+                if more && !client.queued && client.closing.is_none() {
+                    client.queued = true;
+                    ready.push_back(token);
+                }
+            });
+        }
+    }
+
+    /// Reads what a client sent and hands it to the batch.
+    fn gather(&mut self, server: &mut Server, token: usize) {
+        let Some(client) = server.clients.get_mut(token) else { return };
+        client.queued = false;
+        let unlimited = server.settings.client_output_buffer_limits[0].hard_bytes == 0;
+        if client.closing.is_some()
+            || client.paused
+            || client.blocked
+            || (unlimited && client.output.len() > BACKPRESSURE)
+        {
+            return;
+        }
+        // What was held up comes before anything new.
+        let held_up = !client.replay.is_empty();
+        if let Some(big) = client.parser.big_arg().filter(|_| !held_up) {
+            let (bytes, missing) = big.remaining();
+            let most = missing.min(BIG_READ);
+            let came = client.stream.read_into(bytes, most);
+            let complete = matches!(came, Ok(read) if read == missing);
+            if !received(server, token, came, most) {
+                return;
+            }
+            check_input(server, token);
+            if server.clients[token].closing.is_some() {
+                return;
+            }
+            if !complete {
+                if server.clients[token].readable {
+                    self.enqueue(server, token);
+                }
+                return;
+            }
+            server.clients[token].parser.finish_big_arg();
+        }
+        let client = &mut server.clients[token];
+        let start = self.batch.arena().len();
+        if client.readable && !held_up {
+            let came = client.stream.read_into(self.batch.arena(), READ_SIZE);
+            if !received(server, token, came, READ_SIZE) {
+                return;
+            }
+        }
+        let Server { clients, names, keys, settings, acl, .. } = server;
+        let parsing = Parsing { names, keys, max_bulk: settings.proto_max_bulk_len, open: acl.is_open() };
+        self.batch.gather(token, &mut clients[token], parsing, start);
+    }
+
+    /// Sends what waits to be sent. A client whose script is `busy` keeps its replies, and so do those whose writes are still to
+    /// be told to who keeps a copy of the data.
+    pub fn send(&mut self, server: &mut Server, busy: Option<usize>) {
+        let journal = &server.keys.effects.journal;
+        let (within_unit, read) = (journal.is_within_unit(), journal.read_offset());
+        let mut kept = Vec::new();
+        for token in std::mem::take(&mut server.unsent) {
+            let Some(client) = server.clients.get_mut(token) else { continue };
+            if Some(token) == busy || (within_unit && client.written > read) {
+                kept.push(token);
+                continue;
+            }
+            client.unsent = false;
+            if server.aof.holds(client.written) {
+                server.aof.hold(token);
+                continue;
+            }
+            let full = client.output.len() > client.reply_buffer;
+            if full {
+                // Before anything is sent: who gets too much gets nothing of it.
+                server.check_output(token);
+            }
+            let client = &mut server.clients[token];
+            client.reply_peak = client.reply_peak.max(client.output.len().min(client.reply_buffer));
+            let mut budget = WRITE_LIMIT;
+            while !client.output.is_empty() && client.closing != Some(Closing::Now) {
+                match client.output.write_to(&mut client.stream) {
+                    Ok(sent) => {
+                        client.sent += sent as u64;
+                        client.active_ms = server.clock.uptime_ms();
+                        server.stats.net_output_bytes += sent as u64;
+                        server.stats.writes_processed += 1;
+                        budget = budget.saturating_sub(sent);
+                        if budget == 0 {
+                            break;
+                        }
+                    }
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) => {
+                        log::debug!("Error writing to client: {error}");
+                        client.close(Closing::Now);
+                        server.dying.push(token);
+                        break;
+                    }
+                }
+            }
+            if full && client.output.len() <= client.reply_buffer {
+                client.over_soft_limit_since = None;
+            }
+            if client.output.is_empty() {
+                self.batch.reclaim(client);
+                if client.blocked_on_write {
+                    client.blocked_on_write = false;
+                    watch(server.listeners.registry(), client, token, Interest::READABLE);
+                    // What was not read because of the output waiting may be read now.
+                    self.enqueue(server, token);
+                }
+                if server.clients[token].closing.is_some() {
+                    server.dying.push(token);
+                }
+            } else if budget == 0 {
+                server.will_send(token);
+            } else if !client.blocked_on_write {
+                client.blocked_on_write = true;
+                watch(server.listeners.registry(), client, token, Interest::READABLE | Interest::WRITABLE);
+            }
+            server.count_client(token);
+        }
+        server.unsent.append(&mut kept);
+        server.end_large_clients();
+    }
+}
+
+/// Notes what a read of up to `most` bytes brought; false if the connection is over.
+fn received(server: &mut Server, token: usize, came: io::Result<usize>, most: usize) -> bool {
+    let client = &mut server.clients[token];
+    match came {
+        Ok(0) => {
+            log::debug!("Client closed connection {}", describe(server, token));
+            server.close(token, Closing::Now);
+            return false;
+        }
+        Ok(read) => {
+            // Less than asked for: the socket is empty, and the poll tells when it is not. The end of the stream has
+            // been told already, and is still to be read.
+            client.readable = read == most || client.hung_up;
+            client.received += read as u64;
+            client.active_ms = server.clock.uptime_ms();
+            server.stats.net_input_bytes += read as u64;
+            server.stats.reads_processed += 1;
+        }
+        Err(error) if error.kind() == ErrorKind::WouldBlock => client.readable = false,
+        Err(error) if error.kind() == ErrorKind::Interrupted => {}
+        Err(error) => {
+            log::debug!("Reading from client: {error}");
+            server.close(token, Closing::Now);
+            return false;
+        }
+    }
+    true
+}
+
+fn watch(registry: &Registry, client: &mut Client, token: usize, interest: Interest) {
+    if let Err(error) = registry.reregister(client.stream.source(), Token(token), interest) {
+        log::warn!("A connection could not be watched: {error}");
+        client.close(Closing::Now);
+    }
+}
+
+/// Tells a client that it does not speak RESP, and that this is the end.
+fn protocol_error(server: &mut Server, token: usize, error: &ProtocolError, bytes: &[u8]) {
+    log::debug!(
+        "Protocol error ({error}) from client: {}. Query buffer of {} bytes during protocol error.",
+        describe(server, token),
+        bytes.len()
+    );
+    // Who wants no replies gets none, not even the last.
+    if server.clients[token].reply_mode == ReplyMode::On {
+        let tail = server.clients[token].output.tail();
+        tail.extend_from_slice(b"-ERR ");
+        tail.extend(error.text().into_iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+        tail.extend_from_slice(b"\r\n");
+    }
+    server.stats.error_replies += 1;
+    server.error_stats.count("ERR");
+    server.will_send(token);
+    server.close(token, Closing::AfterReply);
+}
+
+/// Ends a connection whose unfinished request has become too long.
+fn check_input(server: &mut Server, token: usize) {
+    let client = &server.clients[token];
+    let kept = client.transaction.as_ref().map_or(0, |transaction| transaction.bytes());
+    let held = client.kept_input() + kept;
+    server.stats.recent_max_input.note(held);
+    let limit = server.settings.client_query_buffer_limit as usize;
+    let trusted = client.authenticated || server.acl.is_open();
+    if held > limit || (!trusted && held > UNAUTHENTICATED_INPUT) {
+        log::warn!("Closing client that reached max query buffer length: {}", describe(server, token));
+        server.stats.query_buffer_limit_disconnections += 1;
+        server.close(token, Closing::Now);
+    }
+    server.count_client(token);
+    server.end_large_clients();
+}
