@@ -156,7 +156,14 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             cx.reply.count(number.ok_or(Error::fixed("ERR No such file or directory"))?);
             return Ok(());
         }
-        (b"OBJECT", 1) => return object(cx, args),
+        (b"OBJECT", 1) => {
+            // A key whose time is over is shown, too, as long as it is there.
+            cx.server.keys.freeze(true);
+            let shown = object(cx, args);
+            let loading = cx.server.loading.is_some();
+            cx.server.keys.freeze(loading);
+            return shown;
+        }
         (b"PANIC", 0) => panic!("DEBUG PANIC was called"),
         (b"PAUSE-CRON", 1) => cx.server.debug.pause_cron = is_on(&args[2]),
         (b"POPULATE", 1..=3) => populate(cx, args)?,

@@ -310,6 +310,9 @@ impl ScriptRun<'_, '_> {
         debug_assert_eq!(running.token, cx.token);
         if flags.contains(Flags::WRITE) {
             cx.check_durability()?;
+            if cx.server.lacks_replicas() {
+                return Err(Error::NO_REPLICAS);
+            }
         }
         if self.out_of_memory && flags.contains(Flags::DENYOOM) {
             return Err(Error::OUT_OF_MEMORY);
