@@ -22,9 +22,9 @@ proc times {count code} {
     }
 }
 
-# Counts fade by a sixtieth each second.
-proc about {expected got} {
-    same 1 [expr {$got <= $expected && $got >= $expected * 0.8 - 1}] "$got for $expected"
+# Counts fade by a sixtieth each second. Behind a turn of the loop with many commands, one may stand for sixteen.
+proc about {expected got {off 1}} {
+    same 1 [expr {$got <= $expected + $off && $got >= $expected * 0.8 - $off}] "$got for $expected"
 }
 
 case "pairs of a key and a number" -only cachestorm {
@@ -120,23 +120,19 @@ check "each database has its own, and SWAPDB takes them along" -only cachestorm 
     about 5 [accesses mine]
 }
 
-check "commands in a transaction and in a pipeline count" -only cachestorm {
+check "commands in a transaction count" -only cachestorm {
     ask MULTI
     times 20 {ask INCR queued}
     expect +QUEUED [ask GET queued]
     ask EXEC
-    about 21 [accesses queued]
-    resp::raw [run::connection B] [string repeat "INCR piped\r\n" 20000]
-    times 20000 {resp::read [run::connection B]}
-    set estimated [accesses piped]
-    same 1 [expr {$estimated > 14000 && $estimated < 24000}] "$estimated for 20000"
+    about 21 [accesses queued] 32
 }
 
 check "commands of scripts count, and the script does not" -only cachestorm -needs {eval} {
-    ask EVAL {for i = 1, 20 do redis.call("INCR", KEYS[1]) end} 1 scripted
-    about 20 [accesses scripted]
-    ask EVAL {return 1} 1 scripted
-    about 20 [accesses scripted]
+    ask EVAL {for i = 1, 200 do redis.call("INCR", KEYS[1]) end} 1 scripted
+    about 200 [accesses scripted] 32
+    times 50 {ask EVAL {return 1} 1 scripted}
+    about 200 [accesses scripted] 32
 }
 
 check "without statistics nothing is counted" -only cachestorm -config {stats-enabled no} {
@@ -165,4 +161,10 @@ case "what clients can know of it" -only cachestorm {
     GET k                     -> -NOPERM User asker has no permissions to run the 'get' command
     AUTH default ""           -> +OK
     ACL DELUSER asker         -> :1
+}
+
+check "of a long pipeline some commands are drawn, and stand for the others" -only cachestorm {
+    resp::raw [run::connection B] [string repeat "INCR piped\r\n" 20000]
+    times 20000 {resp::read [run::connection B]}
+    about 20000 [accesses piped] 4000
 }
