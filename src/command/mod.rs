@@ -35,6 +35,7 @@ mod list;
 pub mod load;
 pub mod loading;
 mod memory;
+mod meminfo;
 mod migrate;
 mod module;
 mod monitor;
@@ -105,6 +106,7 @@ const FAMILIES: &[&[Command]] = &[
     info::COMMANDS,
     config::COMMANDS,
     memory::COMMANDS,
+    meminfo::COMMANDS,
     hotkeys::COMMANDS,
     slowlog::COMMANDS,
     latency::COMMANDS,

@@ -26,6 +26,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
+use super::weight::Share;
 use super::wheel::Ticket;
 use crate::memory::size_class;
 use crate::types::field::FieldTable;
@@ -82,6 +83,9 @@ pub enum Type {
 }
 
 impl Type {
+    /// All types, in the order of their numbers.
+    pub const ALL: [Type; 6] = [Type::String, Type::List, Type::Set, Type::Zset, Type::Hash, Type::Stream];
+
     /// The name that TYPE answers.
     pub fn name(self) -> &'static str {
         match self {
@@ -588,6 +592,16 @@ impl<'a> EntryRef<'a> {
             return None;
         }
         HashView::of(self)?.earliest()
+    }
+
+    /// What it weighs, given the bytes that its value takes outside of the block.
+    #[inline]
+    pub fn share(self, outside: usize) -> Share {
+        let shape = self.shape();
+        let has = |flag| shape.flags & flag != 0;
+        let name = HEADER + if has(LONG_KEY) { 4 } else { 0 } + shape.key_len;
+        let expiry = if has(EXPIRES) { boxed_at(EXPIRES) - EXPIRY_AT } else { 0 };
+        Share { kind: self.kind(), name, expiry, value: shape.class() - name - expiry + outside }
     }
 
     /// Bytes of memory the entry's block takes, without a boxed value.

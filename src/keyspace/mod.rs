@@ -15,7 +15,7 @@ pub mod snapshot;
 mod tests;
 pub mod value;
 mod watching;
-mod weight;
+pub mod weight;
 pub mod wheel;
 
 use std::collections::VecDeque;

@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use super::entry::{Encoding, Entry, EntryMut, EntryRef, INLINE_MAX, NewValue, Object, Type};
 use super::snapshot::{Recorder, WHOLE_MAX, Walk};
-use super::weight::{Lent, Scales, Weight};
+use super::weight::{Lent, Parts, Scales, Share, Weight};
 use super::wheel::{Scheduled, Ticket, Wheel};
 use crate::types::hash::KeyHasher;
 use crate::types::table::{self, Position, Table};
@@ -96,15 +96,28 @@ impl Namespace {
         (self.table.memory_bytes(), self.wheel.memory_bytes())
     }
 
-    /// Bytes of memory taken by the entries and their values; see [`super::weight`].
-    pub fn entries_bytes(&self) -> usize {
-        self.scales.bytes()
+    /// How the memory is used that the entries and their values take; see [`super::weight`].
+    pub fn entries_parts(&self) -> Parts {
+        self.scales.parts()
+    }
+
+    /// How the memory is used that everything takes, but for a little.
+    pub fn parts(&self) -> Parts {
+        let (table, wheel) = self.overhead_bytes();
+        let mut parts = self.scales.parts();
+        parts.keys += size_of::<Namespace>() + table;
+        parts.expiry += wheel;
+        parts
+    }
+
+    /// What an entry weighs.
+    pub fn weigh(&self, entry: EntryRef<'_>) -> Share {
+        self.scales.weigh(entry)
     }
 
     /// Bytes of memory taken by everything.
     pub fn memory_bytes(&self) -> usize {
-        let (table, wheel) = self.overhead_bytes();
-        size_of::<Namespace>() + self.scales.bytes() + table + wheel
+        self.parts().bytes()
     }
 
     /// As [`Namespace::memory_bytes`], for those who ask at every command: table and wheel are looked at again when the number
@@ -115,7 +128,7 @@ impl Namespace {
             let (table, wheel) = self.overhead_bytes();
             self.overhead = (size_of::<Namespace>() + table + wheel, self.len());
         }
-        self.overhead.0 + self.scales.bytes()
+        self.overhead.0 + self.scales.parts().bytes()
     }
 
     /// A value is about to be changed: its weight may, too. Ends with [`Namespace::give_back`].
@@ -289,11 +302,11 @@ impl Namespace {
                 }
             }
             _ => {
-                let before = entry.block_bytes();
+                let before = self.scales.weigh(entry);
                 self.unschedule(position);
                 let mark = self.mark;
                 self.table.update(position, |entry| entry.with_deadline(deadline).marked(mark));
-                let after = self.entry(position).block_bytes();
+                let after = self.scales.weigh(self.entry(position));
                 self.scales.reweigh(before, after);
                 if deadline.is_some() {
                     self.wheel.insert(Timed(self.table.get(position)));

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::{EntryRef, Object};
+use super::entry::{EntryRef, Object, Type};
 use crate::memory;
 
 /// A collection with more items than this is not gone through.
@@ -52,18 +52,79 @@ impl Weight {
     }
 }
 
+/// What an entry weighs, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Share {
+    pub kind: Type,
+    /// Its header and its key.
+    pub name: usize,
+    /// Its deadline and its ticket.
+    pub expiry: usize,
+    /// The rest: its value, and what the allocator has rounded up.
+    pub value: usize,
+}
+
+impl Share {
+    /// What all of it weighs.
+    pub fn bytes(self) -> usize {
+        self.name + self.expiry + self.value
+    }
+}
+
+/// What many entries weigh, in bytes.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Parts {
+    /// Headers and keys.
+    pub keys: usize,
+    pub expiry: usize,
+    /// By [`Type`].
+    pub values: [usize; Type::ALL.len()],
+}
+
+impl Parts {
+    /// What all of it weighs.
+    pub fn bytes(&self) -> usize {
+        self.keys + self.expiry + self.values.iter().sum::<usize>()
+    }
+
+    /// Adds an entry.
+    #[inline]
+    pub fn add(&mut self, share: Share) {
+        self.keys += share.name;
+        self.expiry += share.expiry;
+        self.values[share.kind as usize] += share.value;
+    }
+
+    /// Adds other parts.
+    pub fn add_all(&mut self, other: Parts) {
+        self.keys += other.keys;
+        self.expiry += other.expiry;
+        self.values.iter_mut().zip(other.values).for_each(|(value, other)| *value += other);
+    }
+
+    #[inline]
+    fn subtract(&mut self, share: Share) {
+        let value = &mut self.values[share.kind as usize];
+        let enough = share.name <= self.keys && share.expiry <= self.expiry && share.value <= *value;
+        debug_assert!(enough, "nothing leaves that has not entered");
+        *value = value.saturating_sub(share.value);
+        self.keys = self.keys.saturating_sub(share.name);
+        self.expiry = self.expiry.saturating_sub(share.expiry);
+    }
+}
+
 /// The weight of all keys of a namespace.
 #[derive(Default)]
 pub struct Scales {
-    bytes: usize,
+    parts: Parts,
     /// Large collections, by the addresses of their objects.
     large: BTreeMap<usize, Weight>,
 }
 
 /// The state of the scales while a value is open for change.
 pub struct Lent {
-    /// What everything else weighs.
-    others: usize,
+    /// What its entry weighed.
+    share: Share,
     /// The large collection that the value was, and the bytes that were in use.
     large: Option<(usize, isize)>,
 }
@@ -74,63 +135,54 @@ fn address(object: &Object) -> Option<usize> {
 }
 
 impl Scales {
-    /// Bytes of all entries and values.
-    pub fn bytes(&self) -> usize {
-        self.bytes
+    /// What all entries weigh.
+    pub fn parts(&self) -> Parts {
+        self.parts
     }
 
     /// What an entry weighs.
-    pub fn weigh(&self, entry: EntryRef<'_>) -> usize {
+    pub fn weigh(&self, entry: EntryRef<'_>) -> Share {
         let value = entry.object().map_or(0, |object| match address(object) {
             Some(address) => self.large.get(&address).map_or(0, |weight| weight.bytes),
             None => object.memory_bytes(),
         });
-        entry.block_bytes() + value
+        entry.share(value)
     }
 
     /// An entry has entered. What is known of its weight as a large collection need not be measured.
     #[inline]
     pub fn enter(&mut self, entry: EntryRef<'_>, known: Option<Weight>) {
-        self.bytes += entry.block_bytes();
-        if let Some(object) = entry.object() {
-            self.bytes += match address(object) {
-                Some(address) => {
-                    let weight = known.unwrap_or_else(|| Weight::measure(object));
-                    self.large.insert(address, weight);
-                    weight.bytes
-                }
-                None => object.memory_bytes(),
-            };
-        }
+        let value = entry.object().map_or(0, |object| match address(object) {
+            Some(address) => {
+                let weight = known.unwrap_or_else(|| Weight::measure(object));
+                self.large.insert(address, weight);
+                weight.bytes
+            }
+            None => object.memory_bytes(),
+        });
+        self.parts.add(entry.share(value));
     }
 
     /// An entry is about to leave. Returns what is known of its weight as a large collection.
     #[inline]
     pub fn leave(&mut self, entry: EntryRef<'_>) -> Option<Weight> {
-        self.subtract(entry.block_bytes());
-        let object = entry.object()?;
-        let weight = address(object).and_then(|address| self.large.remove(&address));
-        self.subtract(weight.map_or_else(|| object.memory_bytes(), |weight| weight.bytes));
+        let weight = entry.object().and_then(address).and_then(|address| self.large.remove(&address));
+        let measured = || entry.object().map_or(0, |object| object.memory_bytes());
+        self.parts.subtract(entry.share(weight.map_or_else(measured, |weight| weight.bytes)));
         weight
     }
 
-    fn subtract(&mut self, bytes: usize) {
-        debug_assert!(bytes <= self.bytes, "nothing leaves that has not entered");
-        self.bytes = self.bytes.saturating_sub(bytes);
-    }
-
     /// An entry, but for a large collection, has come to weigh something else.
-    pub fn reweigh(&mut self, before: usize, after: usize) {
-        self.subtract(before);
-        self.bytes += after;
+    pub fn reweigh(&mut self, before: Share, after: Share) {
+        self.parts.subtract(before);
+        self.parts.add(after);
     }
 
     /// A value is about to be changed.
     #[inline]
     pub fn lend(&self, entry: EntryRef<'_>) -> Lent {
-        let others = self.bytes - self.weigh(entry);
         let large = entry.object().and_then(address);
-        Lent { others, large: large.map(|address| (address, memory::used_by_reactor())) }
+        Lent { share: self.weigh(entry), large: large.map(|address| (address, memory::used_by_reactor())) }
     }
 
     /// The value has been changed, and may have become another object.
@@ -152,7 +204,7 @@ impl Scales {
                 }
             }
         }
-        self.bytes = lent.others + self.weigh(entry);
+        self.reweigh(lent.share, self.weigh(entry));
     }
 
     /// Forgets some weights of what is being freed. Returns whether there are more.
@@ -174,14 +226,14 @@ mod tests {
     use crate::types::listpack;
     use crate::types::quicklist::{End, Quicklist, Rules};
 
-    fn weight_of_all(keys: &Keyspace, db: usize) -> usize {
-        let mut bytes = 0;
+    fn parts_of_all(keys: &Keyspace, db: usize) -> Parts {
+        let mut parts = Parts::default();
         if let Some(database) = keys.database(db) {
             database.scan(0, usize::MAX, |entry| {
-                bytes += entry.block_bytes() + entry.object().map_or(0, |object| object.memory_bytes());
+                parts.add(entry.share(entry.object().map_or(0, |object| object.memory_bytes())));
             });
         }
-        bytes
+        parts
     }
 
     /// A list that grows, shrinks and moves is counted nearly as it is.
@@ -215,8 +267,8 @@ mod tests {
                 keys.relocate((0, list), (1, other), true, Touch::No, (Event::MOVE_FROM, Event::MOVE_TO));
                 keys.relocate((1, other), (0, list), true, Touch::No, (Event::MOVE_FROM, Event::MOVE_TO));
             }
-            let counted = keys.database(0).map_or(0, |database| database.entries_bytes());
-            let there = weight_of_all(&keys, 0);
+            let counted = keys.database(0).map_or(0, |database| database.entries_parts().bytes());
+            let there = parts_of_all(&keys, 0).bytes();
             assert!(counted.abs_diff(there) <= there / 4 + 40_000, "step {step}: {counted}, not {there}");
         }
     }
@@ -282,8 +334,8 @@ mod tests {
                     },
                 }
                 for db in 0..2 {
-                    let counted = keys.database(db).map_or(0, |database| database.entries_bytes());
-                    assert_eq!(counted, weight_of_all(&keys, db), "seed {seed}, step {step}");
+                    let counted = keys.database(db).map(|database| database.entries_parts()).unwrap_or_default();
+                    assert_eq!(counted, parts_of_all(&keys, db), "seed {seed}, step {step}");
                 }
             }
         }

@@ -234,6 +234,11 @@ impl Client {
         self.closing = self.closing.max(Some(how));
     }
 
+    /// Bytes of memory that its requests take, those of a transaction not among them.
+    pub fn query_memory(&self) -> usize {
+        self.input.capacity() + self.replay.capacity() + self.parser.memory_bytes()
+    }
+
     /// Bytes of memory it takes, the output included.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Client>()
@@ -242,9 +247,7 @@ impl Client {
             + self.name.capacity()
             + self.lib_name.capacity()
             + self.lib_ver.capacity()
-            + self.input.capacity()
-            + self.replay.capacity()
-            + self.parser.memory_bytes()
+            + self.query_memory()
             + self.transaction.as_ref().map_or(0, |transaction| transaction.memory_bytes())
             + self.output.memory_bytes()
     }
