@@ -441,6 +441,16 @@ fn push_all<'a>(value: &mut Value<'_>, texts: impl DoubleEndedIterator<Item = Co
     listpack::insert(value, at, &elements, count);
 }
 
+/// Adds one element at an end. Returns how many there are then.
+fn push_one(value: &mut Value<'_>, text: Cow<'_, [u8]>, end: End) -> usize {
+    if let Some(list) = nodes(value) {
+        list.push(text, end);
+        return list.len();
+    }
+    let at = if end == End::Left { listpack::START } else { value.compact().len() };
+    listpack::len(listpack::insert_element(value, at, Element::of(&text)))
+}
+
 /// Removes elements from an index on.
 fn remove(value: &mut Value<'_>, from: usize, count: usize) {
     if count == 0 {
@@ -516,6 +526,10 @@ fn push(cx: &mut Ctx<'_>, args: &mut Args<'_>, end: End, only_existing: bool) ->
     let event = pushed(end);
     let change = |value: &mut Value<'_>| {
         grow(value, &rules, text_bytes, count);
+        if count == 1 {
+            let text = owned.into_iter().next().map_or(Cow::Borrowed(&args[2]), |(_, text)| Cow::Owned(text));
+            return Changed { result: push_one(value, text, end), changes: 1, empty: false };
+        }
         if owned.is_empty() {
             push_all(value, (2..args.len()).map(|at| Cow::Borrowed(&args[at])), end);
         } else {
@@ -717,9 +731,7 @@ fn lset(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         if let Some(list) = nodes(value) {
             list.set(index, text);
         } else if let Some(at) = listpack::seek(value.compact(), index as i64) {
-            let mut element = Vec::with_capacity(listpack::encoded_len(&text));
-            listpack::encode(&text, &mut element);
-            listpack::replace(value, at, &element);
+            listpack::replace_element(value, at, Element::of(&text));
         }
         shrink(value, &rules);
         Changed { result: Ok(()), changes: 1, empty: false }
@@ -766,9 +778,7 @@ fn insert_beside(value: &mut Value<'_>, pivot: &[u8], text: Cow<'_, [u8]>, behin
     let bytes = value.compact();
     let Some(at) = listpack::find(bytes, listpack::START, pivot, 1) else { return false };
     let at = if behind { listpack::end(bytes, at) } else { at };
-    let mut element = Vec::with_capacity(listpack::encoded_len(&text));
-    listpack::encode(&text, &mut element);
-    listpack::insert(value, at, &element, 1);
+    listpack::insert_element(value, at, Element::of(&text));
     true
 }
 
@@ -972,7 +982,7 @@ fn transfer(cx: &mut Ctx<'_>, args: &mut Args<'_>, from: End, to: End) -> Outcom
             let last = view(value).len() - 1;
             remove(value, if from == End::Left { 0 } else { last }, 1);
             grow(value, &rules, text_bytes, 1);
-            push_all(value, std::iter::once(Cow::Owned(text)), to);
+            push_one(value, Cow::Owned(text), to);
             shrink(value, &rules);
             Changed { result: (), changes: 1, empty: false }
         })?;
@@ -984,7 +994,7 @@ fn transfer(cx: &mut Ctx<'_>, args: &mut Args<'_>, from: End, to: End) -> Outcom
     let fresh = (Type::List, Encoding::Listpack, listpack::EMPTY);
     keys.change_or_create(cx.db, destination, fresh, pushed(to), |value| {
         grow(value, &rules, text_bytes, 1);
-        push_all(value, std::iter::once(Cow::Owned(text)), to);
+        push_one(value, Cow::Owned(text), to);
         Changed { result: (), changes: 1, empty: false }
     })?;
     keys.change_uncounted(cx.db, source, Type::List, popped(from), |value| remove_at(value, from, 1, &rules))?;

@@ -488,6 +488,8 @@ struct Name {
     /// Its first eight bytes in lower case, spaces behind a shorter one.
     head: u64,
     len: usize,
+    /// All of it is in the head, and letters only, of which no two fold alike: equal heads are equal words.
+    is_plain: bool,
     word: Box<[u8]>,
     command: &'static Registered,
 }
@@ -527,7 +529,8 @@ impl Names {
             while places[at].is_some() {
                 at = (at + 1) & (places.len() - 1);
             }
-            places[at] = Some(Name { head, len: word.len(), word, command });
+            let is_plain = word.len() <= 8 && word.iter().all(u8::is_ascii_lowercase);
+            places[at] = Some(Name { head, len: word.len(), is_plain, word, command });
         }
         Ok(Names { places })
     }
@@ -539,7 +542,10 @@ impl Names {
         let mut at = hash & (self.places.len() - 1);
         while let Some(name) = &self.places[at] {
             // Two words with the same head differ at most in what folding takes for the same byte, or behind it.
-            if name.head == head && name.len == word.len() && word.eq_ignore_ascii_case(&name.word) {
+            if name.head == head
+                && name.len == word.len()
+                && (name.is_plain || word.eq_ignore_ascii_case(&name.word))
+            {
                 return Some(name.command);
             }
             at = (at + 1) & (self.places.len() - 1);
@@ -556,9 +562,13 @@ impl Names {
 /// The first eight bytes of a word in lower case, and a hash that does not depend on the word's case.
 #[inline]
 fn fold(word: &[u8]) -> (u64, usize) {
-    let head = match word.first_chunk::<8>() {
-        Some(head) => u64::from_le_bytes(*head),
-        None => word.iter().rev().fold(0, |head, &byte| head << 8 | byte as u64),
+    let head = match (word.first_chunk::<8>(), word.first_chunk::<4>(), word.last_chunk::<4>()) {
+        (Some(head), ..) => u64::from_le_bytes(*head),
+        // The halves overlap; where they do, they agree.
+        (None, Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << (8 * (word.len() - 4))
+        }
+        _ => word.iter().rev().fold(0, |head, &byte| head << 8 | byte as u64),
     };
     let head = head | 0x2020_2020_2020_2020;
     let last = word.last().map_or(0, |&byte| byte as u64 | 0x20);

@@ -23,6 +23,7 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
@@ -501,6 +502,7 @@ impl<'a> EntryRef<'a> {
         Ticket::from_bits(self.read_u64(EXPIRY_AT + 8))
     }
 
+    #[inline]
     fn boxed_ptr(self) -> Option<*mut Object> {
         (self.flags() & BOXED != 0).then(|| self.read_u64(boxed_at(self.flags())) as *mut Object)
     }
@@ -537,6 +539,32 @@ impl<'a> EntryRef<'a> {
             Some(object) => NewValue::Boxed(Box::new(object.clone())),
         };
         Entry::new(key, self.kind(), self.encoding(), value, self.deadline(), self.access())
+    }
+
+    /// A copy of the entry in a block of its own, with `len` bytes in the place of a range of its inline value, which are
+    /// still to be written.
+    ///
+    /// # Panics
+    /// If the value is boxed or would be too long to be inline, or the range is not within it.
+    pub fn reshaped(self, range: Range<usize>, len: usize) -> Entry {
+        let old = self.shape();
+        assert!(old.flags & BOXED == 0 && range.start <= range.end && range.end <= old.value_len, "no such range");
+        let new = Shape { value_len: old.value_len - range.len() + len, ..old };
+        assert!(new.value_len <= INLINE_MAX, "entry out of bounds");
+        let layout = layout(new.class());
+        let start = old.key_at() + old.key_len + range.start;
+        // SAFETY: the layout's size is at least 8, and has room for what comes before the range, `len` bytes and what comes
+        // behind the range, all of which are written here; the old block has the first and the last of these.
+        unsafe {
+            let Some(block) = NonNull::new(alloc(layout)) else { handle_alloc_error(layout) };
+            block.copy_from_nonoverlapping(self.0, start);
+            block.add(start).write_bytes(0, len);
+            block
+                .add(start + len)
+                .copy_from_nonoverlapping(self.0.add(start + range.len()), old.value_len - range.end);
+            block.add(6).cast::<u16>().write(new.value_len as u16);
+            Entry(block)
+        }
     }
 
     /// The bytes of a compact collection, wherever they live; empty if it is not compact.
@@ -747,6 +775,36 @@ impl<'a> EntryMut<'a> {
                 }
             }
         }
+    }
+
+    /// Makes a range of the inline value `len` bytes long if the block has room for that, moving what lies behind it; those
+    /// bytes are to be written. Returns whether it had room. Nothing changes otherwise, nor if the value is boxed.
+    ///
+    /// # Panics
+    /// If the range is not within the value.
+    #[inline]
+    pub fn reshape_inline(&mut self, range: Range<usize>, len: usize) -> bool {
+        let old = self.as_ref().shape();
+        if old.flags & BOXED != 0 {
+            return false;
+        }
+        assert!(range.start <= range.end && range.end <= old.value_len, "no such range");
+        let new = Shape { value_len: old.value_len - range.len() + len, ..old };
+        if new.value_len > INLINE_MAX || new.class() != old.class() {
+            return false;
+        }
+        // SAFETY: old and new value fit the block (its class is unchanged); of the range, what lies beyond the old value has
+        // never been written, and is zeroed before anything can read it.
+        unsafe {
+            let value = self.0.add(old.key_at() + old.key_len);
+            let end = range.start + len;
+            value.add(end).copy_from(value.add(range.end), old.value_len - range.end);
+            if end > old.value_len {
+                value.add(old.value_len).write_bytes(0, end - old.value_len);
+            }
+            self.0.add(6).cast::<u16>().write(new.value_len as u16);
+        }
+        true
     }
 
     /// Changes the inline value's length if the block has room for it, keeping the common prefix; new bytes are

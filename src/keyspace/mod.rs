@@ -743,11 +743,13 @@ impl Keyspace {
         }
         self.preserve(db, position);
         let database = self.database_mut(db);
-        let due = database.fields_due(position);
+        let due = if kind == Type::Hash { database.fields_due(position) } else { None };
         let lent = database.lend(position);
         let Changed { result, changes, empty } = change(&mut Value::new(database, position));
         database.give_back(position, lent);
-        database.fields_changed(position, due);
+        if kind == Type::Hash {
+            database.fields_changed(position, due);
+        }
         self.touch(db, position, Touch::Yes);
         if changes > 0 {
             self.effects.changed_by(db, key.bytes, event, changes);

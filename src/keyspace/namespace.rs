@@ -17,6 +17,7 @@ use super::snapshot::{Recorder, WHOLE_MAX, Walk};
 use super::weight::{Lent, Parts, Scales, Share, Weight};
 use super::wheel::{Scheduled, Ticket, Wheel};
 use crate::types::hash::KeyHasher;
+use crate::types::listpack::Buffer;
 use crate::types::table::{self, Position, Table};
 
 /// An entry as the wheel knows it: the address of its block.
@@ -358,48 +359,40 @@ impl Namespace {
         self.entry_mut(position).into_string_mut()
     }
 
-    /// Puts `with` in the place of a range of a compact collection's bytes: in place if the entry keeps its size class.
+    /// Makes a range of a compact collection's bytes `len` bytes long, in place if the entry keeps its size class. Returns all
+    /// bytes, of which those of the range are to be written.
     ///
     /// # Panics
     /// If the value is not compact, or the range is not within it.
-    pub fn splice(&mut self, position: Position, range: Range<usize>, with: &[u8]) {
+    #[inline]
+    pub fn reshape(&mut self, position: Position, range: Range<usize>, len: usize) -> &mut [u8] {
         self.assert_recorded(position);
-        let old = self.entry(position).compact();
-        let (old_len, tail) = (old.len(), old.len() - range.end);
-        let len = old_len - range.len() + with.len();
-        if let Some(Object::Compact(bytes)) = self.entry_mut(position).into_object_mut() {
-            bytes.splice(range, with.iter().copied());
+        if self.entry(position).object().is_none() {
+            if range.len() != len && !self.entry_mut(position).reshape_inline(range.clone(), len) {
+                self.reshape_elsewhere(position, range, len);
+            }
+        } else if let Some(Object::Compact(bytes)) = self.entry_mut(position).into_object_mut() {
+            bytes.reshape(range, len);
+        }
+        self.entry_mut(position).into_compact_mut().expect("only compact values are reshaped")
+    }
+
+    /// As [`Namespace::reshape`], for an inline value that will need another block.
+    fn reshape_elsewhere(&mut self, position: Position, range: Range<usize>, len: usize) {
+        let entry = self.entry(position);
+        let old = entry.inline();
+        if old.len() - range.len() + len > INLINE_MAX {
+            let mut bytes = old.to_vec();
+            bytes.reshape(range, len);
+            self.convert(position, entry.encoding(), NewValue::Boxed(Box::new(Object::Compact(bytes))));
             return;
         }
-        assert!(self.entry(position).object().is_none(), "only compact values are spliced");
-        if len <= old_len {
-            let bytes = self.entry_mut(position);
-            if let Some(bytes) = bytes.into_compact_mut() {
-                bytes.copy_within(range.end.., range.start + with.len());
-                bytes[range.start..range.start + with.len()].copy_from_slice(with);
-            }
-            if !self.entry_mut(position).resize_inline(len) {
-                let bytes = self.entry(position).inline()[..len].to_vec();
-                let encoding = self.entry(position).encoding();
-                self.convert(position, encoding, NewValue::Inline(&bytes));
-            }
-        } else if self.entry_mut(position).resize_inline(len) {
-            if let Some(bytes) = self.entry_mut(position).into_compact_mut() {
-                bytes.copy_within(range.end..range.end + tail, range.start + with.len());
-                bytes[range.start..range.start + with.len()].copy_from_slice(with);
-            }
-        } else {
-            let old = self.entry(position).inline();
-            let mut bytes = Vec::with_capacity(len);
-            bytes.extend_from_slice(&old[..range.start]);
-            bytes.extend_from_slice(with);
-            bytes.extend_from_slice(&old[range.end..]);
-            let encoding = self.entry(position).encoding();
-            if len > INLINE_MAX {
-                self.convert(position, encoding, NewValue::Boxed(Box::new(Object::Compact(bytes))));
-            } else {
-                self.convert(position, encoding, NewValue::Inline(&bytes));
-            }
+        let ticket = entry.deadline().map(|_| entry.ticket());
+        let fresh = entry.reshaped(range, len);
+        drop(self.table.replace(position, fresh));
+        if let Some(ticket) = ticket {
+            let moved = Timed(self.table.get(position));
+            self.wheel.replace(ticket, moved);
         }
     }
 

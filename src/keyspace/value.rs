@@ -54,14 +54,6 @@ impl<'k> Value<'k> {
         }
     }
 
-    /// Puts `with` in the place of a range of a compact value's bytes.
-    ///
-    /// # Panics
-    /// If the value is not compact, or the range is not within it.
-    pub fn splice(&mut self, range: Range<usize>, with: &[u8]) {
-        self.namespace.splice(self.position, range, with);
-    }
-
     /// The object that a large value is, to be read.
     pub fn object(&self) -> Option<&Object> {
         self.entry().object()
@@ -96,8 +88,8 @@ impl Buffer for Value<'_> {
         self.compact_mut()
     }
 
-    fn splice(&mut self, range: Range<usize>, with: &[u8]) {
-        Value::splice(self, range, with);
+    fn reshape(&mut self, range: Range<usize>, len: usize) -> &mut [u8] {
+        self.namespace.reshape(self.position, range, len)
     }
 }
 

@@ -353,6 +353,9 @@ impl FieldTable {
             self.joined(position);
             return true;
         };
+        if !matches!(expiry, Expiry::At(_)) && self.overwrite(position, &value) {
+            return false;
+        }
         self.change(position, |field| {
             let deadline = match expiry {
                 Expiry::Clear => None,
@@ -362,6 +365,25 @@ impl FieldTable {
             field.with_value(value, deadline)
         });
         false
+    }
+
+    /// Writes a value over one of the same class, in the block of a field without a deadline. Returns whether that could be
+    /// done. Nothing that is counted changes.
+    #[inline]
+    fn overwrite(&mut self, position: Position, value: &Stored<'_>) -> bool {
+        let field = self.at(position);
+        let (old, Stored::Inline(bytes)) = (field.shape(), value) else { return false };
+        let new = Shape { value_len: bytes.len(), ..old };
+        if old.flags & (SHARED | EXPIRES) != 0 || new.class() != old.class() {
+            return false;
+        }
+        // SAFETY: the table owns the field and is borrowed exclusively; its block is of the class that the new value needs,
+        // and `bytes` are not in it.
+        unsafe {
+            field.0.add(2).cast::<u16>().write(bytes.len() as u16);
+            field.0.add(old.value_at()).copy_from_nonoverlapping(NonNull::from(*bytes).cast(), bytes.len());
+        }
+        true
     }
 
     /// Gives a field a deadline in Unix milliseconds, or takes it away. Returns whether the field is there.

@@ -254,6 +254,9 @@ pub fn set<'p>(
     }
     let form = form(hash);
     let created = match form {
+        Form::Pairs if pairs.size_hint().1 == Some(1) => {
+            pairs.map(|(name, value)| set_pair(hash, name, value.bytes()) as usize).sum()
+        }
         Form::Pairs => set_pairs(hash, pairs),
         Form::Triples => pairs.map(|(name, value)| set_triple(hash, name, value.bytes(), expiry) as usize).sum(),
     };
@@ -262,6 +265,23 @@ pub fn set<'p>(
         enlarge(hash, hasher);
     }
     created
+}
+
+/// Gives one field a value. Returns whether it is a new one.
+fn set_pair(hash: &mut Value<'_>, name: &[u8], value: &[u8]) -> bool {
+    let (bytes, value) = (hash.compact(), Element::of(value));
+    match listpack::find(bytes, START, name, 2) {
+        Some(at) => {
+            let at = listpack::end(bytes, at);
+            listpack::replace_element(hash, at, value);
+            false
+        }
+        None => {
+            let end = bytes.len();
+            listpack::insert_pair(hash, end, (Element::of(name), value));
+            true
+        }
+    }
 }
 
 fn set_pairs<'p>(hash: &mut Value<'_>, pairs: impl Iterator<Item = (&'p [u8], StringValue<'p>)>) -> usize {

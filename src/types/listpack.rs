@@ -81,6 +81,7 @@ impl<'a> Element<'a> {
     }
 
     /// Bytes of the body that encodes it.
+    #[inline]
     fn body_len(self) -> usize {
         match self {
             Element::Text(text) => match text.len() {
@@ -100,6 +101,7 @@ impl<'a> Element<'a> {
     }
 
     /// Bytes that it takes in a listpack.
+    #[inline]
     pub fn encoded_len(self) -> usize {
         let body = self.body_len();
         body + backlen_len(body)
@@ -110,36 +112,63 @@ impl<'a> Element<'a> {
     /// # Panics
     /// If the text has 4 GiB or more: those who store long texts keep them elsewhere.
     pub fn encode(self, out: &mut Vec<u8>) {
-        match self {
+        let at = out.len();
+        out.resize(at + self.encoded_len(), 0);
+        self.encode_at(&mut out[at..]);
+    }
+
+    /// Writes its encoding, of as many bytes as [`Element::encoded_len`] says, at the beginning of `out`.
+    ///
+    /// # Panics
+    /// As [`Element::encode`]; and if `out` is too short.
+    #[inline]
+    pub fn encode_at(self, out: &mut [u8]) {
+        let body = match self {
             Element::Text(text) => {
-                match text.len() {
-                    len @ 0..64 => out.push(0x80 | len as u8),
-                    len @ 64..4096 => out.extend_from_slice(&[0xE0 | (len >> 8) as u8, len as u8]),
+                let start = match text.len() {
+                    len @ 0..64 => {
+                        out[0] = 0x80 | len as u8;
+                        1
+                    }
+                    len @ 64..4096 => {
+                        out[..2].copy_from_slice(&[0xE0 | (len >> 8) as u8, len as u8]);
+                        2
+                    }
                     len => {
                         let len = u32::try_from(len).expect("a listpack's text is shorter than 4 GiB");
-                        out.push(0xF0);
-                        out.extend_from_slice(&len.to_le_bytes());
+                        out[0] = 0xF0;
+                        out[1..5].copy_from_slice(&len.to_le_bytes());
+                        5
                     }
-                }
-                out.extend_from_slice(text);
+                };
+                out[start..start + text.len()].copy_from_slice(text);
+                start + text.len()
             }
             Element::Integer(value) => {
                 let bytes = value.to_le_bytes();
-                match self.body_len() {
-                    1 => out.push(bytes[0]),
-                    2 => out.extend_from_slice(&[0xC0 | (bytes[1] & 0x1F), bytes[0]]),
-                    3 => out.extend_from_slice(&[0xF1, bytes[0], bytes[1]]),
-                    4 => out.extend_from_slice(&[0xF2, bytes[0], bytes[1], bytes[2]]),
-                    5 => out.extend_from_slice(&[0xF3, bytes[0], bytes[1], bytes[2], bytes[3]]),
+                let body = self.body_len();
+                match body {
+                    1 => out[0] = bytes[0],
+                    2 => out[..2].copy_from_slice(&[0xC0 | (bytes[1] & 0x1F), bytes[0]]),
                     _ => {
-                        out.push(0xF4);
-                        out.extend_from_slice(&bytes);
+                        out[0] = match body {
+                            3 => 0xF1,
+                            4 => 0xF2,
+                            5 => 0xF3,
+                            _ => 0xF4,
+                        };
+                        out[1..body].copy_from_slice(&bytes[..body - 1]);
                     }
                 }
+                body
             }
+        };
+        if body < 128 {
+            out[body] = body as u8;
+        } else {
+            let (backlen, len) = backlen_of(body);
+            out[body..body + len].copy_from_slice(&backlen[..len]);
         }
-        let (backlen, len) = backlen_of(self.body_len());
-        out.extend_from_slice(&backlen[..len]);
     }
 }
 
@@ -159,8 +188,13 @@ pub fn encode(text: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Appends the encoding of an integer.
+#[inline]
 pub fn encode_integer(value: i64, out: &mut Vec<u8>) {
-    Element::Integer(value).encode(out);
+    if (0..0x80).contains(&value) {
+        out.extend_from_slice(&[value as u8, 1]);
+    } else {
+        Element::Integer(value).encode(out);
+    }
 }
 
 /// Bytes that a text takes in a listpack.
@@ -244,6 +278,7 @@ pub fn is_empty(bytes: &[u8]) -> bool {
     bytes.len() <= START
 }
 
+#[inline]
 fn stored_count(bytes: &[u8]) -> u16 {
     u16::from_le_bytes([bytes[0], bytes[1]])
 }
@@ -418,8 +453,15 @@ pub trait Buffer {
     /// All of them, to be changed without changing their number.
     fn bytes_mut(&mut self) -> &mut [u8];
 
+    /// Makes a range `len` bytes long, moving what lies behind it. Returns all bytes, of which those of the range are to be
+    /// written: what they are is not said.
+    fn reshape(&mut self, range: Range<usize>, len: usize) -> &mut [u8];
+
     /// Puts `with` in the place of a range.
-    fn splice(&mut self, range: Range<usize>, with: &[u8]);
+    fn splice(&mut self, range: Range<usize>, with: &[u8]) {
+        let start = range.start;
+        self.reshape(range, with.len())[start..start + with.len()].copy_from_slice(with);
+    }
 }
 
 impl Buffer for Vec<u8> {
@@ -431,25 +473,45 @@ impl Buffer for Vec<u8> {
         self
     }
 
-    fn splice(&mut self, range: Range<usize>, with: &[u8]) {
+    fn reshape(&mut self, range: Range<usize>, with: usize) -> &mut [u8] {
         let (start, removed, len) = (range.start, range.len(), self.len());
-        if with.len() > removed {
+        if with > removed {
             // Room is made behind the range, so that nothing is moved twice.
-            self.resize(len + with.len() - removed, 0);
+            self.resize(len + with - removed, 0);
         }
-        self.copy_within(range.end..len, start + with.len());
-        self[start..start + with.len()].copy_from_slice(with);
-        self.truncate(len + with.len() - removed);
+        if with != removed {
+            self.copy_within(range.end..len, start + with);
+            self.truncate(len + with - removed);
+        }
+        self
     }
 }
 
 /// Inserts `count` encoded elements before the one at `at`, or at the end.
 pub fn insert(buffer: &mut impl Buffer, at: usize, elements: &[u8], count: usize) {
-    buffer.splice(at..at, elements);
-    let stored = stored_count(buffer.bytes());
-    if stored != UNCOUNTED {
-        store_count(buffer, usize::from(stored) + count);
-    }
+    let bytes = buffer.reshape(at..at, elements.len());
+    bytes[at..at + elements.len()].copy_from_slice(elements);
+    count_more(bytes, count);
+}
+
+/// Inserts an element before the one at `at`, or at the end, written to where it belongs. Returns the listpack.
+#[inline]
+pub fn insert_element<'b>(buffer: &'b mut impl Buffer, at: usize, element: Element<'_>) -> &'b [u8] {
+    let bytes = buffer.reshape(at..at, element.encoded_len());
+    element.encode_at(&mut bytes[at..]);
+    count_more(bytes, 1);
+    bytes
+}
+
+/// Inserts two elements, as [`insert_element`] does one.
+#[inline]
+pub fn insert_pair<'b>(buffer: &'b mut impl Buffer, at: usize, (one, other): (Element<'_>, Element<'_>)) -> &'b [u8] {
+    let len = one.encoded_len();
+    let bytes = buffer.reshape(at..at, len + other.encoded_len());
+    one.encode_at(&mut bytes[at..]);
+    other.encode_at(&mut bytes[at + len..]);
+    count_more(bytes, 2);
+    bytes
 }
 
 /// Appends `count` encoded elements.
@@ -461,14 +523,12 @@ pub fn append(buffer: &mut impl Buffer, elements: &[u8], count: usize) {
 /// Appends a text to bytes of one's own, without a detour.
 pub fn push(bytes: &mut Vec<u8>, text: &[u8]) {
     encode(text, bytes);
-    let stored = stored_count(bytes);
-    if stored != UNCOUNTED {
-        store_count(bytes, usize::from(stored) + 1);
-    }
+    count_more(bytes, 1);
 }
 
-/// Counts elements that were encoded at the end of bytes of one's own.
-pub fn count_pushed(bytes: &mut Vec<u8>, count: usize) {
+/// Counts elements that were encoded at the end of bytes of one's own, or in a gap.
+#[inline]
+pub fn count_more(bytes: &mut [u8], count: usize) {
     let stored = stored_count(bytes);
     if stored != UNCOUNTED {
         store_count(bytes, usize::from(stored) + count);
@@ -477,13 +537,13 @@ pub fn count_pushed(bytes: &mut Vec<u8>, count: usize) {
 
 /// Removes the `count` elements that lie in a range.
 pub fn remove(buffer: &mut impl Buffer, range: Range<usize>, count: usize) {
-    buffer.splice(range, &[]);
-    let left = match stored_count(buffer.bytes()) {
+    let bytes = buffer.reshape(range, 0);
+    let left = match stored_count(bytes) {
         // It may have become countable; the elements have just been moved anyway.
-        UNCOUNTED => iter(buffer.bytes()).count(),
+        UNCOUNTED => iter(bytes).count(),
         stored => usize::from(stored) - count,
     };
-    store_count(buffer, left);
+    store_count(bytes, left);
 }
 
 /// Puts one encoded element in the place of the one at `at`.
@@ -492,9 +552,18 @@ pub fn replace(buffer: &mut impl Buffer, at: usize, element: &[u8]) {
     buffer.splice(at..end, element);
 }
 
-fn store_count(buffer: &mut impl Buffer, count: usize) {
+/// Puts another element in the place of the one at `at`, written to where it belongs.
+#[inline]
+pub fn replace_element(buffer: &mut impl Buffer, at: usize, element: Element<'_>) {
+    let end = end(buffer.bytes(), at);
+    let bytes = buffer.reshape(at..end, element.encoded_len());
+    element.encode_at(&mut bytes[at..]);
+}
+
+#[inline]
+fn store_count(bytes: &mut [u8], count: usize) {
     let count = u16::try_from(count).unwrap_or(UNCOUNTED);
-    buffer.bytes_mut()[..START].copy_from_slice(&count.to_le_bytes());
+    bytes[..START].copy_from_slice(&count.to_le_bytes());
 }
 
 /// Whether bytes of unknown origin are a listpack that the functions of this module can work with. It takes time

@@ -269,6 +269,42 @@ impl Node {
         }
     }
 
+    /// Takes the entry of a score and a member out, which must be there, unless `stays` says otherwise, which sees it between
+    /// its neighbours if both are in the same leaf. The node may become empty, or thin.
+    fn take_unless(
+        &mut self,
+        score: f64,
+        member: &[u8],
+        stays: impl FnOnce(&mut [Entry; 3]) -> bool,
+    ) -> Option<Entry> {
+        match self {
+            Node::Leaf(entries) => {
+                let at = entries.partition_point(|entry| entry.is_before(score, member));
+                let neighbours = at.checked_sub(1).and_then(|start| entries[start..].first_chunk_mut());
+                if neighbours.is_some_and(stays) { None } else { Some(entries.remove(at)) }
+            }
+            Node::Inner(children) => {
+                // The last child whose first entry is not behind the one that is looked for.
+                let behind = children.partition_point(|child| {
+                    child.first.is_before(score, member) || child.first.score == score && child.first.member() == member
+                });
+                let at = behind - 1;
+                let alone = children.len() == 1;
+                let child = &mut children[at];
+                let entry = child.node.take_unless(score, member, stays)?;
+                child.count -= 1;
+                if child.count == 0 {
+                    children.remove(at);
+                } else if child.node.is_thin() && !alone {
+                    feed(children, at);
+                } else if child.first.member == entry.member {
+                    child.first = child.node.first().duplicate();
+                }
+                Some(entry)
+            }
+        }
+    }
+
     /// Takes the entry of a rank out, which must be below the count. The node may become empty, or thin.
     fn take(&mut self, mut rank: usize) -> Entry {
         match self {
@@ -405,19 +441,6 @@ impl Ordered {
         }
     }
 
-    fn leaf_mut(&mut self, mut rank: usize) -> (&mut [Entry], usize) {
-        let mut node = &mut self.root;
-        loop {
-            match node {
-                Node::Leaf(entries) => return (entries, rank),
-                Node::Inner(children) => {
-                    let at = position_of(children, &mut rank);
-                    node = &mut children[at].node;
-                }
-            }
-        }
-    }
-
     /// The entry of a rank.
     pub fn at(&self, rank: usize) -> Option<&Entry> {
         if rank >= self.len() {
@@ -460,19 +483,19 @@ impl Ordered {
         let old = unsafe { score(block) };
         let Some(score) = decide(Some(old)).filter(|&score| score != old) else { return Some(old) };
         debug_assert!(!score.is_nan());
-        let rank = self.rank_of(old, member);
         // SAFETY: the block starts with the score; nobody looks at it meanwhile, for the set is borrowed exclusively.
         unsafe { block.cast::<f64>().write(score) };
-        let (leaf, at) = self.leaf_mut(rank);
-        // Most scores change by little: between two neighbours of the same leaf, nothing moves.
-        if let Some([before, entry, after]) = at.checked_sub(1).and_then(|start| leaf.get_mut(start..start + 3))
-            && before.is_before(score, member)
-            && !after.is_before(score, member)
-        {
-            entry.score = score;
-        } else {
-            let member = self.take(rank).member;
-            self.insert(Entry { score, member });
+        if let Some(entry) = self.root.take_unless(old, member, |neighbours| {
+            // Many scores change by little: between two neighbours of the same leaf, nothing moves.
+            let [before, entry, after] = neighbours;
+            let stays = before.is_before(score, member) && !after.is_before(score, member);
+            if stays {
+                entry.score = score;
+            }
+            stays
+        }) {
+            self.lower_root();
+            self.insert(Entry { score, member: entry.member });
         }
         Some(old)
     }
@@ -488,12 +511,17 @@ impl Ordered {
 
     fn take(&mut self, rank: usize) -> Entry {
         let entry = self.root.take(rank);
+        self.lower_root();
+        entry
+    }
+
+    /// Takes roots away that have one child, or none.
+    fn lower_root(&mut self) {
         while let Node::Inner(children) = &mut self.root
             && children.len() < 2
         {
             self.root = children.pop().map_or(Node::Leaf(Vec::new()), |child| child.node);
         }
-        entry
     }
 
     fn forget(&mut self, position: Position) {
@@ -505,8 +533,8 @@ impl Ordered {
     /// Removes a member. Returns its score.
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
         let (position, score) = self.find(member)?;
-        let rank = self.rank_of(score, member);
-        self.take(rank);
+        self.root.take_unless(score, member, |_| false);
+        self.lower_root();
         self.forget(position);
         Some(score)
     }

@@ -16,6 +16,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::listpack::{self, Buffer, Element};
@@ -106,9 +107,75 @@ impl Item<'_> {
     }
 }
 
+/// A node's listpack, with room to grow at both ends: what is pushed or popped at the left end moves nothing else.
+///
+/// ```text
+///   room │ listpack │ the vector's spare capacity
+/// ```
+#[derive(Clone, Default)]
+struct Pack {
+    bytes: Vec<u8>,
+    /// Where the listpack begins.
+    start: u32,
+    /// How many elements it has.
+    count: u32,
+}
+
+impl Pack {
+    fn new(bytes: Vec<u8>) -> Pack {
+        let count = listpack::len(&bytes) as u32;
+        Pack { bytes, start: 0, count }
+    }
+
+    /// The listpack by itself.
+    fn into_bytes(mut self) -> Vec<u8> {
+        self.bytes.drain(..self.start as usize);
+        self.bytes
+    }
+
+    /// Gives all room back.
+    fn shrink(&mut self) {
+        self.bytes.drain(..self.start as usize);
+        self.start = 0;
+        self.bytes.shrink_to_fit();
+    }
+}
+
+impl Buffer for Pack {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start as usize..]
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start as usize..]
+    }
+
+    fn reshape(&mut self, range: Range<usize>, len: usize) -> &mut [u8] {
+        let mut start = self.start as usize;
+        if range.start > listpack::START || len == range.len() {
+            let range = start + range.start..start + range.end;
+            self.bytes.reshape(range, len);
+            return self.bytes_mut();
+        }
+        // At the left end, what lies before the range moves: the count.
+        if start + range.len() < len {
+            let held = self.bytes.len() - start;
+            let room = held.max(len);
+            let mut bytes = Vec::with_capacity(room + held);
+            bytes.resize(room, 0);
+            bytes.extend_from_slice(&self.bytes[start..]);
+            (self.bytes, start) = (bytes, room);
+        }
+        let moved = start + range.len() - len;
+        self.bytes.copy_within(start..start + range.start, moved);
+        self.start = moved as u32;
+        self.bytes_mut()
+    }
+}
+
 #[derive(Clone)]
 enum Node {
-    Packed { count: usize, bytes: Vec<u8> },
+    Packed(Pack),
     Plain(Rc<Vec<u8>>),
     Compressed { count: usize, plain: bool, len: usize, lzf: Box<[u8]> },
 }
@@ -118,12 +185,13 @@ impl Node {
         let mut bytes = Vec::with_capacity(listpack::START + listpack::encoded_len(text));
         bytes.extend_from_slice(listpack::EMPTY);
         listpack::push(&mut bytes, text);
-        Node::Packed { count: 1, bytes }
+        Node::Packed(Pack { bytes, start: 0, count: 1 })
     }
 
     fn count(&self) -> usize {
         match self {
-            Node::Packed { count, .. } | Node::Compressed { count, .. } => *count,
+            Node::Packed(pack) => pack.count as usize,
+            Node::Compressed { count, .. } => *count,
             Node::Plain(_) => 1,
         }
     }
@@ -135,7 +203,7 @@ impl Node {
     /// Its uncompressed size as Redis counts it.
     fn size(&self) -> usize {
         match self {
-            Node::Packed { bytes, .. } => bytes.len() + FRAME,
+            Node::Packed(pack) => pack.bytes().len() + FRAME,
             Node::Plain(blob) => blob.len(),
             Node::Compressed { plain, len, .. } => len + if *plain { 0 } else { FRAME },
         }
@@ -144,7 +212,7 @@ impl Node {
     /// Its uncompressed bytes.
     fn open(&self) -> Cow<'_, [u8]> {
         match self {
-            Node::Packed { bytes, .. } => Cow::Borrowed(bytes),
+            Node::Packed(pack) => Cow::Borrowed(pack.bytes()),
             Node::Plain(blob) => Cow::Borrowed(blob),
             Node::Compressed { len, lzf, .. } => {
                 Cow::Owned(lzf::decompress(lzf, *len).expect("what was compressed here can be decompressed"))
@@ -155,7 +223,11 @@ impl Node {
     fn decompress(&mut self) {
         if let Node::Compressed { count, plain, .. } = *self {
             let bytes = self.open().into_owned();
-            *self = if plain { Node::Plain(Rc::new(bytes)) } else { Node::Packed { count, bytes } };
+            *self = if plain {
+                Node::Plain(Rc::new(bytes))
+            } else {
+                Node::Packed(Pack { bytes, start: 0, count: count as u32 })
+            };
         }
     }
 
@@ -170,12 +242,12 @@ impl Node {
     }
 
     /// Changes a listpack and its count of elements by a difference.
-    fn edit(&mut self, difference: isize, edit: impl FnOnce(&mut Vec<u8>)) {
+    fn edit(&mut self, difference: i32, edit: impl FnOnce(&mut Pack)) {
         self.decompress();
         match self {
-            Node::Packed { count, bytes } => {
-                edit(bytes);
-                *count = count.strict_add_signed(difference);
+            Node::Packed(pack) => {
+                edit(pack);
+                pack.count = pack.count.strict_add_signed(difference);
             }
             _ => unreachable!("an element by itself is replaced, not edited"),
         }
@@ -183,7 +255,7 @@ impl Node {
 
     fn memory_bytes(&self) -> usize {
         match self {
-            Node::Packed { bytes, .. } => size_class(bytes.capacity()),
+            Node::Packed(pack) => size_class(pack.bytes.capacity()),
             // The block that counts references, and the one with the bytes.
             Node::Plain(blob) => {
                 size_class(size_of::<Vec<u8>>() + 2 * size_of::<usize>()) + size_class(blob.capacity())
@@ -213,7 +285,7 @@ impl Quicklist {
         let mut list = Quicklist::new(rules);
         list.len = listpack::len(&bytes);
         if list.len > 0 {
-            list.nodes.push_back(Node::Packed { count: list.len, bytes });
+            list.nodes.push_back(Node::Packed(Pack::new(bytes)));
         }
         list
     }
@@ -269,11 +341,11 @@ impl Quicklist {
 
     fn taken_as_one(&mut self, most_bytes: usize, most_elements: usize) -> Option<Vec<u8>> {
         match self.nodes.front_mut() {
-            Some(node @ Node::Packed { .. })
+            Some(node @ Node::Packed(_))
                 if self.len == node.count() && node.size() <= most_bytes && self.len <= most_elements =>
             {
-                let Node::Packed { bytes, .. } = node else { return None };
-                Some(std::mem::take(bytes))
+                let Node::Packed(pack) = node else { return None };
+                Some(std::mem::take(pack).into_bytes())
             }
             _ => None,
         }
@@ -282,7 +354,7 @@ impl Quicklist {
     /// Its elements as one listpack, if they are in one node, and no longer here.
     pub fn take_only_listpack(&mut self) -> Option<Vec<u8>> {
         match self.nodes.front_mut() {
-            Some(Node::Packed { count, bytes }) if self.len == *count => Some(std::mem::take(bytes)),
+            Some(Node::Packed(pack)) if self.len == pack.count as usize => Some(std::mem::take(pack).into_bytes()),
             _ => None,
         }
     }
@@ -294,8 +366,7 @@ impl Quicklist {
 
     /// Adds a node behind all others: a listpack that has elements and was validated.
     pub fn append_packed(&mut self, bytes: Vec<u8>) {
-        let count = listpack::len(&bytes);
-        self.append_node(Node::Packed { count, bytes });
+        self.append_node(Node::Packed(Pack::new(bytes)));
     }
 
     /// Adds an element that is a node by itself behind all others.
@@ -371,15 +442,12 @@ impl Quicklist {
         let at = if end == End::Left { 0 } else { self.nodes.len().saturating_sub(1) };
         self.len += 1;
         if self.fits(at, text.len()) {
-            self.nodes[at].edit(1, |bytes| match end {
-                End::Left => insert_text(bytes, listpack::START, &text),
-                End::Right => listpack::push(bytes, &text),
-            });
+            self.nodes[at].edit(1, |pack| push_text(pack, &text, end));
             return;
         }
         // The node that was at the end so far is full: it needs no room to grow.
-        if let Some(Node::Packed { bytes, .. }) = self.nodes.get_mut(at) {
-            bytes.shrink_to_fit();
+        if let Some(Node::Packed(pack)) = self.nodes.get_mut(at) {
+            pack.shrink();
         }
         let node = self.node(text);
         match end {
@@ -409,11 +477,14 @@ impl Quicklist {
         let side = usize::from(behind);
         let at_edge = if behind { nth + 1 == self.nodes[at].count() } else { nth == 0 };
         if self.fits(at, text.len()) {
-            self.nodes[at].edit(1, |bytes| insert_text(bytes, offset(bytes, nth + side), &text));
+            self.nodes[at].edit(1, |pack| {
+                let place = offset(pack.bytes(), nth + side);
+                listpack::insert_element(pack, place, Element::of(&text));
+            });
         } else if at_edge && behind && self.fits(at + 1, text.len()) {
-            self.nodes[at + 1].edit(1, |bytes| insert_text(bytes, listpack::START, &text));
+            self.nodes[at + 1].edit(1, |pack| push_text(pack, &text, End::Left));
         } else if at_edge && !behind && at > 0 && self.fits(at - 1, text.len()) {
-            self.nodes[at - 1].edit(1, |bytes| listpack::push(bytes, &text));
+            self.nodes[at - 1].edit(1, |pack| push_text(pack, &text, End::Right));
         } else if at_edge {
             let node = self.node(text);
             self.nodes.insert(at + side, node);
@@ -425,10 +496,10 @@ impl Quicklist {
             // The new element goes to the part of the node that the old one does not stay in.
             self.split(at, nth + side);
             if behind {
-                self.nodes[at + 1].edit(1, |bytes| insert_text(bytes, listpack::START, &text));
+                self.nodes[at + 1].edit(1, |pack| push_text(pack, &text, End::Left));
                 self.join_around(at);
             } else {
-                self.nodes[at].edit(1, |bytes| listpack::push(bytes, &text));
+                self.nodes[at].edit(1, |pack| push_text(pack, &text, End::Right));
                 self.join_around(at + 1);
             }
         }
@@ -438,14 +509,14 @@ impl Quicklist {
     fn split(&mut self, at: usize, nth: usize) {
         let mut tail = listpack::EMPTY.to_vec();
         let moved = self.nodes[at].count() - nth;
-        self.nodes[at].edit(-(moved as isize), |bytes| {
-            let from = offset(bytes, nth);
-            listpack::append(&mut tail, &bytes[from..], moved);
-            let end = bytes.len();
-            listpack::remove(bytes, from..end, moved);
-            bytes.shrink_to_fit();
+        self.nodes[at].edit(-(moved as i32), |pack| {
+            let from = offset(pack.bytes(), nth);
+            listpack::append(&mut tail, &pack.bytes()[from..], moved);
+            let end = pack.bytes().len();
+            listpack::remove(pack, from..end, moved);
+            pack.shrink();
         });
-        self.nodes.insert(at + 1, Node::Packed { count: moved, bytes: tail });
+        self.nodes.insert(at + 1, Node::Packed(Pack { bytes: tail, start: 0, count: moved as u32 }));
     }
 
     /// Joins small nodes around one: first two to its left, two to its right, then the one itself with its neighbours.
@@ -470,8 +541,8 @@ impl Quicklist {
         }
         if let Some(right) = self.nodes.remove(at + 1) {
             let count = right.count();
-            self.nodes[at].edit(count as isize, |bytes| {
-                listpack::append(bytes, &right.open()[listpack::START..], count);
+            self.nodes[at].edit(count as i32, |pack| {
+                listpack::append(pack, &right.open()[listpack::START..], count);
             });
         }
         true
@@ -491,10 +562,9 @@ impl Quicklist {
                 self.len -= 1;
             }
         } else if !large {
-            node.edit(0, |bytes| {
-                let mut element = Vec::new();
-                listpack::encode(&text, &mut element);
-                listpack::replace(bytes, offset(bytes, nth), &element);
+            node.edit(0, |pack| {
+                let place = offset(pack.bytes(), nth);
+                listpack::replace_element(pack, place, Element::of(&text));
             });
         } else {
             let count = node.count();
@@ -506,9 +576,9 @@ impl Quicklist {
             if nth == 0 {
                 self.nodes.remove(at);
             } else {
-                self.nodes[at].edit(-1, |bytes| {
-                    let range = offset(bytes, nth)..bytes.len();
-                    listpack::remove(bytes, range, 1);
+                self.nodes[at].edit(-1, |pack| {
+                    let range = offset(pack.bytes(), nth)..pack.bytes().len();
+                    listpack::remove(pack, range, 1);
                 });
                 self.join_around(at + 1);
             }
@@ -530,10 +600,11 @@ impl Quicklist {
             if here == there {
                 whole = if whole.is_empty() { at..at + 1 } else { whole.start..at + 1 };
             } else {
-                self.nodes[at].edit(-(here as isize), |bytes| {
+                self.nodes[at].edit(-(here as i32), |pack| {
+                    let bytes = pack.bytes();
                     let start = offset(bytes, nth);
                     let end = (nth..nth + here).fold(start, |place, _| listpack::end(bytes, place));
-                    listpack::remove(bytes, start..end, here);
+                    listpack::remove(pack, start..end, here);
                 });
             }
             left -= here;
@@ -559,7 +630,7 @@ impl Quicklist {
                 let mut bytes = node.open().into_owned();
                 let here = remove_equal(&mut bytes, text, limit - removed, backwards);
                 if here > 0 {
-                    *node = Node::Packed { count: node.count() - here, bytes };
+                    *node = Node::Packed(Pack { bytes, start: 0, count: (node.count() - here) as u32 });
                     if closed {
                         node.compress();
                     }
@@ -608,10 +679,10 @@ fn offset(bytes: &[u8], nth: usize) -> usize {
     listpack::seek(bytes, nth as i64).unwrap_or(bytes.len())
 }
 
-fn insert_text(bytes: &mut Vec<u8>, at: usize, text: &[u8]) {
-    let mut element = Vec::with_capacity(listpack::encoded_len(text));
-    listpack::encode(text, &mut element);
-    listpack::insert(bytes, at, &element, 1);
+/// Adds an element at an end of a node.
+fn push_text(pack: &mut Pack, text: &[u8], end: End) {
+    let place = if end == End::Left { listpack::START } else { pack.bytes().len() };
+    listpack::insert_element(pack, place, Element::of(text));
 }
 
 /// Visits a listpack's elements from the `nth` on (without one, from the end where that begins) until `visit` returns

@@ -245,10 +245,10 @@ impl Buffer for Set {
         }
     }
 
-    fn splice(&mut self, range: Range<usize>, with: &[u8]) {
+    fn reshape(&mut self, range: Range<usize>, len: usize) -> &mut [u8] {
         match self {
-            Set::Ints(bytes) | Set::List(bytes) => Buffer::splice(bytes, range, with),
-            Set::Table(_) => {}
+            Set::Ints(bytes) | Set::List(bytes) => bytes.reshape(range, len),
+            Set::Table(_) => &mut [],
         }
     }
 }
@@ -334,9 +334,8 @@ pub fn add_element(set: &mut impl SetMut, element: Element<'_>, rules: &Rules) -
                 return false;
             }
             if limits.listpack_takes(list.len(), listpack::len(list), element.text_len()) {
-                let mut encoded = Vec::new();
-                element.encode(&mut encoded);
-                listpack::append(set, &encoded, 1);
+                let end = list.len();
+                listpack::insert_element(set, end, element);
                 return true;
             }
         }

@@ -106,10 +106,15 @@ fn compare(element: Element<'_>, text: &[u8]) -> Ordering {
 
 /// A score as an element of a listpack.
 pub fn encode_score(score: f64, out: &mut Vec<u8>) {
+    score_element(score, &mut [0; F64_LEN]).encode(out);
+}
+
+/// A score as an element of a listpack, which borrows its text from a buffer.
+fn score_element(score: f64, buffer: &mut [u8; F64_LEN]) -> Element<'_> {
     if score.abs() <= WHOLE_MAX && score == score.trunc() {
-        listpack::encode_integer(score as i64, out);
+        Element::Integer(score as i64)
     } else {
-        listpack::encode(format_f64(score, &mut [0; F64_LEN]), out);
+        Element::of(format_f64(score, buffer))
     }
 }
 
@@ -320,9 +325,10 @@ impl Buffer for Zset {
         }
     }
 
-    fn splice(&mut self, range: Range<usize>, with: &[u8]) {
-        if let Zset::List(list) = self {
-            Buffer::splice(list, range, with);
+    fn reshape(&mut self, range: Range<usize>, len: usize) -> &mut [u8] {
+        match self {
+            Zset::List(list) => list.reshape(range, len),
+            Zset::Tree(_) => &mut [],
         }
     }
 }
@@ -408,10 +414,8 @@ fn insert_entry(zset: &mut impl ZsetMut, member: &[u8], score: f64) {
             break;
         }
     }
-    let mut entry = Vec::with_capacity(member.len() + 2 * F64_LEN);
-    listpack::encode(member, &mut entry);
-    encode_score(score, &mut entry);
-    listpack::insert(zset, at, &entry, 2);
+    let mut buffer = [0; F64_LEN];
+    listpack::insert_pair(zset, at, (Element::of(member), score_element(score, &mut buffer)));
 }
 
 fn remove_entry(zset: &mut impl ZsetMut, at: usize) {

@@ -4,19 +4,14 @@
 //! entries, and go when they have none; a node that only holds deleted ones may stay for a while. Appending, finding an
 //! entry and removing one cost a search among the nodes and a walk through one.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map;
-
 use super::id::Id;
 use super::node::{self, Entries, Entry};
-use crate::memory::size_class;
+use super::nodes::{Nodes, Place};
 
 /// Bytes of names and values that an entry may have, and of a node whatever the settings say.
 const NODE_BYTES_MAX: usize = 1 << 30;
 /// Bytes of a listpack in Redis that ours do not have: its length and its end.
 const REDIS_HEADER: usize = 5;
-/// Nodes that are freed in one slice.
-const FREED_AT_ONCE: usize = 128;
 
 /// When a node is full; 0 for no limit.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +63,7 @@ pub struct Counters {
 /// The entries, and the numbers about them.
 #[derive(Clone, Default)]
 pub struct Log {
-    nodes: BTreeMap<Id, Vec<u8>>,
+    nodes: Nodes,
     len: u64,
     /// Of the first entry; 0-0 if there is none.
     first_id: Id,
@@ -102,8 +97,8 @@ impl Log {
     }
 
     /// The nodes in their order: their IDs, and their bytes as snapshots have them but for the listpack's header and end.
-    pub fn nodes(&self) -> impl ExactSizeIterator<Item = (Id, &[u8])> {
-        self.nodes.iter().map(|(&id, bytes)| (id, bytes.as_slice()))
+    pub fn nodes(&self) -> impl Iterator<Item = (Id, &[u8])> {
+        self.nodes.iter()
     }
 
     /// The ID of an entry that is added now.
@@ -134,16 +129,10 @@ impl Log {
             return Err(TooLarge);
         }
         let most = if limits.bytes == 0 { NODE_BYTES_MAX } else { limits.bytes.min(NODE_BYTES_MAX) };
-        let last = self.nodes.last_entry().and_then(|mut last| {
-            let node = last.get_mut();
+        let last = self.nodes.last_mut().filter(|(_, node)| {
             let full = node.len() + REDIS_HEADER + bytes >= most
                 || limits.entries > 0 && node::entries_ever(node) >= limits.entries;
-            if full {
-                // It grows no more.
-                node.shrink_to_fit();
-                return None;
-            }
-            Some((*last.key(), last.into_mut()))
+            !full
         });
         match last {
             Some((at, node)) => node::append(node, at, id, pairs),
@@ -151,7 +140,7 @@ impl Log {
                 let names: Vec<&[u8]> = pairs.clone().step_by(2).collect();
                 let mut node = node::begin(names.into_iter());
                 node::append(&mut node, id, id, pairs);
-                self.nodes.insert(id, node);
+                self.nodes.push(id, node);
             }
         }
         self.len += 1;
@@ -166,13 +155,13 @@ impl Log {
     /// The entries from one ID to another, which is included.
     pub fn range(&self, from: Id, to: Id) -> Range<'_> {
         // The first ones may lie in the node before.
-        let start = self.nodes.range(..=from).next_back().map_or(from, |(&node, _)| node);
-        Range { nodes: self.nodes.range(start..), node: None, from, to, backwards: false }
+        let next = self.nodes.find(from).or(self.nodes.first());
+        Range { nodes: &self.nodes, next, node: None, from, to, backwards: false }
     }
 
     /// The entries from one ID to another, from the last one on.
     pub fn range_backwards(&self, from: Id, to: Id) -> Range<'_> {
-        Range { nodes: self.nodes.range(..=to), node: None, from, to, backwards: true }
+        Range { nodes: &self.nodes, next: self.nodes.find(to), node: None, from, to, backwards: true }
     }
 
     /// How many entries [`Log::range`] has, if that is known without walking.
@@ -195,12 +184,12 @@ impl Log {
         let first = self.first_id;
         let (mut deleted, mut first_deleted) = (0, false);
         for &id in ids {
-            let Some((&at, bytes)) = self.nodes.range_mut(..=id).next_back() else { continue };
-            if !node::delete(bytes, at, id) {
-                continue;
-            }
-            if node::live(bytes) == 0 {
-                self.nodes.remove(&at);
+            let Some(place) = self.nodes.find(id) else { continue };
+            // What is left of its node, if it was there.
+            let left = self.nodes.edit(place, |at, bytes| node::delete(bytes, at, id).then(|| node::live(bytes)));
+            let Some(left) = left else { continue };
+            if left == 0 {
+                self.nodes.remove(place);
             }
             self.len -= 1;
             deleted += 1;
@@ -216,27 +205,28 @@ impl Log {
     /// Removes entries from the first on. Returns how many.
     pub fn trim(&mut self, trim: &Trim) -> u64 {
         let mut removed = 0;
-        while let Some(mut first) = self.nodes.first_entry() {
-            let (at, live) = (*first.key(), node::live(first.get()));
+        while let Some((place, at, bytes)) = self.first_node() {
+            let live = node::live(bytes);
             let whole = match trim.keep {
                 Keep::Last(count) if self.len <= count => break,
                 Keep::Last(count) => self.len - live >= count,
-                Keep::From(id) => node::last_id(first.get(), at) < id,
+                Keep::From(id) => node::last_id(bytes, at) < id,
             };
             if trim.limit > 0 && removed + live > trim.limit {
                 break;
             }
             if whole {
-                first.remove();
+                self.nodes.remove(place);
                 self.len -= live;
                 removed += live;
                 continue;
             }
             if !trim.whole_nodes {
-                let part = match trim.keep {
-                    Keep::Last(count) => node::delete_first(first.get_mut(), at, self.len - count, None),
-                    Keep::From(id) => node::delete_first(first.get_mut(), at, u64::MAX, Some(id)),
+                let (most, before) = match trim.keep {
+                    Keep::Last(count) => (self.len - count, None),
+                    Keep::From(id) => (u64::MAX, Some(id)),
                 };
+                let part = self.nodes.edit(place, |at, bytes| node::delete_first(bytes, at, most, before));
                 self.len -= part;
                 removed += part;
             }
@@ -250,8 +240,14 @@ impl Log {
 
     /// The ID of the first entry whose bytes are still there, deleted or not: by it a trim of whole nodes can be repeated.
     pub fn first_kept_id(&self) -> Option<Id> {
-        let (&at, bytes) = self.nodes.first_key_value()?;
+        let (_, at, bytes) = self.first_node()?;
         Entries::new(bytes, at).next().map(|entry| entry.id)
+    }
+
+    fn first_node(&self) -> Option<(Place, Id, &[u8])> {
+        let place = self.nodes.first()?;
+        let (id, bytes) = self.nodes.get(place)?;
+        Some((place, id, bytes))
     }
 
     fn renew_first_id(&mut self) {
@@ -303,11 +299,11 @@ impl Log {
         /// The length of an ID, and the depth above the root, whose first byte nobody leads to.
         const END: i32 = 16;
         const NOWHERE: i32 = -1;
-        if self.nodes.is_empty() {
+        if self.nodes.first().is_none() {
             return 1;
         }
         let below = |depth: i32, parent: i32| 1 + usize::from(depth - parent > 1);
-        let mut ids = self.nodes.keys().map(|id| u128::from_be_bytes(id.to_bytes())).peekable();
+        let mut ids = self.nodes.iter().map(|(id, _)| u128::from_be_bytes(id.to_bytes())).peekable();
         // The depths at which those seen so far part, and how much two neighbours have in common.
         let (mut total, mut partings, mut left) = (0, Vec::<i32>::new(), NOWHERE);
         while let Some(id) = ids.next() {
@@ -326,18 +322,12 @@ impl Log {
 
     /// Bytes of memory the nodes take.
     pub fn memory_bytes(&self) -> usize {
-        super::tree_bytes(self.nodes.len(), size_of::<(Id, Vec<u8>)>())
-            + self.nodes.values().map(|node| size_class(node.capacity())).sum::<usize>()
+        self.nodes.memory_bytes()
     }
 
     /// Frees some nodes. Returns whether there are more.
     pub fn free_slice(&mut self) -> bool {
-        for _ in 0..FREED_AT_ONCE {
-            if self.nodes.pop_first().is_none() {
-                return false;
-            }
-        }
-        true
+        self.nodes.free_slice()
     }
 
     /// Adds a node from outside, behind those that were added before.
@@ -345,13 +335,13 @@ impl Log {
     /// # Errors
     /// If it is none, or its entries do not follow those before.
     pub fn add_node(&mut self, at: Id, bytes: Vec<u8>) -> Result<(), Malformed> {
-        let last = self.nodes.last_key_value().map(|(&at, _)| at);
+        let last = self.nodes.last_mut().map(|(at, _)| at);
         let behind = last.is_none_or(|last| at > last) && self.last_entry_id().is_none_or(|last| at > last);
         if !behind || !node::validate(&bytes, at) {
             return Err(Malformed);
         }
         self.len += node::live(&bytes);
-        self.nodes.insert(at, bytes);
+        self.nodes.push(at, bytes);
         Ok(())
     }
 
@@ -372,7 +362,9 @@ impl Log {
 /// Entries in a range of IDs; see [`Log::range`].
 #[derive(Clone)]
 pub struct Range<'a> {
-    nodes: btree_map::Range<'a, Id, Vec<u8>>,
+    nodes: &'a Nodes,
+    /// The node that is read next.
+    next: Option<Place>,
     /// What is left of the node that is being read.
     node: Option<Entries<'a>>,
     from: Id,
@@ -389,7 +381,9 @@ impl<'a> Range<'a> {
                     return entry;
                 }
             }
-            let (&at, bytes) = if self.backwards { self.nodes.next_back()? } else { self.nodes.next()? };
+            let place = self.next?;
+            self.next = if self.backwards { self.nodes.previous(place) } else { self.nodes.next(place) };
+            let (at, bytes) = self.nodes.get(place)?;
             self.node = Some(Entries::new(bytes, at));
         }
     }

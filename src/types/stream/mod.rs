@@ -13,6 +13,7 @@ mod group;
 mod id;
 mod log;
 mod node;
+mod nodes;
 #[cfg(test)]
 mod tests;
 

@@ -48,9 +48,7 @@ fn store(bytes: &mut Vec<u8>, at: usize, value: i64) {
         bytes[at] = value as u8;
         return;
     }
-    let mut element = Vec::new();
-    listpack::encode_integer(value, &mut element);
-    listpack::replace(bytes, at, &element);
+    listpack::replace_element(bytes, at, Element::Integer(value));
 }
 
 /// What a node says of itself.
@@ -92,16 +90,18 @@ pub fn begin<'n>(names: impl ExactSizeIterator<Item = &'n [u8]>) -> Vec<u8> {
     listpack::encode_integer(names.len() as i64, &mut bytes);
     names.for_each(|name| listpack::encode(name, &mut bytes));
     listpack::encode_integer(0, &mut bytes);
-    listpack::count_pushed(&mut bytes, count);
+    listpack::count_more(&mut bytes, count);
     bytes
 }
 
 /// Appends an entry: names and values in turn.
 pub fn append<'p>(bytes: &mut Vec<u8>, node: Id, id: Id, pairs: impl ExactSizeIterator<Item = &'p [u8]> + Clone) {
     let head = head(bytes);
+    let len = bytes.len();
     store(bytes, listpack::START, head.live + 1);
-    // The numbers before it may have become longer.
-    let Head { names, names_at, .. } = self::head(bytes);
+    let names = head.names;
+    // The number before them may have become longer.
+    let names_at = head.names_at + (bytes.len() - len);
     let fields = pairs.len() / 2;
     let mut name_at = names_at;
     let same = fields == names
@@ -123,7 +123,7 @@ pub fn append<'p>(bytes: &mut Vec<u8>, node: Id, id: Id, pairs: impl ExactSizeIt
         4 + 2 * fields
     };
     push(elements as i64, bytes);
-    listpack::count_pushed(bytes, elements + 1);
+    listpack::count_more(bytes, elements + 1);
 }
 
 /// An entry, in its node.

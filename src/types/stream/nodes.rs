@@ -1,0 +1,212 @@
+//! The nodes of a stream, by the IDs of their first entries.
+//!
+//! ```text
+//!   ┌──────────────────────────┬──────────────────────────┬─────────────┐
+//!   │ ID, node │ ID, node │ …  │ ID, node │ ID, node │ …  │ ID, node    │
+//!   └──────────────────────────┴──────────────────────────┴─────────────┘
+//!     a row, filled to the brim  the last row               the last node
+//! ```
+//!
+//! Nodes come at the end and mostly go at the beginning, so a search tree would be half empty. Only the last node grows: it
+//! stands by itself, where an append finds it without a search, and the others have no spare capacity. Removing a node moves
+//! at most the rest of its row, and the other rows' headers when a row has become empty.
+
+use std::collections::VecDeque;
+
+use super::id::Id;
+use crate::memory::size_class;
+
+/// Nodes of a row.
+const ROW: usize = 64;
+
+/// The nodes in their order.
+#[derive(Clone, Default)]
+pub struct Nodes {
+    /// All but the last one; no row is empty.
+    rows: VecDeque<Vec<(Id, Box<[u8]>)>>,
+    last: Option<(Id, Vec<u8>)>,
+}
+
+/// Where a node is; the last one comes behind all rows. Good until nodes come or go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    row: usize,
+    at: usize,
+}
+
+impl Nodes {
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        // All rows but the first and the last may have lost nodes, too.
+        self.rows.iter().map(Vec::len).sum::<usize>() + usize::from(self.last.is_some())
+    }
+
+    /// The nodes in their order: their IDs and their bytes.
+    pub fn iter(&self) -> impl Iterator<Item = (Id, &[u8])> {
+        let rows = self.rows.iter().flatten().map(|(id, bytes)| (*id, &**bytes));
+        rows.chain(self.last.iter().map(|(id, bytes)| (*id, bytes.as_slice())))
+    }
+
+    /// The last node, to be changed.
+    #[inline]
+    pub fn last_mut(&mut self) -> Option<(Id, &mut Vec<u8>)> {
+        self.last.as_mut().map(|(id, bytes)| (*id, bytes))
+    }
+
+    /// Adds a node behind all others.
+    pub fn push(&mut self, id: Id, bytes: Vec<u8>) {
+        let Some((before, full)) = self.last.replace((id, bytes)) else { return };
+        debug_assert!(before < id, "nodes come in their order");
+        match self.rows.back_mut() {
+            Some(row) if row.len() < ROW => row.push((before, full.into())),
+            _ => self.rows.push_back(vec![(before, full.into())]),
+        }
+    }
+
+    /// The place of the first node.
+    pub fn first(&self) -> Option<Place> {
+        self.last.as_ref().map(|_| Place { row: 0, at: 0 })
+    }
+
+    /// The place of the last node whose ID is not above one.
+    pub fn find(&self, id: Id) -> Option<Place> {
+        if self.last.as_ref().is_some_and(|(last, _)| *last <= id) {
+            return Some(Place { row: self.rows.len(), at: 0 });
+        }
+        let row = self.rows.partition_point(|row| row[0].0 <= id).checked_sub(1)?;
+        let at = self.rows[row].partition_point(|(first, _)| *first <= id) - 1;
+        Some(Place { row, at })
+    }
+
+    /// The node at a place.
+    pub fn get(&self, place: Place) -> Option<(Id, &[u8])> {
+        match self.rows.get(place.row) {
+            Some(row) => row.get(place.at).map(|(id, bytes)| (*id, &**bytes)),
+            None => self.last.as_ref().map(|(id, bytes)| (*id, bytes.as_slice())),
+        }
+    }
+
+    /// The place behind another.
+    pub fn next(&self, place: Place) -> Option<Place> {
+        let row = self.rows.get(place.row)?;
+        Some(if place.at + 1 < row.len() {
+            Place { at: place.at + 1, ..place }
+        } else {
+            Place { row: place.row + 1, at: 0 }
+        })
+    }
+
+    /// The place before another.
+    pub fn previous(&self, place: Place) -> Option<Place> {
+        if place.at > 0 {
+            return Some(Place { at: place.at - 1, ..place });
+        }
+        let row = place.row.checked_sub(1)?;
+        Some(Place { row, at: self.rows[row].len() - 1 })
+    }
+
+    /// Lets the bytes of the node at a place be changed.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn edit<R>(&mut self, place: Place, edit: impl FnOnce(Id, &mut Vec<u8>) -> R) -> R {
+        if let Some(row) = self.rows.get_mut(place.row) {
+            let (id, node) = &mut row[place.at];
+            let mut bytes = std::mem::take(node).into_vec();
+            let result = edit(*id, &mut bytes);
+            *node = bytes.into();
+            return result;
+        }
+        let (id, bytes) = self.last.as_mut().expect("a place is one of a node");
+        edit(*id, bytes)
+    }
+
+    /// Removes the node at a place.
+    pub fn remove(&mut self, place: Place) {
+        if let Some(row) = self.rows.get_mut(place.row) {
+            row.remove(place.at);
+            if row.is_empty() {
+                self.rows.remove(place.row);
+            }
+            return;
+        }
+        self.last = self.rows.back_mut().and_then(Vec::pop).map(|(id, bytes)| (id, bytes.into_vec()));
+        if self.rows.back().is_some_and(Vec::is_empty) {
+            self.rows.pop_back();
+        }
+    }
+
+    /// Frees some nodes of a stream that nobody uses any more. Returns whether there are more.
+    pub fn free_slice(&mut self) -> bool {
+        self.rows.pop_back();
+        !self.rows.is_empty()
+    }
+
+    /// Bytes of memory they take.
+    pub fn memory_bytes(&self) -> usize {
+        let rows = self.rows.iter().map(|row| size_class(row.capacity() * size_of::<(Id, Box<[u8]>)>()));
+        let nodes = self.rows.iter().flatten().map(|(_, bytes)| size_class(bytes.len()));
+        let last = self.last.iter().map(|(_, bytes)| size_class(bytes.capacity()));
+        size_class(self.rows.capacity() * size_of::<Vec<(Id, Box<[u8]>)>>())
+            + rows.chain(nodes).chain(last).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn id(ms: u64) -> Id {
+        Id { ms, seq: 0 }
+    }
+
+    #[test]
+    fn places_agree_with_a_map() {
+        let mut rng = fastrand::Rng::with_seed(5);
+        let (mut nodes, mut model) = (Nodes::default(), BTreeMap::<Id, Vec<u8>>::new());
+        let mut newest = 0;
+        for round in 0..4000 {
+            let growing = round / 1000 % 2 == 0;
+            if rng.u8(..10) < if growing { 9 } else { 3 } {
+                newest += rng.u64(1..4);
+                let bytes = vec![rng.u8(..); rng.usize(..50)];
+                nodes.push(id(newest), bytes.clone());
+                model.insert(id(newest), bytes);
+            }
+            let wanted = id(rng.u64(..newest + 2));
+            let place = nodes.find(wanted);
+            let expected = model.range(..=wanted).next_back().map(|(&id, bytes)| (id, bytes.as_slice()));
+            assert_eq!(place.and_then(|place| nodes.get(place)), expected);
+            let Some(place) = place else { continue };
+            let at = nodes.get(place).map_or(Id::MIN, |(id, _)| id);
+            let neighbour = |place: Option<Place>| place.and_then(|place| nodes.get(place)).map(|(id, _)| id);
+            assert_eq!(
+                neighbour(nodes.next(place)),
+                model.range(wanted.max(at)..).find(|(id, _)| **id > at).map(|(id, _)| *id)
+            );
+            assert_eq!(neighbour(nodes.previous(place)), model.range(..at).next_back().map(|(id, _)| *id));
+            match rng.u8(..4) {
+                0 => {
+                    nodes.edit(place, |_, bytes| bytes.push(7));
+                    model.entry(at).and_modify(|bytes| bytes.push(7));
+                }
+                1 if !growing => {
+                    nodes.remove(place);
+                    model.remove(&at);
+                }
+                2 if !growing => {
+                    let first = nodes.first().expect("there is one");
+                    assert_eq!(nodes.get(first).map(|(id, _)| id), model.keys().next().copied());
+                    nodes.remove(first);
+                    model.pop_first();
+                }
+                _ => {}
+            }
+            assert_eq!(nodes.len(), model.len());
+        }
+        assert!(nodes.iter().eq(model.iter().map(|(&id, bytes)| (id, bytes.as_slice()))));
+        while nodes.free_slice() {}
+    }
+}
