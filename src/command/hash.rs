@@ -43,6 +43,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -4,
         flags: WRITE_FAST,
         keys: SETS,
+        member: 2,
         doc: Doc {
             summary: "Gives fields of a hash their values and counts the new ones.",
             syntax: "key field value [data: field value ...]",
@@ -56,6 +57,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 4,
         flags: WRITE_FAST,
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::INSERT))],
+        member: 2,
         doc: Doc { summary: "Adds a field to a hash unless the hash has it.", syntax: "key field value", ..DOC },
         handler: hsetnx,
         ..HASH
@@ -65,6 +67,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -4,
         flags: WRITE_FAST,
         keys: SETS,
+        member: 2,
         doc: Doc {
             summary: "Gives fields of a hash their values.",
             syntax: "key field value [data: field value ...]",
@@ -80,6 +83,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 3,
         flags: READ_FAST,
         keys: READS,
+        member: 2,
         doc: Doc { summary: "Answers the value of a field.", syntax: "key field", ..DOC },
         handler: hget,
         ..HASH
@@ -89,6 +93,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: READ_FAST,
         keys: READS,
+        member: 2,
         doc: Doc { summary: "Answers the values of several fields.", syntax: "key field [field ...]", ..DOC_OF_SOME },
         handler: hmget,
         ..HASH
@@ -137,6 +142,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 3,
         flags: READ_FAST,
         keys: LOOKS,
+        member: 2,
         doc: Doc { summary: "Tells how long a field's value is.", since: "3.2.0", syntax: "key field", ..DOC },
         handler: hstrlen,
         ..HASH
@@ -146,6 +152,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 3,
         flags: READ_FAST,
         keys: LOOKS,
+        member: 2,
         doc: Doc { summary: "Tells whether a hash has a field.", syntax: "key field", ..DOC },
         handler: hexists,
         ..HASH
@@ -155,6 +162,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: Flags::WRITE.union(Flags::FAST),
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
+        member: 2,
         doc: Doc {
             summary: "Removes fields and counts those that were there. A hash without fields goes.",
             syntax: "key field [field ...]",
@@ -168,6 +176,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 4,
         flags: WRITE_FAST,
         keys: COUNTS,
+        member: 2,
         doc: Doc {
             summary: "Adds to the integer that a field holds; a new field holds 0.",
             syntax: "key field increment",
@@ -181,6 +190,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 4,
         flags: WRITE_FAST,
         keys: COUNTS,
+        member: 2,
         doc: Doc {
             summary: "Adds to the decimal number that a field holds; a new field holds 0.",
             since: "2.6.0",

@@ -53,6 +53,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: WRITE_FAST.union(Flags::DENYOOM),
         keys: &[KeySpec::one(1, INSERTS)],
+        member: 2,
         doc: Doc {
             summary: "Adds members to a set and counts the new ones.",
             syntax: "key member [member ...]",
@@ -66,6 +67,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: WRITE_FAST,
         keys: &[KeySpec::one(1, DELETES)],
+        member: 2,
         doc: Doc {
             summary: "Removes members from a set and counts those that were there.",
             syntax: "key member [member ...]",
@@ -79,6 +81,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 4,
         flags: WRITE_FAST,
         keys: &[KeySpec::one(1, TAKES), KeySpec::one(2, INSERTS)],
+        member: 3,
         doc: Doc { summary: "Moves a member to another set.", syntax: "source destination member", ..DOC },
         handler: smove,
         ..SET
@@ -88,6 +91,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 3,
         flags: READ_FAST,
         keys: LOOKS,
+        member: 2,
         doc: Doc { summary: "Tells whether a set has a member.", syntax: "key member", ..DOC },
         handler: sismember,
         ..SET
@@ -97,6 +101,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: READ_FAST,
         keys: READS,
+        member: 2,
         doc: Doc {
             summary: "Tells of each of several members whether a set has it.",
             since: "6.2.0",

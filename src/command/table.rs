@@ -269,6 +269,9 @@ pub struct Command {
     pub flags: Flags,
     pub acl: Acl,
     pub keys: &'static [KeySpec],
+    /// The argument that is the first element which is looked for in the first key's value by its bytes; 0 if there is none,
+    /// or it is not always the same one.
+    pub member: usize,
     pub channels: Channels,
     /// Hints for clients and proxies, such as `nondeterministic_output`.
     pub tips: &'static [&'static str],
@@ -289,6 +292,7 @@ impl Command {
         flags: Flags::empty(),
         acl: Acl::empty(),
         keys: &[],
+        member: 0,
         channels: Channels::None,
         tips: &[],
         doc: Doc {
@@ -362,6 +366,8 @@ pub struct Registered {
     pub subcommands: Vec<CommandId>,
     /// The argument that is the first key, if it is always the same one; else 0.
     pub first_key: usize,
+    /// Whether what the command looks at may lie deep in the first key's value.
+    pub goes_deep: bool,
     pub accesses: Accesses,
 }
 
@@ -442,7 +448,9 @@ fn register(all: &mut Vec<Registered>, command: &'static Command, parent: Option
     };
     let id = CommandId(all.len() as u16);
     let accesses = Accesses::of(command, parent.is_some());
-    all.push(Registered { id, command, full_name, parent, subcommands: Vec::new(), first_key, accesses });
+    let collections = Acl::LIST | Acl::SET | Acl::HASH | Acl::SORTEDSET | Acl::STREAM;
+    let goes_deep = first_key != 0 && command.acl.intersects(collections);
+    all.push(Registered { id, command, full_name, parent, subcommands: Vec::new(), first_key, goes_deep, accesses });
     id
 }
 

@@ -37,7 +37,7 @@ use crate::types::ordered::Ordered;
 use crate::types::quicklist::{List, Quicklist};
 use crate::types::set::SetRef;
 use crate::types::stream::Stream;
-use crate::types::table::Item;
+use crate::types::table::{Item, Step, prefetch};
 use crate::types::zset::ZsetRef;
 
 /// A value longer than this many bytes lives outside the entry, where it can be sent by reference.
@@ -207,6 +207,24 @@ impl Object {
             Object::Stream(stream) => size_class(size_of::<Stream>()) + stream.memory_bytes(),
         };
         size_class(size_of::<Object>()) + value
+    }
+
+    /// Asks for what a command will look at next to be brought into the cache: first what leads there, in the second step
+    /// that itself. `member` is the hash of an element that it looks for.
+    #[inline]
+    pub fn prefetch(&self, step: Step, member: u64) {
+        match (self, step) {
+            (Object::Set(members), step) => members.prefetch(step, member),
+            (Object::Hash(fields), step) => fields.prefetch(step, member),
+            (Object::Zset(tree), step) => tree.prefetch(step, member),
+            (Object::List(list), step) => list.prefetch(step),
+            (Object::Stream(stream), Step::Way) => {
+                prefetch(NonNull::from(&**stream).cast());
+                prefetch(NonNull::from(&stream.log).cast());
+            }
+            (Object::Stream(stream), Step::Target) => stream.log.prefetch_end(),
+            (Object::Blob(_) | Object::Compact(_), _) => {}
+        }
     }
 
     /// How many items it has: what freeing it costs.
@@ -514,6 +532,23 @@ impl<'a> EntryRef<'a> {
         self.boxed_ptr().map(|object| unsafe { &*object })
     }
 
+    /// Asks for the value to be brought into the cache, if it is large or begins beyond the entry's first line.
+    #[inline]
+    pub fn prefetch_value(self) -> Option<&'a Object> {
+        /// Lines of an inline value that are asked for; the processor guesses those behind them.
+        const LINES: usize = 4;
+        let object = self.object();
+        match object {
+            Some(object) => {
+                prefetch(NonNull::from(object).cast());
+                // SAFETY: an object has more than 64 bytes; only its address is taken.
+                prefetch(unsafe { NonNull::from(object).cast::<u8>().add(64) });
+            }
+            None => self.inline().chunks(64).take(LINES).for_each(|line| prefetch(NonNull::from(&line[0]))),
+        }
+        object
+    }
+
     /// The inline value's bytes; empty if the value lives outside.
     #[inline]
     pub fn inline(self) -> &'a [u8] {
@@ -559,9 +594,7 @@ impl<'a> EntryRef<'a> {
             let Some(block) = NonNull::new(alloc(layout)) else { handle_alloc_error(layout) };
             block.copy_from_nonoverlapping(self.0, start);
             block.add(start).write_bytes(0, len);
-            block
-                .add(start + len)
-                .copy_from_nonoverlapping(self.0.add(start + range.len()), old.value_len - range.end);
+            block.add(start + len).copy_from_nonoverlapping(self.0.add(start + range.len()), old.value_len - range.end);
             block.add(6).cast::<u16>().write(new.value_len as u16);
             Entry(block)
         }

@@ -277,6 +277,13 @@ impl Keyspace {
         }
     }
 
+    /// Asks for the value of a key's hash to be brought into the cache, whose entry should be there already. What lies behind
+    /// a large one is asked for by [`Object::prefetch`].
+    #[inline]
+    pub fn prefetch_value(&self, db: usize, hash: u64) -> Option<&Object> {
+        self.database(db)?.probable(hash)?.prefetch_value()
+    }
+
     /// Whether a deadline has passed. In the millisecond of its deadline a key still lives.
     #[inline]
     fn is_past(&self, deadline: Option<u64>) -> bool {

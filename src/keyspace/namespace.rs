@@ -163,6 +163,13 @@ impl Namespace {
         self.table.prefetch_item(hash);
     }
 
+    /// The entry that a hash most likely means.
+    #[inline]
+    pub fn probable(&self, hash: u64) -> Option<EntryRef<'_>> {
+        // SAFETY: the table owns the entry and is borrowed for as long as the view.
+        self.table.probable(hash).map(|address| unsafe { EntryRef::from_ptr(address) })
+    }
+
     /// Where a key is.
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<Position> {

@@ -2,7 +2,7 @@
 //!
 //! Bytes of many clients are read into one arena and parsed there; each command's first key is hashed. Then the commands
 //! run in windows: the buckets of the next window are asked for, all in a row, then the entries of this one, then its
-//! commands run. Asking in a row matters: a random address costs a page walk besides the cache miss, and the processor
+//! commands run; what a command looks for in a large collection is asked for in between. Asking in a row matters: a random address costs a page walk besides the cache miss, and the processor
 //! overlaps only those that lie close together in its instructions. So the misses of one command overlap with those of
 //! the next, whether they come from one client's pipeline or from fifty clients that send one command each.
 
@@ -16,6 +16,7 @@ use crate::net::Client;
 use crate::net::client::{READ_SIZE, REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
 use crate::resp::request::{Parsed, Span};
 use crate::resp::{Args, Limits, ProtocolError, RequestParser};
+use crate::types::table::Step;
 
 /// Commands whose cache misses overlap.
 const WINDOW: usize = 32;
@@ -36,6 +37,9 @@ struct Pending {
     /// The database it will most likely work on, and the hash of its first key.
     db: u32,
     key_hash: Option<u64>,
+    /// Whether it may look deep into the first key's value, and the hash of what it looks for there.
+    goes_deep: bool,
+    member_hash: u64,
     spans: Range<u32>,
     /// Where it starts in its source.
     start: u32,
@@ -88,6 +92,8 @@ pub struct Batch {
     arena: Vec<u8>,
     spans: Vec<Span>,
     pending: Vec<Pending>,
+    /// Whether one of them does.
+    goes_deep: bool,
     sources: Vec<Source>,
     pool: Vec<Vec<u8>>,
     /// The last client has a script to run. While that runs, others are served from within it, which takes that nothing of
@@ -101,6 +107,7 @@ impl Batch {
             arena: Vec::with_capacity(ARENA + READ_SIZE),
             spans: Vec::new(),
             pending: Vec::new(),
+            goes_deep: false,
             sources: Vec::new(),
             pool: Vec::new(),
             closed: false,
@@ -164,9 +171,23 @@ impl Batch {
                         self.closed |= command.is_some_and(|command| runs_script(command, kept_script));
                         let key_hash =
                             (first_key != 0 && first_key < spans.len()).then(|| server.keys.hash(argument(first_key)));
+                        let goes_deep = command.is_some_and(|command| command.goes_deep);
+                        let member = command.map_or(0, |command| command.command.member);
+                        let member_hash =
+                            if member != 0 && member < spans.len() { server.keys.hash(argument(member)) } else { 0 };
+                        self.goes_deep |= goes_deep;
                         let spans = first_span as u32..self.spans.len() as u32;
                         let (start, db) = (whole as u32, client.db as u32);
-                        self.pending.push(Pending { command, db, key_hash, spans, start, owned });
+                        self.pending.push(Pending {
+                            command,
+                            db,
+                            key_hash,
+                            goes_deep,
+                            member_hash,
+                            spans,
+                            start,
+                            owned,
+                        });
                     }
                     whole += at;
                     at = 0;
@@ -203,6 +224,9 @@ impl Batch {
                         let keys = &cx.server.keys;
                         prefetch(&self.pending, at + WINDOW, |db, hash| keys.prefetch_bucket(db, hash));
                         prefetch(&self.pending, at, |db, hash| keys.prefetch_entry(db, hash));
+                        if self.goes_deep {
+                            prefetch_values(&self.pending, at, keys);
+                        }
                     }
                     if !cx.server.dying.is_empty() && cx.server.clients[token].closing.is_some() {
                         source.error = None;
@@ -240,6 +264,7 @@ impl Batch {
         self.spans.clear();
         self.pending.clear();
         self.closed = false;
+        self.goes_deep = false;
         // A command with very many arguments is no reason to keep room for another.
         self.spans.shrink_to(SPANS_KEPT);
     }
@@ -304,6 +329,25 @@ fn prefetch(pending: &[Pending], first: usize, ask: impl Fn(usize, u64)) {
     for pending in pending.iter().skip(first).take(WINDOW) {
         if let Some(hash) = pending.key_hash {
             ask(pending.db as usize, hash);
+        }
+    }
+}
+
+/// Brings what the commands of a window look for in collections into the cache, step by step, so that the misses of each
+/// step overlap.
+fn prefetch_values(pending: &[Pending], first: usize, keys: &Keyspace) {
+    let mut objects = [None; WINDOW];
+    let window = || pending.iter().skip(first).take(WINDOW);
+    for (pending, object) in window().zip(&mut objects) {
+        if let Some(hash) = pending.key_hash.filter(|_| pending.goes_deep) {
+            *object = keys.prefetch_value(pending.db as usize, hash);
+        }
+    }
+    for step in [Step::Way, Step::Target] {
+        for (pending, object) in window().zip(objects) {
+            if let Some(object) = object {
+                object.prefetch(step, pending.member_hash);
+            }
         }
     }
 }

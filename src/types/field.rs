@@ -27,7 +27,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use super::hash::KeyHasher;
-use super::table::{Item, Position, Table, prefetch};
+use super::table::{Item, Position, Step, Table, prefetch};
 use crate::keyspace::entry::INLINE_MAX;
 use crate::keyspace::{Expiry, StringValue};
 use crate::memory::size_class;
@@ -326,6 +326,12 @@ impl FieldTable {
     /// Bytes of memory taken by the table and the fields.
     pub fn memory_bytes(&self) -> usize {
         self.table.memory_bytes() + self.bytes
+    }
+
+    /// See [`Table::prefetch`].
+    #[inline]
+    pub fn prefetch(&self, step: Step, hash: u64) {
+        self.table.prefetch(step, hash);
     }
 
     /// The field with a name.

@@ -16,7 +16,7 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
 use super::hash::KeyHasher;
-use super::table::{Item, Table, prefetch};
+use super::table::{Item, Step, Table, prefetch};
 use crate::memory::size_class;
 
 /// The length byte of members whose length does not fit it.
@@ -118,6 +118,12 @@ impl Members {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
+    }
+
+    /// See [`Table::prefetch`].
+    #[inline]
+    pub fn prefetch(&self, step: Step, hash: u64) {
+        self.table.prefetch(step, hash);
     }
 
     /// Whether it has this member.

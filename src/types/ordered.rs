@@ -37,7 +37,7 @@ use std::ops::Range;
 use std::ptr::NonNull;
 
 use super::hash::KeyHasher;
-use super::table::{Item, Position, Table};
+use super::table::{Item, Position, Step, Table};
 use crate::memory::size_class;
 
 /// Entries of a leaf: 1024 bytes.
@@ -271,12 +271,7 @@ impl Node {
 
     /// Takes the entry of a score and a member out, which must be there, unless `stays` says otherwise, which sees it between
     /// its neighbours if both are in the same leaf. The node may become empty, or thin.
-    fn take_unless(
-        &mut self,
-        score: f64,
-        member: &[u8],
-        stays: impl FnOnce(&mut [Entry; 3]) -> bool,
-    ) -> Option<Entry> {
+    fn take_unless(&mut self, score: f64, member: &[u8], stays: impl FnOnce(&mut [Entry; 3]) -> bool) -> Option<Entry> {
         match self {
             Node::Leaf(entries) => {
                 let at = entries.partition_point(|entry| entry.is_before(score, member));
@@ -391,6 +386,12 @@ impl Ordered {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
+    }
+
+    /// See [`Table::prefetch`].
+    #[inline]
+    pub fn prefetch(&self, step: Step, hash: u64) {
+        self.members.prefetch(step, hash);
     }
 
     fn find(&self, member: &[u8]) -> Option<(Position, f64)> {

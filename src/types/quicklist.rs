@@ -17,10 +17,12 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::ptr::NonNull;
 use std::rc::Rc;
 
 use super::listpack::{self, Buffer, Element};
 use super::lzf;
+use super::table::{Step, prefetch};
 use crate::memory::size_class;
 
 /// Bytes that Redis counts for a listpack beyond ours: half of its header, and its end.
@@ -298,6 +300,21 @@ impl Quicklist {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Asks for both ends' nodes, or for where these begin and end.
+    #[inline]
+    pub fn prefetch(&self, step: Step) {
+        for (node, left) in [(self.nodes.front(), true), (self.nodes.back(), false)] {
+            match (node, step) {
+                (Some(node), Step::Way) => prefetch(NonNull::from(node).cast()),
+                (Some(Node::Packed(pack)), Step::Target) => {
+                    let bytes = pack.bytes();
+                    prefetch(NonNull::from(if left { &bytes[0] } else { &bytes[bytes.len() - 1] }));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// How many nodes there are.

@@ -384,10 +384,27 @@ impl<I: Item> Table<I> {
         }
     }
 
+    /// Asks for the bucket of a hash, or for its item.
+    #[inline]
+    pub fn prefetch(&self, step: Step, hash: u64) {
+        match step {
+            Step::Way => self.prefetch_bucket(hash),
+            Step::Target => self.prefetch_item(hash),
+        }
+    }
+
     /// Asks for the item that a hash most likely means to be brought into the cache.
     #[inline]
     pub fn prefetch_item(&self, hash: u64) {
-        let Some(segment) = self.segment(hash) else { return };
+        if let Some(item) = self.probable(hash) {
+            prefetch(item);
+        }
+    }
+
+    /// The item that a hash most likely means; it is not looked at.
+    #[inline]
+    pub fn probable(&self, hash: u64) -> Option<NonNull<u8>> {
+        let segment = self.segment(hash)?;
         let window = segment.window_of(hash);
         let mut index = segment.home(window);
         // An item is hardly ever further from its home than the next bucket.
@@ -396,14 +413,15 @@ impl<I: Item> Table<I> {
             let bucket = unsafe { segment.bucket(index) };
             for at in SlotBits(bucket.candidates(fingerprint(hash))) {
                 if bucket.slots[at] >> 48 == window && bucket.slots[at] != 0 {
-                    return prefetch(address(bucket.slots[at]));
+                    return Some(address(bucket.slots[at]));
                 }
             }
             if !bucket.overflowed() {
-                return;
+                return None;
             }
             index = segment.next(index);
         }
+        None
     }
 
     #[inline]
@@ -853,6 +871,15 @@ impl<I: Item> Drop for Table<I> {
     fn drop(&mut self) {
         while self.drain_segment(drop) {}
     }
+}
+
+/// How far a value is brought into the cache ahead of its use.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// What leads to the element.
+    Way,
+    /// The element.
+    Target,
 }
 
 /// Asks for a cache line without waiting for it.

@@ -70,6 +70,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -4,
         flags: WRITE_FAST,
         keys: UPDATES,
+        member: 3,
         doc: Doc {
             summary: "Adds members with their scores to a sorted set, or changes scores, on a condition if so wished.",
             complexity: "O(log(N)) for each member, N being the size of the sorted set",
@@ -85,6 +86,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 4,
         flags: WRITE_FAST,
         keys: INCREMENTS,
+        member: 3,
         doc: Doc {
             summary: "Adds to the score of a member, which begins at 0.",
             complexity: LOG,
@@ -99,6 +101,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 3,
         flags: READ_FAST,
         keys: READS,
+        member: 2,
         doc: Doc { summary: "Answers a member's score.", syntax: "key member", ..DOC },
         handler: zscore,
         ..ZSET
@@ -108,6 +111,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: READ_FAST,
         keys: READS,
+        member: 2,
         doc: Doc {
             summary: "Answers the scores of several members.",
             since: "6.2.0",
@@ -162,6 +166,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: READ_FAST,
         keys: READS,
+        member: 2,
         doc: Doc {
             summary: "Answers how many members come before a member, in ascending order.",
             since: "2.0.0",
@@ -177,6 +182,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: READ_FAST,
         keys: READS,
+        member: 2,
         doc: Doc {
             summary: "Answers how many members come before a member, in descending order.",
             since: "2.0.0",
@@ -305,6 +311,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: REMOVE_FAST,
         keys: REMOVES,
+        member: 2,
         doc: Doc {
             summary: "Removes members from a sorted set.",
             complexity: "O(M*log(N)) for M members of a sorted set of N",

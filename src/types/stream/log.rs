@@ -4,9 +4,12 @@
 //! entries, and go when they have none; a node that only holds deleted ones may stay for a while. Appending, finding an
 //! entry and removing one cost a search among the nodes and a walk through one.
 
+use std::ptr::NonNull;
+
 use super::id::Id;
 use super::node::{self, Entries, Entry};
 use super::nodes::{Nodes, Place};
+use crate::types::table::prefetch;
 
 /// Bytes of names and values that an entry may have, and of a node whatever the settings say.
 const NODE_BYTES_MAX: usize = 1 << 30;
@@ -84,6 +87,15 @@ impl Log {
     /// The first entry's ID; 0-0 if there is none.
     pub fn first_id(&self) -> Id {
         self.first_id
+    }
+
+    /// Asks for both ends of the last node to be brought into the cache.
+    #[inline]
+    pub fn prefetch_end(&self) {
+        if let Some([first, .., last]) = self.nodes.last() {
+            prefetch(NonNull::from(first));
+            prefetch(NonNull::from(last));
+        }
     }
 
     /// The numbers that do not follow from the entries.

@@ -47,6 +47,12 @@ impl Nodes {
         rows.chain(self.last.iter().map(|(id, bytes)| (*id, bytes.as_slice())))
     }
 
+    /// The last node's bytes.
+    #[inline]
+    pub fn last(&self) -> Option<&[u8]> {
+        self.last.as_ref().map(|(_, bytes)| bytes.as_slice())
+    }
+
     /// The last node, to be changed.
     #[inline]
     pub fn last_mut(&mut self) -> Option<(Id, &mut Vec<u8>)> {
@@ -138,8 +144,10 @@ impl Nodes {
 
     /// Frees some nodes of a stream that nobody uses any more. Returns whether there are more.
     pub fn free_slice(&mut self) -> bool {
-        self.rows.pop_back();
-        !self.rows.is_empty()
+        if self.rows.pop_back().is_none() {
+            self.last = None;
+        }
+        self.last.is_some()
     }
 
     /// Bytes of memory they take.
