@@ -338,9 +338,17 @@ fn prefetch(pending: &[Pending], first: usize, ask: impl Fn(usize, u64)) {
 fn prefetch_values(pending: &[Pending], first: usize, keys: &Keyspace) {
     let mut objects = [None; WINDOW];
     let window = || pending.iter().skip(first).take(WINDOW);
+    // Many commands for the same key in a row need to ask for its value once.
+    let (mut last_key, mut last_object) = (None, None);
     for (pending, object) in window().zip(&mut objects) {
         if let Some(hash) = pending.key_hash.filter(|_| pending.goes_deep) {
-            *object = keys.prefetch_value(pending.db as usize, hash);
+            let key = Some((pending.db, hash));
+            if key != last_key {
+                (last_key, last_object) = (key, keys.prefetch_value(pending.db as usize, hash));
+                *object = last_object;
+            } else if pending.member_hash != 0 {
+                *object = last_object;
+            }
         }
     }
     for step in [Step::Way, Step::Target] {

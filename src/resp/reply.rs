@@ -43,8 +43,12 @@ impl Reply {
     #[inline]
     fn header(&mut self, kind: u8, number: usize) {
         let tail = self.out.tail();
+        // Nearly all are short, and need no formatting.
         if number < 10 {
             tail.extend_from_slice(&[kind, b'0' + number as u8, b'\r', b'\n']);
+        } else if number < 100 {
+            let (tens, ones) = (b'0' + number as u8 / 10, b'0' + number as u8 % 10);
+            tail.extend_from_slice(&[kind, tens, ones, b'\r', b'\n']);
         } else {
             tail.push(kind);
             tail.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
@@ -83,7 +87,7 @@ impl Reply {
     #[inline]
     pub fn integer(&mut self, number: i64) {
         match number {
-            0..10 => self.header(b':', number as usize),
+            0..100 => self.header(b':', number as usize),
             _ => {
                 let tail = self.out.tail();
                 tail.push(b':');

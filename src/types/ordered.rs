@@ -37,7 +37,7 @@ use std::ops::Range;
 use std::ptr::NonNull;
 
 use super::hash::KeyHasher;
-use super::table::{Item, Position, Step, Table};
+use super::table::{Item, Position, Step, Table, prefetch};
 use crate::memory::size_class;
 
 /// Entries of a leaf: 1024 bytes.
@@ -622,12 +622,20 @@ impl<'a> Iterator for Iter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a Entry> {
+        /// Entries whose members are on their way into the cache.
+        const AHEAD: usize = 8;
         let rank = self.ranks.next()?;
         if self.leaf.is_empty() {
             let (leaf, at) = self.set.leaf(rank);
             self.leaf = &leaf[at..];
+            self.leaf.iter().take(AHEAD.min(self.ranks.len() + 1)).for_each(|entry| prefetch(entry.member));
         }
         let (entry, rest) = self.leaf.split_first()?;
+        if self.ranks.len() >= AHEAD
+            && let Some(ahead) = rest.get(AHEAD - 1)
+        {
+            prefetch(ahead.member);
+        }
         self.leaf = rest;
         Some(entry)
     }
