@@ -77,6 +77,8 @@ const HELP: &[&str] = &[
     "    Write a line to the log.",
     "MALLCTL <name>",
     "    Answer one of the allocator's numbers.",
+    "MALLCTL-STR <name>",
+    "    Answer one of the allocator's texts.",
     "OBJECT <key>",
     "    Tell how a key is kept.",
     "PANIC",
@@ -154,6 +156,11 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         (b"MALLCTL", 1) => {
             let number = std::str::from_utf8(&args[2]).ok().and_then(heap::number);
             cx.reply.count(number.ok_or(Error::fixed("ERR No such file or directory"))?);
+            return Ok(());
+        }
+        (b"MALLCTL-STR", 1) => {
+            let text = std::str::from_utf8(&args[2]).ok().and_then(heap::text);
+            cx.reply.bulk(text.ok_or(Error::fixed("ERR No such file or directory"))?);
             return Ok(());
         }
         (b"OBJECT", 1) => {

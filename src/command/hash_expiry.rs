@@ -35,7 +35,7 @@ pub const COMMANDS: &[Command] = &[
         keys: SETS,
         doc: Doc {
             summary: "Lets fields live for a number of seconds.",
-            syntax: "key seconds [NX | XX | GT | LT] FIELDS <numfields <field ...>>",
+            syntax: "key seconds [condition: NX | XX | GT | LT] <fields: FIELDS <numfields <field ...>>>",
             ..DOC_OF_SOME
         },
         handler: hexpire,
@@ -48,7 +48,7 @@ pub const COMMANDS: &[Command] = &[
         keys: SETS,
         doc: Doc {
             summary: "Lets fields live for a number of milliseconds.",
-            syntax: "key milliseconds [NX | XX | GT | LT] FIELDS <numfields <field ...>>",
+            syntax: "key milliseconds [condition: NX | XX | GT | LT] <fields: FIELDS <numfields <field ...>>>",
             ..DOC_OF_SOME
         },
         handler: hpexpire,
@@ -61,7 +61,7 @@ pub const COMMANDS: &[Command] = &[
         keys: SETS,
         doc: Doc {
             summary: "Lets fields live until a time in Unix seconds.",
-            syntax: "key unix-time-seconds [NX | XX | GT | LT] FIELDS <numfields <field ...>>",
+            syntax: "key unix-time-seconds [condition: NX | XX | GT | LT] <fields: FIELDS <numfields <field ...>>>",
             ..DOC_OF_SOME
         },
         handler: hexpireat,
@@ -74,7 +74,7 @@ pub const COMMANDS: &[Command] = &[
         keys: SETS,
         doc: Doc {
             summary: "Lets fields live until a time in Unix milliseconds.",
-            syntax: "key unix-time-milliseconds [NX | XX | GT | LT] FIELDS <numfields <field ...>>",
+            syntax: "key unix-time-milliseconds [condition: NX | XX | GT | LT] <fields: FIELDS <numfields <field ...>>>",
             ..DOC_OF_SOME
         },
         handler: hpexpireat,
@@ -87,7 +87,7 @@ pub const COMMANDS: &[Command] = &[
         keys: READS,
         doc: Doc {
             summary: "Tells for how many seconds fields live on.",
-            syntax: "key FIELDS <numfields <field ...>>",
+            syntax: "key <fields: FIELDS <numfields <field ...>>>",
             ..DOC_OF_SOME
         },
         handler: httl,
@@ -100,7 +100,7 @@ pub const COMMANDS: &[Command] = &[
         keys: READS,
         doc: Doc {
             summary: "Tells for how many milliseconds fields live on.",
-            syntax: "key FIELDS <numfields <field ...>>",
+            syntax: "key <fields: FIELDS <numfields <field ...>>>",
             ..DOC_OF_SOME
         },
         handler: hpttl,
@@ -113,7 +113,7 @@ pub const COMMANDS: &[Command] = &[
         keys: READS,
         doc: Doc {
             summary: "Tells until when fields live, in Unix seconds.",
-            syntax: "key FIELDS <numfields <field ...>>",
+            syntax: "key <fields: FIELDS <numfields <field ...>>>",
             ..DOC_OF_SOME
         },
         handler: hexpiretime,
@@ -126,7 +126,7 @@ pub const COMMANDS: &[Command] = &[
         keys: READS,
         doc: Doc {
             summary: "Tells until when fields live, in Unix milliseconds.",
-            syntax: "key FIELDS <numfields <field ...>>",
+            syntax: "key <fields: FIELDS <numfields <field ...>>>",
             ..DOC_OF_SOME
         },
         handler: hpexpiretime,
@@ -139,7 +139,7 @@ pub const COMMANDS: &[Command] = &[
         keys: SETS,
         doc: Doc {
             summary: "Lets fields live until they are deleted.",
-            syntax: "key FIELDS <numfields <field ...>>",
+            syntax: "key <fields: FIELDS <numfields <field ...>>>",
             ..DOC_OF_SOME
         },
         handler: hpersist,

@@ -22,6 +22,7 @@ use crate::types::hashmap::HashView;
 use crate::types::listpack::Element;
 use crate::types::number::parse_f64;
 use crate::types::quicklist::{End, Quicklist};
+use crate::types::zset::{self, ZsetRef};
 
 const SORT: Command =
     Command { acl: Acl::SET.union(Acl::SORTEDSET).union(Acl::LIST).union(Acl::DANGEROUS), arity: -2, ..Command::NONE };
@@ -357,7 +358,12 @@ fn sort(cx: &mut Ctx<'_>, args: &Args<'_>, may_store: bool) -> Outcome {
     let mut query = Query::parse(cx, args, may_store)?;
     let rules = list::rules(cx);
     let key = cx.key(args, 1);
+    let hasher = cx.server.keys.hasher().clone();
     let mut place = Place { keys: &mut cx.server.keys, db: cx.db, touch: cx.touch };
+    // What has been sorted once is a tree from then on, as OBJECT ENCODING tells in Redis; nothing else changes.
+    if place.keys.view(place.db, key).is_some_and(|entry| matches!(entry.zset(), Some(ZsetRef::List(_)))) {
+        place.keys.change_form(place.db, key, |value| zset::into_tree(value, &hasher));
+    }
     let entry = place.keys.read(place.db, key, place.touch);
     let is_set = entry.is_some_and(|entry| entry.kind() == Type::Set);
     let mut as_they_are = matches!(query.by, Some(Pattern::Nothing | Pattern::Itself));

@@ -67,7 +67,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Makes a key a string if there is no such key.",
             syntax: "key value",
             deprecated_since: "2.6.12",
-            replaced_by: "`SET` with `NX`",
+            replaced_by: "`SET` with the `NX` argument",
             ..DOC
         },
         handler: setnx,
@@ -83,7 +83,7 @@ pub const COMMANDS: &[Command] = &[
             since: "2.0.0",
             syntax: "key seconds value",
             deprecated_since: "2.6.12",
-            replaced_by: "`SET` with `EX`",
+            replaced_by: "`SET` with the `EX` argument",
             ..DOC
         },
         handler: setex,
@@ -99,7 +99,7 @@ pub const COMMANDS: &[Command] = &[
             since: "2.6.0",
             syntax: "key milliseconds value",
             deprecated_since: "2.6.12",
-            replaced_by: "`SET` with `PX`",
+            replaced_by: "`SET` with the `PX` argument",
             ..DOC
         },
         handler: psetex,
@@ -114,7 +114,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Answers a key's string and puts another in its place.",
             syntax: "key value",
             deprecated_since: "6.2.0",
-            replaced_by: "`SET` with `GET`",
+            replaced_by: "`SET` with the `!GET` argument",
             ..DOC
         },
         handler: getset,

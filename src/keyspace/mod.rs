@@ -769,6 +769,17 @@ impl Keyspace {
         Ok(result)
     }
 
+    /// Lets a live key's value take another form that is the same value: nothing is reported, and it is no use.
+    pub fn change_form(&mut self, db: usize, key: Key<'_>, change: impl FnOnce(&mut Value<'_>)) {
+        if let Some(position) = self.find(db, key) {
+            self.preserve(db, position);
+            let database = self.database_mut(db);
+            let lent = database.lend(position);
+            change(&mut Value::new(database, position));
+            database.give_back(position, lent);
+        }
+    }
+
     /// Creates a key, in the place of what is there: the way of commands that store a whole collection.
     pub fn store(
         &mut self,

@@ -63,6 +63,16 @@ pub fn number(name: &str) -> Option<usize> {
     }
 }
 
+/// One of the allocator's own texts by the name that jemalloc's manual gives it. `None` for another name: what is no text
+/// must not be read as one.
+pub fn text(name: &str) -> Option<&'static [u8]> {
+    const TEXTS: &[&str] =
+        &["version", "config.malloc_conf", "opt.dss", "opt.junk", "opt.metadata_thp", "opt.percpu_arena", "opt.thp"];
+    let name = TEXTS.contains(&name).then(|| format!("{name}\0"))?;
+    // SAFETY: the manual says that these are constant texts with a zero byte behind them.
+    unsafe { raw::read_str(name.as_bytes()) }.ok().map(|text| text.strip_suffix(b"\0").unwrap_or(text))
+}
+
 /// Gives unused pages back to the kernel at once, instead of after a while.
 pub fn purge() {
     for arena in 0..arenas::narenas::read().unwrap_or(0) {
@@ -95,6 +105,7 @@ mod tests {
             assert_eq!(number(name), expected, "{name}");
         }
         assert!(number("arenas.narenas").is_some_and(|arenas| arenas > 0));
+        assert_eq!((text("opt.thp"), text("arenas.page")), (Some(&b"always"[..]), None));
         purge();
     }
 }

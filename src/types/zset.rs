@@ -356,12 +356,13 @@ impl ZsetMut for Zset {
 /// Prepares a sorted set for `count` entries to be added, whether or not they are members already.
 pub fn expect(zset: &mut impl ZsetMut, count: usize, rules: Rules<'_>) {
     if matches!(zset.zset(), ZsetRef::List(_)) && count > rules.limits.entries {
-        into_tree(zset, rules);
+        into_tree(zset, rules.hasher);
     }
 }
 
-fn into_tree(zset: &mut impl ZsetMut, rules: Rules<'_>) {
-    let mut tree = Ordered::new(rules.hasher.clone());
+/// Turns a listpack into a tree.
+pub fn into_tree(zset: &mut impl ZsetMut, hasher: &KeyHasher) {
+    let mut tree = Ordered::new(hasher.clone());
     let entries = zset.zset();
     for (member, score) in entries.iter(0..entries.len()) {
         member.with_bytes(|member| tree.set(member, score));
@@ -396,7 +397,7 @@ pub fn update(
         insert_entry(zset, member, score);
         return;
     }
-    into_tree(zset, rules);
+    into_tree(zset, rules.hasher);
     if let Some(tree) = zset.tree_mut() {
         tree.set(member, score);
     }

@@ -493,7 +493,7 @@ struct Sweep {
 }
 
 fn sweep_options(args: &Args<'_>) -> Result<Sweep, Error> {
-    /// What Redis has memory for.
+    /// What Redis can count the bytes of.
     const COUNT_MAX: i64 = i64::MAX / 16;
     let min_idle_ms = number(&args[4], "ERR Invalid min-idle-time argument for XAUTOCLAIM")?.max(0);
     let mut sweep = Sweep { min_idle_ms, from: start_of(&args[5])?, count: 100, only_ids: false };
@@ -516,10 +516,18 @@ fn sweep_options(args: &Args<'_>) -> Result<Sweep, Error> {
     Ok(sweep)
 }
 
+/// The greatest COUNT of XAUTOCLAIM for which Redis finds an address space: it sets 16 bytes for each aside.
+const COUNT_GRANTED: u64 = (1 << 47) / 16 - 1;
+
 pub fn auto_claim(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let sweep = sweep_options(args)?;
     let now_ms = now(cx);
     claim_with(cx, args, |reply, log, group, outcome| {
+        if sweep.count > COUNT_GRANTED {
+            return Err(Error::fixed(
+                "ERR Insufficient memory, failed allocating transient memory, COUNT too high.",
+            ));
+        }
         let consumer = claimer(group, &args[3], now_ms, outcome);
         sweep_all(reply, log, group, consumer, &sweep, now_ms, outcome);
         Ok(())
