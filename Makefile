@@ -11,7 +11,7 @@ CONF   ?= conf/cachestorm.yaml
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := build
-.PHONY: run build test compat bench lint fuzz clients memcheck clean help
+.PHONY: run build test compat bench lint fuzz clients crash memcheck clean help
 
 help:      ## show this list
 	@sed -n 's/^\([a-z]*\): .*##/\1\t/p' Makefile | expand -t 12
@@ -48,6 +48,10 @@ fuzz: build ## random bytes into what reads them and into a running server (SECO
 clients: build ## short sessions of redis-py, ioredis and node-redis
 	utils/need python3:python3 npm:npm
 	utils/clients/run --server $(BINARY)
+
+crash: build ## kill the server, cut its power, fill its disk: nothing acknowledged is lost (ARGS="power --rounds 20")
+	utils/need python3:python3 cc:build-essential setpriv:util-linux
+	utils/crash --server $(BINARY) $(ARGS)
 
 memcheck:  ## unit tests of the modules with unsafe code, under valgrind
 	utils/need valgrind:valgrind python3:python3

@@ -257,6 +257,15 @@ impl Server {
         self.keys.effects.journal.select_again();
     }
 
+    /// Makes durable at once what has been written.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub(super) fn sync_aof(&mut self) -> Result<(), String> {
+        let synced = self.aof.writer.as_mut().map_or(Ok(()), Writer::sync);
+        synced.map_err(|error| format!("Fail to fsync the AOF file: {}", reason(&error)))
+    }
+
     /// Has nothing written any more.
     pub(super) fn detach(&mut self) {
         if self.aof.writer.take().is_some() {

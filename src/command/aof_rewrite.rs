@@ -192,6 +192,9 @@ impl Server {
 
     /// Lets everything journalled from here on go to a new increment.
     fn begin_increment(&mut self) -> Result<(), String> {
+        // When power fails, the end of a file may be lost that was not synced. It must not have a successor then: what follows
+        // would not fit.
+        self.sync_aof()?;
         let place = &self.aof.place;
         let mut manifest = self.aof.manifest.clone();
         let awaits_base = self.aof.state == State::AwaitsBase;

@@ -11,7 +11,7 @@ use super::loading::Loader;
 use super::state::Server;
 use crate::config::{NamespaceLimits, SanitizeDumpPayload};
 use crate::keyspace::directory::Profile;
-use crate::keyspace::{Fresh, Keyspace};
+use crate::keyspace::{Fresh, Key, Keyspace};
 use crate::persist::rdb::check;
 use crate::persist::rdb::decode::{Outcome, Rules};
 use crate::persist::rdb::error::{Error, Reason};
@@ -21,7 +21,9 @@ use crate::persist::rdb::source::{FileSource, Source};
 /// A slice ends after this time, even if the settings allow more bytes.
 const SLICE: Duration = Duration::from_millis(10);
 /// Items between two looks at the clock.
-const STEP: usize = 16;
+const STEP: usize = 64;
+/// Keys that come into their tables together, so that their cache misses overlap.
+const WINDOW: usize = 16;
 
 /// The field of a snapshot's head that tells of a namespace. Redis skips it, and finds the keys under a number.
 const NAMESPACE_FIELD: &str = "cachestorm-namespace";
@@ -56,6 +58,14 @@ pub struct Manner {
     pub keep_expired: bool,
 }
 
+/// A key on its way into the keyspace.
+struct Waiting {
+    /// The slot of the keyspace that its database has.
+    slot: usize,
+    hash: u64,
+    loaded: Loaded,
+}
+
 /// Takes in what a snapshot holds, item by item.
 pub struct Intake {
     manner: Manner,
@@ -64,11 +74,14 @@ pub struct Intake {
     pub counts: Counts,
     /// Memory that was used when it was written, in bytes, as it tells.
     pub used_memory: u64,
+    /// Keys that have been read.
+    waiting: Vec<Waiting>,
 }
 
 impl Intake {
     pub fn new(manner: Manner) -> Intake {
-        Intake { manner, slots: BTreeMap::new(), counts: Counts::default(), used_memory: 0 }
+        let waiting = Vec::with_capacity(WINDOW);
+        Intake { manner, slots: BTreeMap::new(), counts: Counts::default(), used_memory: 0, waiting }
     }
 
     /// Takes an item in. Returns whether it was the end.
@@ -78,6 +91,10 @@ impl Intake {
     pub fn take(&mut self, server: &mut Server, item: Item) -> Result<bool, String> {
         match item {
             Item::Key(loaded) => self.key(server, loaded)?,
+            Item::End(_) if !self.waiting.is_empty() => {
+                self.settle(server)?;
+                return self.take(server, item);
+            }
             Item::Part | Item::Hint | Item::ModuleValue => {}
             Item::Database(db) => {
                 let databases = server.keys.directory().numbered();
@@ -164,37 +181,52 @@ impl Intake {
         }
     }
 
+    /// Notes a key, and has its place brought into the cache.
     fn key(&mut self, server: &mut Server, loaded: Loaded) -> Result<(), String> {
-        let Loaded { db, key, value, deadline, idle, frequency } = loaded;
-        let now_ms = server.keys.now_ms();
-        let Outcome::Value(made) = value else {
-            if self.counts.empty < 10 {
-                log::info!("rdbLoadObject skipping empty key: {}", String::from_utf8_lossy(&key));
-            }
-            self.counts.empty += 1;
-            return Ok(());
-        };
-        if deadline.is_some_and(|deadline| deadline < now_ms) && !self.manner.keep_expired {
-            self.counts.expired += 1;
-            return Ok(());
-        }
-        let db = self.slot(server, db);
-        let db = db.ok_or("FATAL: a key is in no database that there is")?;
-        let keys = &mut server.keys;
-        let name = keys.key(&key);
-        if !self.manner.merge && keys.view(db, name).is_some() {
-            let name = String::from_utf8_lossy(&key);
-            return Err(format!("RDB has duplicated key '{name}' in DB {db}"));
-        }
-        let access = keys.access.restored(idle, frequency, now_ms);
-        let (kind, encoding) = (made.kind, made.encoding);
-        let mut bytes = Vec::new();
-        let fresh = Fresh { kind, encoding, value: made.into_value(&mut bytes), deadline, access };
-        keys.install(db, name, fresh, None);
-        self.counts.keys += 1;
+        let slot = self.slot(server, loaded.db).ok_or("FATAL: a key is in no database that there is")?;
+        let hash = server.keys.hash(&loaded.key);
+        server.keys.prefetch_bucket(slot, hash);
+        self.waiting.push(Waiting { slot, hash, loaded });
         // For tests that want a slow start.
-        if let Ok(delay @ 1..) = u64::try_from(server.settings.key_load_delay) {
-            std::thread::sleep(Duration::from_micros(delay));
+        let delay_us = u64::try_from(server.settings.key_load_delay).unwrap_or(0);
+        if self.waiting.len() == WINDOW || delay_us > 0 {
+            self.settle(server)?;
+        }
+        if delay_us > 0 {
+            std::thread::sleep(Duration::from_micros(delay_us));
+        }
+        Ok(())
+    }
+
+    /// Puts the keys that have been read where they belong.
+    fn settle(&mut self, server: &mut Server) -> Result<(), String> {
+        let Server { keys, .. } = server;
+        let now_ms = keys.now_ms();
+        for Waiting { slot, hash, loaded } in self.waiting.drain(..) {
+            let Loaded { db, key, value, deadline, idle, frequency } = loaded;
+            let Outcome::Value(made) = value else {
+                if self.counts.empty < 10 {
+                    log::info!("rdbLoadObject skipping empty key: {}", String::from_utf8_lossy(&key));
+                }
+                self.counts.empty += 1;
+                continue;
+            };
+            if deadline.is_some_and(|deadline| deadline < now_ms) && !self.manner.keep_expired {
+                self.counts.expired += 1;
+                continue;
+            }
+            let access = keys.access.restored(idle, frequency, now_ms);
+            let (kind, encoding) = (made.kind, made.encoding);
+            let mut bytes = Vec::new();
+            let fresh = Fresh { kind, encoding, value: made.into_value(&mut bytes), deadline, access };
+            let name = Key { bytes: &key, hash };
+            if self.manner.merge {
+                keys.install(slot, name, fresh, None);
+            } else if !keys.install_new(slot, name, fresh) {
+                let name = String::from_utf8_lossy(&key);
+                return Err(format!("RDB has duplicated key '{name}' in DB {db}"));
+            }
+            self.counts.keys += 1;
         }
         Ok(())
     }

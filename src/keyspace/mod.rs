@@ -833,6 +833,18 @@ impl Keyspace {
         }
     }
 
+    /// Puts a whole key where there is none, as [`Keyspace::install`] does without an event. Returns false, and does nothing, if
+    /// there is one.
+    pub fn install_new(&mut self, db: usize, key: Key<'_>, fresh: Fresh<'_>) -> bool {
+        let database = self.database_mut(db);
+        if database.find(key.hash, key.bytes).is_some() {
+            return false;
+        }
+        let Fresh { kind, encoding, value, deadline, access } = fresh;
+        database.insert(key.hash, Entry::new(key.bytes, kind, encoding, value, deadline, access));
+        true
+    }
+
     /// Frees an entry; what is large is freed in slices.
     #[inline]
     fn discard(&mut self, entry: Entry) {

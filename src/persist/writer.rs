@@ -4,7 +4,7 @@
 
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::entry::EntryRef;
-use crate::keyspace::snapshot::Recorder;
+use crate::keyspace::snapshot::{Recorder, WHOLE_MAX};
 
 use super::rdb::encode::{self, Manner, Place};
 use super::rdb::opcode;
@@ -120,6 +120,11 @@ impl Writer {
         Manner { compress: self.compress, items }
     }
 
+    /// A large value that is about to change, and holds up everybody until it has been written: it is not compressed.
+    fn at_once(&self) -> Manner {
+        Manner { compress: false, items: usize::MAX }
+    }
+
     /// The large value is whole: what was kept aside follows.
     fn close_half(&mut self) {
         self.half = None;
@@ -134,7 +139,8 @@ impl Recorder for Writer {
     fn record(&mut self, db: usize, entry: EntryRef<'_>) {
         let aside = self.half.is_some();
         self.head(aside, db, entry);
-        let manner = self.manner(usize::MAX);
+        let large = entry.object().is_some_and(|object| object.items() > WHOLE_MAX);
+        let manner = if large { self.at_once() } else { self.manner(usize::MAX) };
         let out = if aside { &mut self.aside.bytes } else { &mut self.main.bytes };
         encode::begin(out, entry, manner);
     }
@@ -156,7 +162,7 @@ impl Recorder for Writer {
     }
 
     fn record_rest(&mut self, entry: EntryRef<'_>) {
-        let manner = self.manner(usize::MAX);
+        let manner = self.at_once();
         if let Some(place) = self.half {
             encode::go_on(&mut self.main.bytes, entry, place, manner);
         }

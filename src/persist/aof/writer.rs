@@ -249,6 +249,19 @@ impl Writer {
         }
     }
 
+    /// Makes durable at once what has been written.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn sync(&mut self) -> io::Result<()> {
+        if self.synced < self.written {
+            self.file.sync_data()?;
+            self.ordered = self.ordered.max(self.written);
+            (self.synced, self.acknowledged) = (self.written, self.acknowledged.max(self.written));
+        }
+        Ok(())
+    }
+
     /// Goes on in another, empty file. What is not durable of this one will be, by `order`; see [`Writer::flush`]. Returns
     /// the old file, to be closed behind that.
     pub fn go_on_in(&mut self, file: File, order: impl FnOnce(&Arc<File>, u64)) -> Arc<File> {

@@ -20,6 +20,12 @@ pub trait Source {
     /// If there are not so many bytes, or they cannot be read.
     fn fill(&mut self, buffer: &mut [u8]) -> Result<(), Error>;
 
+    /// Bytes that come next, as far as they are in memory.
+    fn ahead(&self) -> &[u8];
+
+    /// Takes so many of the bytes ahead.
+    fn pass(&mut self, count: usize);
+
     /// How many bytes have been taken.
     fn offset(&self) -> u64;
 
@@ -36,6 +42,10 @@ pub trait Source {
     /// # Errors
     /// As [`Source::fill`].
     fn array<const LEN: usize>(&mut self) -> Result<[u8; LEN], Error> {
+        if let Some(&bytes) = self.ahead().first_chunk() {
+            self.pass(LEN);
+            return Ok(bytes);
+        }
         let mut bytes = [0; LEN];
         self.fill(&mut bytes)?;
         Ok(bytes)
@@ -80,8 +90,14 @@ pub trait Source {
         if len > self.left() {
             return Err(Error { offset: self.offset(), reason: Reason::End });
         }
+        let len = len as usize;
+        if let Some(bytes) = self.ahead().get(..len) {
+            let bytes = bytes.to_vec();
+            self.pass(len);
+            return Ok(bytes);
+        }
         // So many there are, at least by the file's length.
-        let mut bytes = vec![0; len as usize];
+        let mut bytes = vec![0; len];
         self.fill(&mut bytes)?;
         Ok(bytes)
     }
@@ -137,6 +153,16 @@ impl Source for Slice<'_> {
         buffer.copy_from_slice(bytes);
         self.at += bytes.len();
         Ok(())
+    }
+
+    #[inline]
+    fn ahead(&self) -> &[u8] {
+        &self.bytes[self.at..]
+    }
+
+    #[inline]
+    fn pass(&mut self, count: usize) {
+        self.at += count;
     }
 
     fn offset(&self) -> u64 {
@@ -226,6 +252,16 @@ impl Source for FileSource {
             buffer = later;
         }
         Ok(())
+    }
+
+    #[inline]
+    fn ahead(&self) -> &[u8] {
+        &self.buffer[self.at..self.filled]
+    }
+
+    #[inline]
+    fn pass(&mut self, count: usize) {
+        self.at += count;
     }
 
     fn offset(&self) -> u64 {
