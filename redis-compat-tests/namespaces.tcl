@@ -99,14 +99,14 @@ case "NAMESPACEINFO tells what there is and what holds" -only cachestorm {
     PERSIST j                    -> :1
     GET k                        -> "v"
     GET nosuch                   -> nil
-    NAMESPACEINFO                -> {"name" "pages" "keys" :2 "expires" :1 "memory_bytes" :1000..40000 "default_ttl_ms" :60000 "max_memory_bytes" :1048576 "hits" :1 "misses" :1 "created_at" :1700000000 ...}
+    NAMESPACEINFO                -> {"name" "pages" "keys" :2 "expires" :1 "memory_bytes" :1000..40000 "tags" :0 "default_ttl_ms" :60000 "max_memory_bytes" :1048576 "hits" :1 "misses" :1 "created_at" :1700000000 ...}
     NAMESPACE pages TTL 0        -> +OK
     CONFIG RESETSTAT             -> +OK
     NAMESPACE default            -> +OK
-    NAMESPACEINFO pages          -> {"name" "pages" "keys" :2 "expires" :1 "memory_bytes" any "default_ttl_ms" :0 "max_memory_bytes" :1048576 "hits" :0 "misses" :0 "created_at" :1700000000 ...}
+    NAMESPACEINFO pages          -> {"name" "pages" "keys" :2 "expires" :1 "memory_bytes" any "tags" :0 "default_ttl_ms" :0 "max_memory_bytes" :1048576 "hits" :0 "misses" :0 "created_at" :1700000000 ...}
     NAMESPACEDEL pages           -> +OK
     NAMESPACE pages              -> +OK
-    NAMESPACEINFO                -> {"name" "pages" "keys" :0 "expires" :0 "memory_bytes" :0 "default_ttl_ms" :0 "max_memory_bytes" :0 "hits" :0 "misses" :0 "created_at" :1750000000..4000000000 ...}
+    NAMESPACEINFO                -> {"name" "pages" "keys" :0 "expires" :0 "memory_bytes" :0 "tags" :0 "default_ttl_ms" :0 "max_memory_bytes" :0 "hits" :0 "misses" :0 "created_at" :1750000000..4000000000 ...}
     NAMESPACEDEL pages           -> +OK
 }
 
@@ -407,7 +407,7 @@ proc fill_three {} {
 
 proc all_three_are_there {} {
     expect {["db4" "default" "pages" "sessions"]} [ask NAMESPACES]
-    expect {{"name" "sessions" "keys" :2 "expires" :1 "memory_bytes" any "default_ttl_ms" :500000 "max_memory_bytes" :5242880 "hits" any "misses" any "created_at" :1700000000 ...}} [ask NAMESPACEINFO sessions]
+    expect {{"name" "sessions" "keys" :2 "expires" :1 "memory_bytes" any "tags" :0 "default_ttl_ms" :500000 "max_memory_bytes" :5242880 "hits" any "misses" any "created_at" :1700000000 ...}} [ask NAMESPACEINFO sessions]
     same 7000 [about default_ttl_ms db4]
     expect {"default"} [ask GET k]
     ask NAMESPACE sessions

@@ -13,6 +13,7 @@ use super::state::Server;
 use super::table::Registered;
 use super::{Ctx, Verdict};
 use crate::effects::waiting::Waiter;
+use crate::keyspace::Unsettled;
 use crate::keyspace::entry::Type;
 use crate::net::{Client, ReplyMode};
 use crate::resp::{Args, Limits, RequestParser};
@@ -142,6 +143,60 @@ impl Ctx<'_> {
     }
 }
 
+/// Until when a command waits while keys of invalidated tags are removed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Until {
+    /// All counts are known: then it runs again.
+    Settled,
+    /// Some more have been removed: then it runs again.
+    NextTurn,
+    /// It is known how many keys it removed, by its claim: that is its reply.
+    Counted(u64),
+}
+
+/// A client whose command waits for that.
+pub struct SweepWait {
+    token: usize,
+    client_id: u64,
+    /// The cycle clock when it began.
+    since: u64,
+    until: Until,
+    request: Vec<u8>,
+}
+
+impl Ctx<'_> {
+    /// Asks something that may have to wait until more keys of invalidated tags are removed; `None` if the client has been set
+    /// aside for that, to run its command again. Where nobody may wait, they are removed at once.
+    pub fn ask_settled<T>(
+        &mut self,
+        args: &Args<'_>,
+        until: Until,
+        ask: impl Fn(&mut Ctx<'_>) -> Result<T, Unsettled>,
+    ) -> Option<T> {
+        loop {
+            match ask(self) {
+                Ok(answer) => return Some(answer),
+                Err(Unsettled) if self.in_exec => self.server.keys.sweep_now(),
+                Err(Unsettled) => {
+                    self.wait_for_sweep(args, until);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Sets the client aside while keys of invalidated tags are removed.
+    pub fn wait_for_sweep(&mut self, args: &Args<'_>, until: Until) {
+        let mut request = Vec::new();
+        args.encode(&mut request);
+        let client = &mut self.server.clients[self.token];
+        client.blocked = true;
+        self.blocked = true;
+        let wait = SweepWait { token: self.token, client_id: client.id, since: self.ticks, until, request };
+        self.server.sweep_waits.push(wait);
+    }
+}
+
 /// Ends a command that waits, or that has changed keys which are waited for, or whose client has to be counted.
 #[cold]
 pub(super) fn settle(cx: &mut Ctx<'_>) -> Verdict {
@@ -189,10 +244,11 @@ fn serve_key(server: &mut Server, db: usize, key: &[u8]) {
     }
 }
 
-/// Ends a client's wait. `None` if it does not wait.
+/// Ends a client's wait. `None` if it does not wait, or for nothing that can be cut short.
 fn release(server: &mut Server, token: usize) -> Option<Waiter> {
+    let waiter = server.keys.effects.waiting.remove(token)?;
     server.clients[token].blocked = false;
-    server.keys.effects.waiting.remove(token)
+    Some(waiter)
 }
 
 /// Gives a request back as a command and its arguments.
@@ -212,13 +268,19 @@ fn with_command<T>(
 
 /// Runs the command that a client waits in.
 fn run_again(server: &mut Server, token: usize) {
-    let Some(waiter) = release(server, token) else { return };
+    if let Some(waiter) = release(server, token) {
+        run_request(server, token, waiter.request, waiter.deadline_ms);
+    }
+}
+
+/// Runs a request again that a client has waited in.
+fn run_request(server: &mut Server, token: usize, request: Vec<u8>, deadline_ms: Option<u64>) {
     if server.clients[token].closing.is_some() {
         return;
     }
-    let verdict = with_command(server, &waiter.request, |server, command, args| {
+    let verdict = with_command(server, &request, |server, command, args| {
         let mut cx = Ctx::new(server, token);
-        cx.resumed = Some(waiter.deadline_ms);
+        cx.resumed = Some(deadline_ms);
         // It goes on where it stopped, as if it had begun so much earlier.
         cx.ticks = cx.ticks.wrapping_sub(cx.server.clients[token].spent_ticks);
         let verdict = cx.run(Some(command), args, None);
@@ -229,7 +291,7 @@ fn run_again(server: &mut Server, token: usize) {
         Some(Verdict::Blocked) => {}
         Some(Verdict::Postponed) => {
             let client = &mut server.clients[token];
-            client.replay.splice(0..0, waiter.request);
+            client.replay.splice(0..0, request);
             client.paused = true;
             server.paused_clients += 1;
         }
@@ -268,6 +330,39 @@ pub fn end_flushes(server: &mut Server) {
             end_wait(server, wait.token, &wait.request, false, |cx| cx.reply.ok());
         }
     }
+}
+
+/// Goes on with those that have waited for keys of invalidated tags to be removed, in the order in which they came.
+pub fn end_sweeps(server: &mut Server) {
+    if server.sweep_waits.is_empty() {
+        return;
+    }
+    let mut left = Vec::new();
+    for wait in std::mem::take(&mut server.sweep_waits) {
+        let waits = |client: &Client| client.id == wait.client_id && client.blocked;
+        let waits = server.clients.get(wait.token).is_some_and(|client| waits(client));
+        match wait.until {
+            // The count is taken even if nobody wants it any more.
+            Until::Counted(claim) => match server.keys.take_count(claim) {
+                Some(count) if waits => {
+                    server.clients[wait.token].blocked = false;
+                    server.clients[wait.token].spent_ticks = server.cycles.raw().wrapping_sub(wait.since);
+                    end_wait(server, wait.token, &wait.request, false, |cx| cx.reply.count(count));
+                }
+                Some(_) => {}
+                None => left.push(wait),
+            },
+            _ if !waits => {}
+            // Who came before may have invalidated something in turn.
+            Until::Settled if !server.keys.is_settled() => left.push(wait),
+            Until::Settled | Until::NextTurn => {
+                server.clients[wait.token].blocked = false;
+                run_request(server, wait.token, wait.request, None);
+            }
+        }
+    }
+    left.append(&mut server.sweep_waits);
+    server.sweep_waits = left;
 }
 
 /// Ends a client's wait as if its time were over, or with an error. Returns whether it waited.

@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use super::blocking::Until;
 use super::error::{Error, Outcome};
 use super::table::{Acl, Command, Doc, Flags};
 use super::{Ctx, save};
+use crate::keyspace::Unsettled;
 use crate::resp::Args;
 use crate::types::number::parse_i64;
 
@@ -99,10 +101,20 @@ fn existing(cx: &Ctx<'_>, number: i64) -> Result<usize, Error> {
     usize::try_from(number).ok().filter(|number| databases.contains(number)).ok_or(Error::DB_OUT_OF_RANGE)
 }
 
-fn dbsize(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
+fn dbsize(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    if wait_until_counted(cx, args, cx.db..cx.db + 1) {
+        return Ok(());
+    }
     let keys = cx.server.keys.database(cx.db).map_or(0, |database| database.len());
     cx.reply.count(keys);
     Ok(())
+}
+
+/// Whether the client has been set aside until it is known how many keys some databases have.
+fn wait_until_counted(cx: &mut Ctx<'_>, args: &Args<'_>, mut databases: Range<usize>) -> bool {
+    let uncounted = databases.any(|db| !cx.server.keys.is_counted(db));
+    let ask = |cx: &mut Ctx<'_>| if cx.server.keys.is_settled() { Ok(()) } else { Err(Unsettled) };
+    uncounted && cx.ask_settled(args, Until::Settled, ask).is_none()
 }
 
 fn swapdb(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
@@ -140,6 +152,9 @@ fn flush(cx: &mut Ctx<'_>, args: &Args<'_>, databases: Range<usize>) -> Outcome 
         Some(word) if args.len() == 2 && word.eq_ignore_ascii_case(b"ASYNC") => false,
         Some(_) => return Err(Error::SYNTAX),
     };
+    if wait_until_counted(cx, args, databases.clone()) {
+        return Ok(());
+    }
     let all = databases.len() == cx.server.keys.databases();
     let lazily_freed = cx.server.keys.stats.lazily_freed;
     for db in databases {

@@ -94,7 +94,7 @@ pub fn tell_news(server: &mut Server, author: Option<usize>) {
         match news {
             News::Key { db, event, key } => {
                 if event.is_change() && server.keys.effects.trackers.any() {
-                    let by_command = !matches!(event, Event::EXPIRED | Event::EVICTED);
+                    let by_command = !matches!(event, Event::EXPIRED | Event::EVICTED | Event::INVALIDATED);
                     let trackers = &mut server.keys.effects.trackers;
                     trackers.changed(&key, author.filter(|_| by_command));
                     let readers = trackers.take_readers(&key);
@@ -108,6 +108,14 @@ pub fn tell_news(server: &mut Server, author: Option<usize>) {
                 publish_event(server, db, event, &key);
             }
             News::Within { db, event, key } => publish_event(server, db, event, &key),
+            News::Tag { db, tag, count } => {
+                server.plugins.invalidated(db, &tag, count);
+                if !server.keys.effects.publishes(Event::INVALIDATED).is_empty() {
+                    let db = label(server, db);
+                    let channel = [b"__tagevent@", db.as_bytes(), b"__:", &tag].concat();
+                    publish(server, Kind::Channel, &channel, itoa::Buffer::new().format(count).as_bytes());
+                }
+            }
             News::Flushed => {
                 server.keys.effects.trackers.forget_keys();
                 let trackers = server.clients.iter().filter(|(_, client)| client.tracking.is_some());
@@ -120,12 +128,19 @@ pub fn tell_news(server: &mut Server, author: Option<usize>) {
     server.keys.effects.reuse(news);
 }
 
+/// What channels call a database: its number, or the name of a namespace that has one of its own.
+fn label(server: &Server, db: usize) -> String {
+    server.keys.directory().own_name(db).map_or_else(|| db.to_string(), str::to_owned)
+}
+
 /// Publishes an event of a key as the settings want it.
 fn publish_event(server: &mut Server, db: usize, event: Event, key: &[u8]) {
     let how = server.keys.effects.publishes(event);
-    let mut number = itoa::Buffer::new();
-    let name = server.keys.directory().own_name(db).map(str::to_owned);
-    let db = name.as_deref().unwrap_or_else(|| number.format(db)).as_bytes();
+    if how.is_empty() {
+        return;
+    }
+    let db = label(server, db);
+    let db = db.as_bytes();
     if how.contains(KeyspaceEvents::KEYSPACE) {
         let channel = [b"__keyspace@", db, b"__:", key].concat();
         publish(server, Kind::Channel, &channel, event.0.as_bytes());

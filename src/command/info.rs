@@ -74,6 +74,7 @@ const SECTIONS: &[Section] = &[
     ("Cluster", Told::ByDefault, cluster),
     ("Keyspace", Told::ByDefault, keyspace),
     ("Namespaces", Told::ByDefault, namespaces),
+    ("Tags", Told::ByDefault, tags),
     ("Debug", Told::OnRequest, debug),
 ];
 
@@ -543,6 +544,19 @@ fn namespaces(text: &mut Text, cx: &Ctx<'_>) {
             ),
         );
     }
+}
+
+fn tags(text: &mut Text, cx: &Ctx<'_>) {
+    let keys = &cx.server.keys;
+    let totals = || (0..keys.databases()).map(|db| keys.tag_totals(db));
+    text.line("tags", totals().map(|one| one.tags).sum::<usize>());
+    text.line("tag_memberships", totals().map(|one| one.memberships).sum::<usize>());
+    text.line("tag_links", totals().map(|one| one.links).sum::<usize>());
+    text.line("tag_bytes", totals().map(|one| one.bytes).sum::<usize>());
+    text.line("tag_invalidations", keys.stats.invalidations);
+    text.line("tag_invalidated_keys", keys.stats.invalidated);
+    text.line("tag_unswept_memberships", totals().map(|one| one.unswept).sum::<usize>());
+    text.line("tag_waiting_clients", cx.server.sweep_waits.len());
 }
 
 fn debug(text: &mut Text, cx: &Ctx<'_>) {

@@ -1,5 +1,6 @@
 //! Keys, whatever they hold: deleting, naming, moving, expiring, listing and looking into them.
 
+use super::blocking::Until;
 use super::error::{Error, Outcome};
 use super::table::{Acl, Command, Doc, Flags, Handler, KeyFlags, KeySpec};
 use super::{Ctx, database};
@@ -570,18 +571,29 @@ fn keys(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn randomkey(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
-    match cx.server.keys.random_key(cx.db) {
-        Some(key) => cx.reply.bulk(&key),
-        None => cx.reply.null(),
+fn randomkey(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let drawn = cx.ask_settled(args, Until::NextTurn, |cx| cx.server.keys.random_key(cx.db));
+    match drawn {
+        Some(Some(key)) => cx.reply.bulk(&key),
+        Some(None) => cx.reply.null(),
+        // It waits for more of a sweep.
+        None => {}
     }
     Ok(())
 }
 
-fn scan(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+/// The cursor of a scan.
+///
+/// # Errors
+/// It is no number.
+pub(super) fn cursor(word: &[u8]) -> Result<u64, Error> {
     // As for strtoul, a NUL ends the number.
-    let cursor = args[1].split(|&byte| byte == 0).next().unwrap_or_default();
-    let cursor = parse_u64(cursor).ok_or(Error::fixed("ERR invalid cursor"))?;
+    let number = word.split(|&byte| byte == 0).next().unwrap_or_default();
+    parse_u64(number).ok_or(Error::fixed("ERR invalid cursor"))
+}
+
+fn scan(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    let cursor = cursor(&args[1])?;
     let mut count = 10;
     let mut pattern = Pattern::new(b"*");
     let mut kind: Option<&[u8]> = None;

@@ -16,6 +16,7 @@ use crate::persist::rdb::check;
 use crate::persist::rdb::decode::{Outcome, Rules};
 use crate::persist::rdb::error::{Error, Reason};
 use crate::persist::rdb::file::{Item, Loaded, Reader, Verdict};
+use crate::persist::rdb::own;
 use crate::persist::rdb::source::{FileSource, Source};
 
 /// A slice ends after this time, even if the settings allow more bytes.
@@ -64,6 +65,7 @@ struct Waiting {
     slot: usize,
     hash: u64,
     loaded: Loaded,
+    tags: Vec<Vec<u8>>,
 }
 
 /// Takes in what a snapshot holds, item by item.
@@ -74,14 +76,18 @@ pub struct Intake {
     pub counts: Counts,
     /// Memory that was used when it was written, in bytes, as it tells.
     pub used_memory: u64,
+    /// The database chosen last.
+    db: usize,
+    /// The tags of the next key.
+    tags: Vec<Vec<u8>>,
     /// Keys that have been read.
     waiting: Vec<Waiting>,
 }
 
 impl Intake {
     pub fn new(manner: Manner) -> Intake {
-        let waiting = Vec::with_capacity(WINDOW);
-        Intake { manner, slots: BTreeMap::new(), counts: Counts::default(), used_memory: 0, waiting }
+        let ((counts, slots), waiting) = (Default::default(), Vec::with_capacity(WINDOW));
+        Intake { manner, slots, counts, used_memory: 0, db: 0, tags: Vec::new(), waiting }
     }
 
     /// Takes an item in. Returns whether it was the end.
@@ -98,14 +104,20 @@ impl Intake {
             Item::Part | Item::Hint | Item::ModuleValue => {}
             Item::Database(db) => {
                 let databases = server.keys.directory().numbered();
-                if self.slot(server, db).is_none() {
+                let Some(slot) = self.slot(server, db) else {
                     return Err(format!(
                         "FATAL: Data file was created with a server configured to handle more than {databases} \
                          databases. Exiting"
                     ));
-                }
+                };
+                self.db = slot;
             }
             Item::Aux(name, value) if name == NAMESPACE_FIELD.as_bytes() => self.namespace(server, &value)?,
+            Item::Aux(name, value) if name == own::TAGS.as_bytes() => self.tags = own_texts(&value)?,
+            Item::Aux(name, value) if name == own::LINK.as_bytes() => match &own_texts(&value)?[..] {
+                [parent, child] => server.keys.restore_link(self.db, parent, child),
+                _ => return Err(DAMAGED_TAGS.to_string()),
+            },
             Item::Aux(name, value) => self.aux(&name, &value),
             Item::Library(source) => server.saving.libraries.push(source),
             Item::ModuleAux(name) => {
@@ -186,7 +198,8 @@ impl Intake {
         let slot = self.slot(server, loaded.db).ok_or("FATAL: a key is in no database that there is")?;
         let hash = server.keys.hash(&loaded.key);
         server.keys.prefetch_bucket(slot, hash);
-        self.waiting.push(Waiting { slot, hash, loaded });
+        let tags = std::mem::take(&mut self.tags);
+        self.waiting.push(Waiting { slot, hash, loaded, tags });
         // For tests that want a slow start.
         let delay_us = u64::try_from(server.settings.key_load_delay).unwrap_or(0);
         if self.waiting.len() == WINDOW || delay_us > 0 {
@@ -202,7 +215,7 @@ impl Intake {
     fn settle(&mut self, server: &mut Server) -> Result<(), String> {
         let Server { keys, .. } = server;
         let now_ms = keys.now_ms();
-        for Waiting { slot, hash, loaded } in self.waiting.drain(..) {
+        for Waiting { slot, hash, loaded, tags } in self.waiting.drain(..) {
             let Loaded { db, key, value, deadline, idle, frequency } = loaded;
             let Outcome::Value(made) = value else {
                 if self.counts.empty < 10 {
@@ -226,10 +239,18 @@ impl Intake {
                 let name = String::from_utf8_lossy(&key);
                 return Err(format!("RDB has duplicated key '{name}' in DB {db}"));
             }
+            keys.restore_tags(slot, name, tags);
             self.counts.keys += 1;
         }
         Ok(())
     }
+}
+
+const DAMAGED_TAGS: &str = "The tags of a key, or a link between tags, are damaged";
+
+fn own_texts(value: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    let texts = own::texts(value).map_err(|_| DAMAGED_TAGS)?;
+    if texts.iter().any(Vec::is_empty) { Err(DAMAGED_TAGS.to_string()) } else { Ok(texts) }
 }
 
 /// What the settings say about values in snapshots.

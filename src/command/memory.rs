@@ -375,7 +375,8 @@ fn key_bytes(entry: EntryRef<'_>) -> usize {
     let value = entry.object().map_or(0, |object| object.memory_bytes());
     let wheel = if entry.deadline().is_some() { WHEEL_CELL_BYTES } else { 0 };
     let fields = if entry.earliest_field().is_some() { FIELDS_CELL_BYTES } else { 0 };
-    entry.block_bytes() + value + SLOT_BYTES + wheel + fields
+    let tags = entry.tag_bytes() + size_of_val(entry.tags());
+    entry.block_bytes() + value + SLOT_BYTES + wheel + fields + tags
 }
 
 fn memory_usage(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {

@@ -55,6 +55,7 @@ mod sort;
 mod stream;
 mod string;
 mod syntax;
+mod tag;
 mod tracking;
 mod zset;
 
@@ -86,6 +87,7 @@ const FAMILIES: &[&[Command]] = &[
     sort::COMMANDS,
     stream::COMMANDS,
     keys::COMMANDS,
+    tag::COMMANDS,
     dump::COMMANDS,
     migrate::COMMANDS,
     database::COMMANDS,

@@ -207,6 +207,7 @@ fn namespaceinfo(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         ("keys", of(Namespace::len)),
         ("expires", of(Namespace::expires)),
         ("memory_bytes", of(Namespace::memory_bytes)),
+        ("tags", keys.tag_totals(slot).tags as u64),
         ("default_ttl_ms", profile.default_ttl_ms),
         ("max_memory_bytes", profile.max_memory),
         ("hits", profile.hits),

@@ -84,7 +84,9 @@ impl Server {
         let (started, patience) = (self.cycles.raw(), patience(self.settings.maxmemory_eviction_tenacity));
         let (policy, samples) = (self.settings.maxmemory_policy, self.settings.maxmemory_samples as usize);
         for round in 1.. {
-            if self.keys.evict(policy, samples, Some(db)).is_none() {
+            if self.keys.is_sweeping() {
+                self.keys.sweep_slice();
+            } else if self.keys.evict(policy, samples, Some(db)).is_none() {
                 return Room::None;
             }
             if self.keys.excess(db) == 0 {
@@ -127,6 +129,9 @@ impl Server {
             let before = memory::used();
             if self.keys.pending_free() > 0 {
                 self.keys.free_slice();
+                wanted -= before as isize - memory::used() as isize;
+            } else if self.keys.is_sweeping() {
+                self.keys.sweep_slice();
                 wanted -= before as isize - memory::used() as isize;
             } else {
                 match self.keys.evict(policy, samples, None) {

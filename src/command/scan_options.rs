@@ -1,9 +1,9 @@
 //! The options of HSCAN, SSCAN and ZSCAN.
 
 use super::error::Error;
-use super::keys::Pattern;
+use super::keys::{self, Pattern};
 use crate::resp::Args;
-use crate::types::number::{parse_i64, parse_u64};
+use crate::types::number::parse_i64;
 
 /// What a scan of one collection is asked for besides its cursor.
 pub(super) struct ScanOptions<'a> {
@@ -20,9 +20,7 @@ pub(super) struct ScanOptions<'a> {
 /// # Errors
 /// It is no number.
 pub(super) fn cursor(args: &Args<'_>) -> Result<u64, Error> {
-    // What follows a zero byte does not count.
-    let text = args[2].split(|&byte| byte == 0).next().unwrap_or_default();
-    parse_u64(text).ok_or(Error::fixed("ERR invalid cursor"))
+    keys::cursor(&args[2])
 }
 
 impl<'a> ScanOptions<'a> {

@@ -7,7 +7,7 @@ use slab::Slab;
 
 use super::acl;
 use super::aof::Aof;
-use super::blocking::FlushWait;
+use super::blocking::{FlushWait, SweepWait};
 use super::client::describe;
 use super::load::Counts;
 use super::loading::Loading;
@@ -106,6 +106,8 @@ pub struct Server {
     pub waiting_for_disk: Vec<(usize, u64)>,
     /// Clients whose FLUSHALL or FLUSHDB waits until the memory is back.
     pub flushing: Vec<FlushWait>,
+    /// Clients whose commands wait until keys of invalidated tags are removed, in the order in which they came.
+    pub sweep_waits: Vec<SweepWait>,
     /// Clients whose connections are to end.
     pub dying: Vec<usize>,
     /// The append-only file.
@@ -191,7 +193,9 @@ impl Server {
         let mut keys = Keyspace::new(settings.databases as usize, seed, clock.unix_ms());
         keys.access.follow(&settings);
         keys.effects.journal.lazy = super::config::lazy_removals(&settings);
-        keys.effects.report_removals(plugins.want(Hooks::ON_EVICT), plugins.want(Hooks::ON_EXPIRE));
+        let [evict, expire, invalidate] =
+            [Hooks::ON_EVICT, Hooks::ON_EXPIRE, Hooks::ON_TAG_INVALIDATE].map(|hook| plugins.want(hook));
+        keys.effects.report_removals(evict, expire, invalidate);
         keys.effects.follow(&settings);
         keys.follow_namespaces(&settings);
         let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(1));
@@ -239,6 +243,7 @@ impl Server {
             budget,
             waiting_for_disk: Vec::new(),
             flushing: Vec::new(),
+            sweep_waits: Vec::new(),
             dying: Vec::new(),
             short_since_us: None,
             shutdown: None,

@@ -351,7 +351,7 @@ fn string_reply(reply: &mut Reply, entry: EntryRef<'_>) -> Outcome {
 
 /// An argument as a value for the keyspace. `owned` is what [`Args::take_owned`] gave for it.
 #[inline]
-fn value<'a>(owned: Option<Vec<u8>>, args: &'a Args<'_>, at: usize) -> StringValue<'a> {
+pub(super) fn value<'a>(owned: Option<Vec<u8>>, args: &'a Args<'_>, at: usize) -> StringValue<'a> {
     match owned {
         Some(bytes) => StringValue::Owned(bytes),
         None => StringValue::Borrowed(&args[at]),
@@ -433,6 +433,12 @@ impl<'a> ExpiryOption<'a> {
 }
 
 fn get(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    get_first(cx, args)
+}
+
+/// Replies with the string of the first key.
+#[inline]
+fn get_first(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
     let key = cx.key(args, 1);
     match cx.server.keys.read(cx.db, key, cx.touch) {
         Some(entry) => string_reply(&mut cx.reply, entry)?,
@@ -453,52 +459,106 @@ fn set(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn set_with_options(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let mut must_exist = None;
-    let mut answer_old = false;
-    let mut option = ExpiryOption::default();
+    let mut options = SetOptions::default();
     let mut at = 3;
     while at < args.len() {
-        let word = &args[at];
-        if word.eq_ignore_ascii_case(b"NX") && must_exist != Some(true) {
-            must_exist = Some(false);
-        } else if word.eq_ignore_ascii_case(b"XX") && must_exist != Some(false) {
-            must_exist = Some(true);
-        } else if word.eq_ignore_ascii_case(b"GET") {
-            answer_old = true;
-        } else {
-            at += option.take(args, at, "KEEPTTL").ok_or(Error::SYNTAX)?;
-            continue;
-        }
-        at += 1;
+        at += options.take(args, at).ok_or(Error::SYNTAX)?;
     }
-    let needs_clock = !matches!(option.time, None | Some((Time::UnixMilliseconds, _)));
-    let expiry = match option {
-        ExpiryOption { time: Some((time, amount)), .. } => Expiry::At(time.deadline(cx, amount)?),
-        ExpiryOption { word: true, .. } => Expiry::Keep,
-        _ => Expiry::Clear,
-    };
-    if answer_old {
-        get(cx, args)?;
-    }
-    let was_set = set_if(cx, args, 2, must_exist, expiry);
-    match expiry {
-        _ if !was_set => {}
-        Expiry::At(deadline) if needs_clock => propagate_set(cx, args, 2, deadline),
-        Expiry::Clear | Expiry::Keep if answer_old && cx.propagates() => {
-            let words: Vec<&[u8]> = (0..args.len())
-                .map(|at| &args[at])
-                .enumerate()
-                .filter(|(at, word)| *at < 3 || !word.eq_ignore_ascii_case(b"GET"))
-                .map(|(_, word)| word)
-                .collect();
-            cx.propagate(&words);
-        }
-        _ => {}
-    }
-    if !answer_old {
-        if was_set { cx.reply.ok() } else { cx.reply.null() }
-    }
+    let way = options.settle(cx)?;
+    way.answer_old(cx, args)?;
+    let was_set = set_if(cx, args, 2, way.must_exist, way.expiry);
+    way.finish(cx, args, was_set, &[]);
     Ok(())
+}
+
+/// The options of SET and SETTAG.
+#[derive(Default)]
+pub(super) struct SetOptions<'a> {
+    must_exist: Option<bool>,
+    answer_old: bool,
+    expiry: ExpiryOption<'a>,
+}
+
+impl<'a> SetOptions<'a> {
+    /// Whether a word is the first of an option.
+    #[inline]
+    pub fn has(word: &[u8]) -> bool {
+        let names: [&[u8]; 4] = [b"NX", b"XX", b"GET", b"KEEPTTL"];
+        matches!(word.len(), 2..=4 | 7)
+            && (names.iter().any(|name| word.eq_ignore_ascii_case(name)) || Time::named(word).is_some())
+    }
+
+    /// Takes the option whose first word is at `at`, if there is one and it fits what was said before. Returns how many words
+    /// it has.
+    pub fn take(&mut self, args: &'a Args<'_>, at: usize) -> Option<usize> {
+        let word = &args[at];
+        if word.eq_ignore_ascii_case(b"NX") && self.must_exist != Some(true) {
+            self.must_exist = Some(false);
+        } else if word.eq_ignore_ascii_case(b"XX") && self.must_exist != Some(false) {
+            self.must_exist = Some(true);
+        } else if word.eq_ignore_ascii_case(b"GET") {
+            self.answer_old = true;
+        } else {
+            return self.expiry.take(args, at, "KEEPTTL");
+        }
+        Some(1)
+    }
+
+    /// What the options amount to.
+    ///
+    /// # Errors
+    /// If the time is none that a key can expire at.
+    pub fn settle(&self, cx: &Ctx<'_>) -> Result<SetWay, Error> {
+        let expiry = match self.expiry {
+            ExpiryOption { time: Some((time, amount)), .. } => Expiry::At(time.deadline(cx, amount)?),
+            ExpiryOption { word: true, .. } => Expiry::Keep,
+            _ => Expiry::Clear,
+        };
+        let needs_clock = !matches!(self.expiry.time, None | Some((Time::UnixMilliseconds, _)));
+        Ok(SetWay { must_exist: self.must_exist, answer_old: self.answer_old, expiry, needs_clock })
+    }
+}
+
+/// How SET or SETTAG sets a key.
+pub(super) struct SetWay {
+    /// Only if the key exists, or does not, if that matters.
+    pub must_exist: Option<bool>,
+    /// The reply is the string that was there.
+    answer_old: bool,
+    pub expiry: Expiry,
+    /// The deadline depends on what time it is.
+    needs_clock: bool,
+}
+
+impl SetWay {
+    /// Replies with what is there, if that is asked for.
+    ///
+    /// # Errors
+    /// If it is no string.
+    pub fn answer_old(&self, cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
+        if self.answer_old { get_first(cx, args) } else { Ok(()) }
+    }
+
+    /// Says whether the key was set, with `tags` if there are any, and propagates that.
+    pub fn finish(&self, cx: &mut Ctx<'_>, args: &Args<'_>, was_set: bool, tags: &[&[u8]]) {
+        match self.expiry {
+            _ if !was_set => {}
+            Expiry::At(deadline) if self.needs_clock => propagate_set(cx, args, 2, deadline, tags),
+            Expiry::Clear | Expiry::Keep if self.answer_old && cx.propagates() => {
+                let words: Vec<&[u8]> = (0..args.len())
+                    .map(|at| &args[at])
+                    .enumerate()
+                    .filter(|(at, word)| *at < 3 || !word.eq_ignore_ascii_case(b"GET"))
+                    .map(|(_, word)| word)
+                    .collect();
+                cx.propagate(&words);
+            }
+            _ => {}
+        }
+        if !self.answer_old {
+            if was_set { cx.reply.ok() } else { cx.reply.null() }
+        }
+    }
 }
 
 /// Sets the first key to the argument at `at`, provided that the key exists or does not, if that matters.
@@ -515,10 +575,17 @@ fn set_if(cx: &mut Ctx<'_>, args: &mut Args<'_>, at: usize, must_exist: Option<b
     }
 }
 
-/// Propagates that the first key was set to the argument at `at`, with a deadline that needs no clock.
-fn propagate_set(cx: &mut Ctx<'_>, args: &Args<'_>, at: usize, deadline: u64) {
+/// Propagates that the first key was set to the argument at `at`, with a deadline that needs no clock, and with `tags` if
+/// there are any.
+fn propagate_set(cx: &mut Ctx<'_>, args: &Args<'_>, at: usize, deadline: u64, tags: &[&[u8]]) {
     if cx.propagates() {
-        cx.propagate(&[b"SET", &args[1], &args[at], b"PXAT", itoa::Buffer::new().format(deadline).as_bytes()]);
+        let (mut number, verb) = (itoa::Buffer::new(), if tags.is_empty() { &b"SET"[..] } else { b"SETTAG" });
+        let mut words: Vec<&[u8]> = vec![verb, &args[1], &args[at], b"PXAT", number.format(deadline).as_bytes()];
+        if !tags.is_empty() {
+            words.push(b"TAG");
+            words.extend(tags);
+        }
+        cx.propagate(&words);
     }
 }
 
@@ -531,7 +598,7 @@ fn setnx(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 fn setex(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let deadline = Time::Seconds.deadline(cx, &args[2])?;
     set_if(cx, args, 3, None, Expiry::At(deadline));
-    propagate_set(cx, args, 3, deadline);
+    propagate_set(cx, args, 3, deadline, &[]);
     cx.reply.ok();
     Ok(())
 }
@@ -539,7 +606,7 @@ fn setex(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 fn psetex(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let deadline = Time::Milliseconds.deadline(cx, &args[2])?;
     set_if(cx, args, 3, None, Expiry::At(deadline));
-    propagate_set(cx, args, 3, deadline);
+    propagate_set(cx, args, 3, deadline, &[]);
     cx.reply.ok();
     Ok(())
 }

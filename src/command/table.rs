@@ -111,6 +111,8 @@ bitflags! {
         const CONNECTION = 1 << 18;
         const TRANSACTION = 1 << 19;
         const SCRIPTING = 1 << 20;
+        /// Commands about tags.
+        const TAG = 1 << 21;
     }
 }
 
@@ -137,6 +139,7 @@ pub const CATEGORY_NAMES: &[(Acl, &str)] = &[
     (Acl::CONNECTION, "connection"),
     (Acl::TRANSACTION, "transaction"),
     (Acl::SCRIPTING, "scripting"),
+    (Acl::TAG, "tag"),
 ];
 
 /// The category with a name in any case.

@@ -162,10 +162,12 @@ bitflags::bitflags! {
         const KEY_MISS = 1 << 12;
         /// A key came into being. Not part of `A`.
         const NEW = 1 << 13;
+        /// A key was removed because one of its tags was invalidated.
+        const INVALIDATED = 1 << 14;
         /// What the letter `A` stands for.
         const ALL = Self::GENERIC.bits() | Self::STRING.bits() | Self::LIST.bits() | Self::SET.bits()
             | Self::HASH.bits() | Self::ZSET.bits() | Self::EXPIRED.bits() | Self::EVICTED.bits()
-            | Self::STREAM.bits() | Self::MODULE.bits();
+            | Self::STREAM.bits() | Self::MODULE.bits() | Self::INVALIDATED.bits();
     }
 }
 
@@ -209,7 +211,7 @@ impl Field for ShutdownFlags {
 
 impl KeyspaceEvents {
     /// In the order in which they are shown.
-    const LETTERS: [(char, Self); 15] = [
+    const LETTERS: [(char, Self); 16] = [
         ('A', Self::ALL),
         ('g', Self::GENERIC),
         ('$', Self::STRING),
@@ -221,6 +223,7 @@ impl KeyspaceEvents {
         ('e', Self::EVICTED),
         ('t', Self::STREAM),
         ('d', Self::MODULE),
+        ('i', Self::INVALIDATED),
         ('n', Self::NEW),
         ('K', Self::KEYSPACE),
         ('E', Self::KEYEVENT),
@@ -233,7 +236,11 @@ impl Field for KeyspaceEvents {
         let mut events = KeyspaceEvents::empty();
         for letter in single(words)?.chars() {
             let found = Self::LETTERS.iter().find(|(name, _)| *name == letter);
-            events |= found.ok_or("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")?.1;
+            events |= found.ok_or("Invalid event class character. Use 'Ag$lshzxeKEtmdni'.")?.1;
+        }
+        // Who names all classes that Redis has is shown an `A`, so it is what that stands for.
+        if events.contains(Self::ALL.difference(Self::INVALIDATED)) {
+            events |= Self::INVALIDATED;
         }
         *self = events;
         Ok(())

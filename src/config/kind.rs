@@ -97,7 +97,7 @@ impl Kind {
             }
             Kind::OomScores => "three integers from -2000 to 2000".to_owned(),
             Kind::Percentiles => "numbers from 0 to 100, or \"\" for none".to_owned(),
-            Kind::EventClasses => "letters of Ag$lshzxeKEtmdn, or \"\" for none".to_owned(),
+            Kind::EventClasses => "letters of Ag$lshzxeKEtmdni, or \"\" for none".to_owned(),
             Kind::Endpoint => "a host and a port, or no one".to_owned(),
             Kind::Namespaces => "groups of name, default TTL (0, 30s, 5m …), memory limit (0, 100mb …)".to_owned(),
             Kind::Lines { min, max: usize::MAX } => format!("at least {min} words"),

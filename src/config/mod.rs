@@ -382,7 +382,7 @@ mod tests {
                 "1 2 2001",
                 "Invalid oom-score-adj-values, elements must be between -2000 and 2000.",
             ),
-            ("notify-keyspace-events", "Q", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."),
+            ("notify-keyspace-events", "Q", "Invalid event class character. Use 'Ag$lshzxeKEtmdni'."),
             ("latency-tracking-info-percentiles", "1 x", "Invalid latency-tracking-info-percentiles parameters"),
             ("latency-tracking-info-percentiles", "nan", "Invalid latency-tracking-info-percentiles parameters"),
             (

@@ -31,6 +31,8 @@ impl Event {
     pub const DEL: Event = Event("del");
     pub const EXPIRED: Event = Event("expired");
     pub const EVICTED: Event = Event("evicted");
+    /// A tag of the key was invalidated.
+    pub const INVALIDATED: Event = Event("invalidated");
     pub const HEXPIRED: Event = Event("hexpired");
     pub const RENAME_FROM: Event = Event("rename_from");
     pub const RENAME_TO: Event = Event("rename_to");
@@ -59,6 +61,7 @@ impl Event {
             | "restore" => KeyspaceEvents::GENERIC,
             "expired" => KeyspaceEvents::EXPIRED,
             "evicted" => KeyspaceEvents::EVICTED,
+            "invalidated" => KeyspaceEvents::INVALIDATED,
             "new" => KeyspaceEvents::NEW,
             "" => KeyspaceEvents::empty(),
             "keymiss" => KeyspaceEvents::KEY_MISS,
@@ -81,6 +84,8 @@ pub enum News {
     Key { db: usize, event: Event, key: Box<[u8]> },
     /// An event of a key whose value is what it was, or has been told to be another.
     Within { db: usize, event: Event, key: Box<[u8]> },
+    /// A tag was invalidated, by a command that removed so many keys.
+    Tag { db: usize, tag: Box<[u8]>, count: usize },
     /// One or all databases were emptied.
     Flushed,
 }
@@ -161,7 +166,7 @@ impl Effects {
     #[inline]
     fn reach(&mut self, db: usize, key: &[u8], event: Event) {
         if !self.watches.is_empty() | self.waiting.any() | self.told {
-            self.watches.changed(db, key, event == Event::EXPIRED);
+            self.watches.changed(db, key, matches!(event, Event::EXPIRED | Event::INVALIDATED));
             // Nobody waits for a stream to become shorter.
             if event != Event::XDEL && event != Event::XTRIM {
                 self.waiting.changed(db, key);
@@ -192,6 +197,15 @@ impl Effects {
         let wanted = self.published | self.reported;
         if wanted.intersects(event.class()) || event.is_change() && self.trackers.any() {
             self.news.push(News::Key { db, event, key: key.into() });
+        }
+    }
+
+    /// Tags of a database were invalidated by one command, which removed `count` keys. That these are gone is reported apart.
+    #[cold]
+    pub fn invalidated(&mut self, db: usize, tags: Vec<Box<[u8]>>, count: usize) {
+        log::trace!(target: "keyspace", "db {db}: {} tags were invalidated, and {count} keys with them", tags.len());
+        if (self.published | self.reported).contains(KeyspaceEvents::INVALIDATED) {
+            self.news.extend(tags.into_iter().map(|tag| News::Tag { db, tag, count }));
         }
     }
 
@@ -226,10 +240,11 @@ impl Effects {
         self.listen();
     }
 
-    /// Says whether plugins are told of keys that are evicted and of keys that expire.
-    pub fn report_removals(&mut self, evicted: bool, expired: bool) {
+    /// Says whether plugins are told of keys that are evicted, of keys that expire and of tags that are invalidated.
+    pub fn report_removals(&mut self, evicted: bool, expired: bool, invalidated: bool) {
         self.reported.set(KeyspaceEvents::EVICTED, evicted);
         self.reported.set(KeyspaceEvents::EXPIRED, expired);
+        self.reported.set(KeyspaceEvents::INVALIDATED, invalidated);
         self.listen();
     }
 
@@ -277,6 +292,7 @@ mod tests {
             (KeyspaceEvents::STREAM, &["xadd", "xtrim", "xgroup-create"]),
             (KeyspaceEvents::EXPIRED, &["expired"]),
             (KeyspaceEvents::EVICTED, &["evicted"]),
+            (KeyspaceEvents::INVALIDATED, &["invalidated"]),
             (KeyspaceEvents::NEW, &["new"]),
             (KeyspaceEvents::KEY_MISS, &["keymiss"]),
         ];

@@ -4,8 +4,8 @@
 //! from then on is that its transaction does not run. So the table holds only what may still matter, and while nobody
 //! watches, a change costs the question whether the table is empty.
 //!
-//! A key whose time had passed when it began to be watched, but that had not been removed yet, is *stale*: to the client it
-//! does not exist, and that it is removed is no change.
+//! A key whose time had passed when it began to be watched, or whose tag had been invalidated, but that had not been removed
+//! yet, is *stale*: to the client it does not exist, and that it is removed is no change.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 pub enum Presence {
     /// There is no key.
     Absent,
-    /// There is one, and its time has passed.
+    /// There is one, and its time has passed, or its tag was invalidated.
     Stale,
     /// There is one.
     Live,
@@ -128,7 +128,7 @@ impl Watches {
         }
     }
 
-    /// A key changed; `expired` if the change is that its time has passed and it was removed.
+    /// A key changed; `expired` if the change is that its time has passed, or its tag was invalidated, and it was removed.
     #[cold]
     pub fn changed(&mut self, db: usize, key: &[u8], expired: bool) {
         let Some(watchers) = self.databases.get_mut(db).and_then(|keys| keys.get_mut(key)) else { return };

@@ -9,6 +9,7 @@
 //!   ---------------------------------------------------------------- optional, in this order
 //!   16 bytes      EXPIRES   deadline in Unix milliseconds, ticket of the expiry wheel
 //!    8 bytes      BOXED     pointer to the value, when it is not inline
+//!    8 bytes      TAGGED    the key's tags; see [`super::tags::set`]
 //!    4 bytes      LONG_KEY  key length of 255 and more
 //!   ----------------------------------------------------------------
 //!   key bytes
@@ -27,6 +28,7 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
+use super::tags::set::{Membership, TagSet};
 use super::weight::Share;
 use super::wheel::Ticket;
 use crate::memory::size_class;
@@ -49,6 +51,7 @@ const MARK: u8 = 8;
 const EXPIRES: u8 = 1;
 const BOXED: u8 = 2;
 const LONG_KEY: u8 = 4;
+const TAGGED: u8 = 8;
 
 const HEADER: usize = 8;
 const EXPIRY_AT: usize = HEADER;
@@ -58,13 +61,18 @@ const fn boxed_at(flags: u8) -> usize {
     HEADER + if flags & EXPIRES != 0 { 16 } else { 0 }
 }
 
+/// Where the tags lie, by flags.
+const fn tags_at(flags: u8) -> usize {
+    boxed_at(flags) + if flags & BOXED != 0 { 8 } else { 0 }
+}
+
 /// Where the key lies, by flags.
-const KEY_AT: [u8; 8] = {
-    let mut at = [0; 8];
+const KEY_AT: [u8; 16] = {
+    let mut at = [0; 16];
     let mut flags = 0;
-    while flags < 8 {
-        at[flags as usize] = (boxed_at(flags)
-            + if flags & BOXED != 0 { 8 } else { 0 }
+    while flags < 16 {
+        at[flags as usize] = (tags_at(flags)
+            + if flags & TAGGED != 0 { 8 } else { 0 }
             + if flags & LONG_KEY != 0 { 4 } else { 0 }) as u8;
         flags += 1;
     }
@@ -269,8 +277,11 @@ struct Shape {
 }
 
 impl Shape {
-    fn new(key_len: usize, value: &NewValue<'_>, expires: bool) -> Shape {
+    fn new(key_len: usize, value: &NewValue<'_>, expires: bool, tagged: bool) -> Shape {
         let mut flags = 0;
+        if tagged {
+            flags |= TAGGED;
+        }
         if expires {
             flags |= EXPIRES;
         }
@@ -311,10 +322,11 @@ fn layout(class: usize) -> Layout {
 }
 
 impl Entry {
-    /// A new entry. `deadline` is in Unix milliseconds; `access` is the access clock (24 bits).
+    /// A new entry without tags. `deadline` is in Unix milliseconds; `access` is the access clock (24 bits).
     ///
     /// # Panics
     /// If the key has 2^32 bytes or more, or an inline value more than [`INLINE_MAX`].
+    #[inline]
     pub fn new(
         key: &[u8],
         kind: Type,
@@ -323,7 +335,23 @@ impl Entry {
         deadline: Option<u64>,
         access: u32,
     ) -> Entry {
-        let shape = Shape::new(key.len(), &value, deadline.is_some());
+        Entry::with_tags(key, kind, encoding, value, deadline, access, TagSet::EMPTY)
+    }
+
+    /// A new entry, as [`Entry::new`] makes it, with tags.
+    ///
+    /// # Panics
+    /// As [`Entry::new`].
+    pub fn with_tags(
+        key: &[u8],
+        kind: Type,
+        encoding: Encoding,
+        value: NewValue<'_>,
+        deadline: Option<u64>,
+        access: u32,
+        tags: TagSet,
+    ) -> Entry {
+        let shape = Shape::new(key.len(), &value, deadline.is_some(), !tags.is_empty());
         assert!(key.len() <= u32::MAX as usize && shape.value_len <= INLINE_MAX, "entry out of bounds");
         let layout = layout(shape.class());
         // SAFETY: the layout's size is at least 8; the block is written in full below before it is read: the
@@ -336,6 +364,9 @@ impl Entry {
             if let Some(deadline) = deadline {
                 entry.write_u64(EXPIRY_AT, deadline);
                 entry.write_u64(EXPIRY_AT + 8, 0);
+            }
+            if shape.flags & TAGGED != 0 {
+                block.add(tags_at(shape.flags)).cast::<TagSet>().write(tags);
             }
             block.add(shape.key_at()).copy_from_nonoverlapping(NonNull::from(key).cast(), key.len());
             match value {
@@ -360,33 +391,49 @@ impl Entry {
         self
     }
 
-    /// The same value, deadline and access clock under another key.
-    pub fn with_key(self, key: &[u8]) -> Entry {
-        let view = self.as_ref();
-        let (kind, encoding, deadline, access) = (view.kind(), view.encoding(), view.deadline(), view.access());
-        if view.object().is_none() {
-            return Entry::new(key, kind, encoding, NewValue::Inline(view.inline()), deadline, access);
-        }
-        let object = self.into_object().expect("the value is boxed");
-        Entry::new(key, kind, encoding, NewValue::Boxed(object), deadline, access)
+    /// The same value, deadline and access clock under another key, with other tags.
+    pub fn with_key(self, key: &[u8], tags: TagSet) -> Entry {
+        let deadline = self.as_ref().deadline();
+        self.rebuilt(Some(key), deadline, tags)
     }
 
-    /// The same key and value with another deadline.
-    pub fn with_deadline(self, deadline: Option<u64>) -> Entry {
+    /// The same key, value and tags with another deadline.
+    pub fn with_deadline(mut self, deadline: Option<u64>) -> Entry {
+        let tags = self.take_tags();
+        self.rebuilt(None, deadline, tags)
+    }
+
+    /// The same key, value and deadline with other tags.
+    pub fn retagged(self, tags: TagSet) -> Entry {
+        let deadline = self.as_ref().deadline();
+        self.rebuilt(None, deadline, tags)
+    }
+
+    /// The same value in another block.
+    fn rebuilt(self, key: Option<&[u8]>, deadline: Option<u64>, tags: TagSet) -> Entry {
         let view = self.as_ref();
-        let (kind, encoding, access) = (view.kind(), view.encoding(), view.access());
-        if view.object().is_none() {
-            return Entry::new(view.key(), kind, encoding, NewValue::Inline(view.inline()), deadline, access);
-        }
-        let key = view.key().to_vec();
-        let object = self.into_object().expect("the value is boxed");
-        Entry::new(&key, kind, encoding, NewValue::Boxed(object), deadline, access)
+        let (kind, encoding, access, mark) = (view.kind(), view.encoding(), view.access(), view.mark());
+        let entry = if view.object().is_none() {
+            let value = NewValue::Inline(view.inline());
+            Entry::with_tags(key.unwrap_or(view.key()), kind, encoding, value, deadline, access, tags)
+        } else {
+            let own = if key.is_none() { view.key().to_vec() } else { Vec::new() };
+            let value = NewValue::Boxed(self.into_object().expect("the value is boxed"));
+            Entry::with_tags(key.unwrap_or(&own), kind, encoding, value, deadline, access, tags)
+        };
+        entry.marked(mark)
+    }
+
+    /// Takes the tags, so that they can go to another entry.
+    pub fn take_tags(&mut self) -> TagSet {
+        EntryMut(self.0, PhantomData).take_tags()
     }
 
     /// Takes the boxed value out, so that it can move to another entry or be freed in slices.
     pub fn into_object(self) -> Option<Box<Object>> {
         let object = self.as_ref().boxed_ptr();
         let class = self.as_ref().shape().class();
+        drop(EntryMut(self.0, PhantomData).take_tags());
         // SAFETY: the block was allocated with this layout and `forget` keeps it from being freed again; a boxed
         // pointer came from `Box::into_raw` and is given away exactly once.
         unsafe {
@@ -405,6 +452,7 @@ impl Drop for Entry {
             if let Some(object) = view.boxed_ptr() {
                 drop(Box::from_raw(object));
             }
+            drop(EntryMut(self.0, PhantomData).take_tags());
             dealloc(self.0.as_ptr(), layout(view.shape().class()));
         }
     }
@@ -520,6 +568,24 @@ impl<'a> EntryRef<'a> {
         Ticket::from_bits(self.read_u64(EXPIRY_AT + 8))
     }
 
+    /// Whether it has tags, or had some.
+    #[inline]
+    pub fn is_tagged(self) -> bool {
+        self.flags() & TAGGED != 0
+    }
+
+    fn tag_set(self) -> Option<NonNull<TagSet>> {
+        // SAFETY: the flag says that the field is there; the block is aligned to 8 bytes.
+        self.is_tagged().then(|| unsafe { self.0.add(tags_at(self.flags())).cast() })
+    }
+
+    /// The tags it has.
+    #[inline]
+    pub fn tags(self) -> &'a [Membership] {
+        // SAFETY: the field lives as long as the entry, and what it owns too.
+        self.tag_set().map_or(&[], |tags| unsafe { tags.as_ref() }.as_slice())
+    }
+
     #[inline]
     fn boxed_ptr(self) -> Option<*mut Object> {
         (self.flags() & BOXED != 0).then(|| self.read_u64(boxed_at(self.flags())) as *mut Object)
@@ -567,22 +633,23 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    /// A copy of the entry under another key.
-    pub fn duplicate(self, key: &[u8]) -> Entry {
+    /// A copy of the entry under another key, with tags of its own.
+    pub fn duplicate(self, key: &[u8], tags: TagSet) -> Entry {
         let value = match self.object() {
             None => NewValue::Inline(self.inline()),
             Some(object) => NewValue::Boxed(Box::new(object.clone())),
         };
-        Entry::new(key, self.kind(), self.encoding(), value, self.deadline(), self.access())
+        Entry::with_tags(key, self.kind(), self.encoding(), value, self.deadline(), self.access(), tags)
     }
 
     /// A copy of the entry in a block of its own, with `len` bytes in the place of a range of its inline value, which are
-    /// still to be written.
+    /// still to be written. Its tags must have been taken.
     ///
     /// # Panics
     /// If the value is boxed or would be too long to be inline, or the range is not within it.
     pub fn reshaped(self, range: Range<usize>, len: usize) -> Entry {
         let old = self.shape();
+        assert!(self.tags().is_empty(), "two entries cannot own the same tags");
         assert!(old.flags & BOXED == 0 && range.start <= range.end && range.end <= old.value_len, "no such range");
         let new = Shape { value_len: old.value_len - range.len() + len, ..old };
         assert!(new.value_len <= INLINE_MAX, "entry out of bounds");
@@ -665,9 +732,15 @@ impl<'a> EntryRef<'a> {
         Share { kind: self.kind(), name, expiry, value: shape.class() - name - expiry + outside }
     }
 
-    /// Bytes of memory the entry's block takes, without a boxed value.
+    /// Bytes of memory the entry's block takes, without a boxed value and a list of tags.
     pub fn block_bytes(self) -> usize {
         self.shape().class()
+    }
+
+    /// Bytes of memory that the list of its tags takes, if there are several.
+    pub fn tag_bytes(self) -> usize {
+        // SAFETY: the field lives as long as the entry.
+        self.tag_set().map_or(0, |tags| unsafe { tags.as_ref() }.memory_bytes())
     }
 }
 
@@ -753,6 +826,37 @@ impl<'a> EntryMut<'a> {
         assert!(self.as_ref().flags() & EXPIRES != 0, "the entry has no room for a ticket");
         // SAFETY: the flag says that the field is there.
         unsafe { self.write_u64(EXPIRY_AT + 8, ticket.to_bits()) }
+    }
+
+    /// The tags it has, whose places may be changed.
+    #[inline]
+    pub fn tags_mut(&mut self) -> &mut [Membership] {
+        match self.as_ref().tag_set() {
+            // SAFETY: the field lives as long as the entry, which is borrowed exclusively.
+            Some(mut tags) => unsafe { tags.as_mut() }.as_mut_slice(),
+            None => &mut [],
+        }
+    }
+
+    /// Takes the tags; the room for them stays.
+    pub fn take_tags(&mut self) -> TagSet {
+        // SAFETY: as above.
+        self.as_ref().tag_set().map_or(TagSet::EMPTY, |mut tags| unsafe { tags.as_mut() }.take())
+    }
+
+    /// Gives it other tags if there is room for them; gives them back if not.
+    ///
+    /// # Errors
+    /// The tags that it has no room for.
+    pub fn put_tags(&mut self, tags: TagSet) -> Result<(), TagSet> {
+        match self.as_ref().tag_set() {
+            Some(mut field) => {
+                // SAFETY: as above.
+                *unsafe { field.as_mut() } = tags;
+                Ok(())
+            }
+            None => Err(tags),
+        }
     }
 
     /// The value outside the entry, to be changed in place.

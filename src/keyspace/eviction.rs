@@ -188,6 +188,11 @@ impl Keyspace {
 
     /// Removes an entry. Returns the bytes that came free at once.
     fn evict_at(&mut self, db: usize, position: Position) -> isize {
+        if self.database(db).is_some_and(|database| database.is_dead(database.entry(position))) {
+            let before = memory::used();
+            self.remove_dead(db, position);
+            return before as isize - memory::used() as isize;
+        }
         self.preserve(db, position);
         let entry = self.database_mut(db).remove(position);
         self.stats.evicted += 1;

@@ -41,6 +41,11 @@ impl Keyspace {
             if left == 0 {
                 return true;
             }
+            if self.database(db).is_some_and(|database| database.is_dead(database.entry(position))) {
+                self.remove_dead(db, position);
+                left -= 1;
+                continue;
+            }
             let removed = self.expire_fields(db, position, |hash, tell| hashmap::remove_due(hash, now_ms, left, tell));
             left = left.saturating_sub(removed.max(1));
         }

@@ -9,8 +9,11 @@ pub mod directory;
 pub mod entry;
 mod eviction;
 mod fields;
+pub mod membership;
 pub mod namespace;
 pub mod snapshot;
+mod tagging;
+pub mod tags;
 #[cfg(test)]
 mod tests;
 pub mod value;
@@ -29,8 +32,11 @@ use access::AccessClock;
 use directory::Directory;
 use entry::{Encoding, Entry, EntryRef, INLINE_MAX, NewValue, Object, Type};
 use eviction::Evictor;
+use membership::Demise;
 use namespace::Namespace;
 use snapshot::Recorder;
+pub use tagging::{Count, Invalidation, TagTotals, TagUse, Tagging, Unsettled};
+use tags::set::TagSet;
 use value::{Changed, Value};
 use weight::Weight;
 
@@ -78,6 +84,17 @@ pub enum Expiry {
     Keep,
     /// It becomes this deadline, in Unix milliseconds.
     At(u64),
+}
+
+/// What becomes of a key's tags when its value is replaced.
+#[derive(Clone, Copy)]
+enum Retag<'a> {
+    /// They go.
+    Drop,
+    /// They stay.
+    Keep,
+    /// They become these, which are all different.
+    These(&'a [&'a [u8]]),
 }
 
 /// The key holds a value of another type.
@@ -139,6 +156,9 @@ pub struct KeyspaceStats {
     pub expired_fields: u64,
     /// Entries of flushed databases that have been freed.
     pub lazily_freed: u64,
+    /// Invalidations of tags, and keys that were removed by them.
+    pub invalidations: u64,
+    pub invalidated: u64,
 }
 
 /// All databases.
@@ -170,6 +190,15 @@ pub struct Keyspace {
     recorder: Option<Box<dyn Recorder>>,
     /// Which key goes next when memory is short.
     evictor: Evictor,
+    /// Up to so many members of tags are removed at once when these are invalidated. It takes a moment that nobody notices,
+    /// and nobody has to look out for dead entries afterwards.
+    pub invalidate_at_once: usize,
+    /// Whether there may be dead entries in any database.
+    sweeping: bool,
+    /// The number of the last invalidation whose keys were counted as they were removed.
+    claims: u64,
+    /// Those that are over and nobody has asked for yet, with their counts.
+    counted: Vec<(u64, usize)>,
 }
 
 impl Keyspace {
@@ -192,6 +221,10 @@ impl Keyspace {
             doomed: VecDeque::new(),
             recorder: None,
             evictor: Evictor::default(),
+            invalidate_at_once: tagging::AT_ONCE,
+            sweeping: false,
+            claims: 0,
+            counted: Vec::new(),
         }
     }
 
@@ -290,16 +323,36 @@ impl Keyspace {
         deadline.is_some_and(|deadline| deadline < self.horizon_ms)
     }
 
-    /// Where a live key is. An expired one is removed on the way.
+    /// Where a live key is. An expired or dead one is removed on the way.
     #[inline]
     fn find(&mut self, db: usize, key: Key<'_>) -> Option<Position> {
         let database = self.databases[db].as_deref()?;
         let position = database.find(key.hash, key.bytes)?;
-        if self.is_past(database.entry(position).deadline()) {
-            self.expire_at(db, position);
-            return None;
+        if self.is_past(database.entry(position).deadline()) | database.is_sweeping() {
+            return self.find_doubtful(db, position);
         }
         Some(position)
+    }
+
+    /// A position, unless the entry there is expired or dead, and is removed.
+    #[cold]
+    fn find_doubtful(&mut self, db: usize, position: Position) -> Option<Position> {
+        let database = self.databases[db].as_deref()?;
+        let entry = database.entry(position);
+        if database.is_dead(entry) {
+            self.remove_dead(db, position);
+        } else if self.is_past(entry.deadline()) {
+            self.expire_at(db, position);
+        } else {
+            return Some(position);
+        }
+        None
+    }
+
+    /// Whether nobody is to see an entry any more.
+    #[inline]
+    fn is_gone(&self, database: &Namespace, entry: EntryRef<'_>) -> bool {
+        self.is_past(entry.deadline()) || database.is_dead(entry)
     }
 
     /// Removes an expired key, unless nothing may change now.
@@ -340,14 +393,14 @@ impl Keyspace {
     pub fn view(&self, db: usize, key: Key<'_>) -> Option<EntryRef<'_>> {
         let database = self.database(db)?;
         let entry = database.entry(database.find(key.hash, key.bytes)?);
-        (!self.is_past(entry.deadline())).then_some(entry)
+        (!self.is_gone(database, entry)).then_some(entry)
     }
 
     /// The live entry whose key has a hash, as [`Keyspace::view`] has that of a key.
     pub fn view_hash(&self, db: usize, hash: u64) -> Option<EntryRef<'_>> {
         let database = self.database(db)?;
         let entry = database.entry(database.find_hash(hash)?);
-        (!self.is_past(entry.deadline())).then_some(entry)
+        (!self.is_gone(database, entry)).then_some(entry)
     }
 
     /// The live entry of a key for a command that reads it: counts a hit or a miss.
@@ -393,10 +446,12 @@ impl Keyspace {
     #[inline]
     pub fn set_string(&mut self, db: usize, key: Key<'_>, value: StringValue<'_>, expiry: Expiry, event: Event) {
         let encoding = string_encoding(value.bytes());
-        self.set_string_as(db, key, value, encoding, expiry, event);
+        let found = self.find(db, key);
+        self.write_string(db, key, found, value, encoding, (expiry, Retag::Drop), event);
     }
 
-    /// Sets a key to a string under an encoding that its bytes alone do not tell.
+    /// Sets a key to a string under an encoding that its bytes alone do not tell. Tags stay if the time to live does: then it
+    /// is a change of the value that is there.
     #[inline]
     pub fn set_string_as(
         &mut self,
@@ -408,7 +463,8 @@ impl Keyspace {
         event: Event,
     ) {
         let found = self.find(db, key);
-        self.write_string(db, key, found, value, encoding, expiry, event);
+        let tags = if expiry == Expiry::Keep { Retag::Keep } else { Retag::Drop };
+        self.write_string(db, key, found, value, encoding, (expiry, tags), event);
     }
 
     /// Sets a key to a string provided that it `exists`, or provided that it does not. Returns whether it was set.
@@ -428,7 +484,7 @@ impl Keyspace {
             return false;
         }
         let encoding = string_encoding(value.bytes());
-        self.write_string(db, key, found, value, encoding, expiry, event);
+        self.write_string(db, key, found, value, encoding, (expiry, Retag::Drop), event);
         true
     }
 
@@ -449,7 +505,7 @@ impl Keyspace {
         let integer = compute(self.entry_at(db, found))?;
         let mut buffer = itoa::Buffer::new();
         let text = StringValue::Borrowed(buffer.format(integer).as_bytes());
-        self.write_string(db, key, found, text, Encoding::Int, Expiry::Keep, event);
+        self.write_string(db, key, found, text, Encoding::Int, (Expiry::Keep, Retag::Keep), event);
         Ok(integer)
     }
 
@@ -467,7 +523,7 @@ impl Keyspace {
         found: Option<Position>,
         value: StringValue<'_>,
         encoding: Encoding,
-        expiry: Expiry,
+        (expiry, tags): (Expiry, Retag<'_>),
         event: Event,
     ) {
         let access = match self.entry_at(db, found) {
@@ -483,11 +539,17 @@ impl Keyspace {
             _ => self.default_deadline(db, key),
         };
         let database = self.database_mut(db);
+        let same_tags = found.is_some_and(|position| match tags {
+            Retag::Drop => !database.entry(position).is_tagged(),
+            Retag::Keep => true,
+            Retag::These(names) => database.has_tags(position, names),
+        });
         if let (Some(position), bytes) = (found, value.bytes()) {
-            // A string of the same size class, with a deadline where there was one, is written in place.
+            // A string of the same size class and tags, with a deadline where there was one, is written in place.
             let mut entry = database.entry_mut(position);
             let old = entry.as_ref();
             if old.kind() == Type::String
+                && same_tags
                 && old.object().is_none()
                 && old.deadline().is_some() == deadline.is_some()
                 && entry.resize_inline(bytes.len())
@@ -513,7 +575,12 @@ impl Keyspace {
             }
             StringValue::Shared(blob) => boxed(blob),
         };
-        let entry = Entry::new(key.bytes, Type::String, encoding, value, deadline, access);
+        let tags = match (tags, found) {
+            (Retag::These(names), _) if !same_tags => database.tag_set(names.iter().copied()),
+            (Retag::These(_) | Retag::Keep, Some(position)) => database.entry_mut(position).take_tags(),
+            _ => TagSet::EMPTY,
+        };
+        let entry = Entry::with_tags(key.bytes, Type::String, encoding, value, deadline, access, tags);
         match found {
             Some(position) => {
                 let old = database.replace(position, entry);
@@ -554,7 +621,8 @@ impl Keyspace {
         let Some(position) = found else {
             let mut bytes = vec![0; len];
             let changes = write(&mut bytes).into();
-            self.write_string(db, key, None, StringValue::Owned(bytes), Encoding::Raw, Expiry::Clear, event);
+            let anew = (Expiry::Clear, Retag::Drop);
+            self.write_string(db, key, None, StringValue::Owned(bytes), Encoding::Raw, anew, event);
             self.effects.dirty += changes.saturating_sub(1);
             return Ok(());
         };
@@ -852,7 +920,7 @@ impl Keyspace {
     }
 
     /// Moves a key's entry to another key or database, in the place of what is there if `replace` allows it. Its time
-    /// to live goes with it. A key is not in the way of itself when it may be replaced: then nothing changes.
+    /// to live and its tags go with it. A key is not in the way of itself when it may be replaced: then nothing changes.
     pub fn relocate(
         &mut self,
         from: (usize, Key<'_>),
@@ -868,17 +936,20 @@ impl Keyspace {
         if !replace && (to_itself || self.reach(to.0, to.1, touch).is_some()) {
             return Placed::Occupied;
         }
+        self.find(to.0, to.1);
         // Looked for again, because what had expired in the place may just have been removed from the same table.
         let Some(position) = self.find(from.0, from.1).filter(|_| !to_itself) else { return Placed::Done };
         self.preserve(from.0, position);
+        let tags = self.tag_names(from.0, position);
         let (entry, weight) = self.database_mut(from.0).remove_weighed(position);
-        self.place(to.0, to.1, entry.with_key(to.1.bytes), weight);
+        let tags = self.database_mut(to.0).tag_set(tags.iter().map(|name| &**name));
+        self.place(to.0, to.1, entry.with_key(to.1.bytes, tags), weight);
         self.effects.changed_uncounted(from.0, from.1.bytes, events.0);
         self.effects.changed(to.0, to.1.bytes, events.1);
         Placed::Done
     }
 
-    /// Copies a key with its time to live, in the place of what is there if `replace` allows it. Counts a hit or a
+    /// Copies a key with its time to live and its tags, in the place of what is there if `replace` allows it. Counts a hit or a
     /// miss of the original.
     pub fn copy(&mut self, from: (usize, Key<'_>), to: (usize, Key<'_>), replace: bool, touch: Touch) -> Placed {
         if self.read(from.0, from.1, touch).is_none() {
@@ -887,14 +958,18 @@ impl Keyspace {
         if !replace && self.reach(to.0, to.1, touch).is_some() {
             return Placed::Occupied;
         }
-        let Some(original) = self.peek(from.0, from.1) else { return Placed::Missing };
-        let copy = original.duplicate(to.1.bytes);
+        self.find(to.0, to.1);
+        let Some(position) = self.find(from.0, from.1) else { return Placed::Missing };
+        let tags = self.tag_names(from.0, position);
+        let tags = self.database_mut(to.0).tag_set(tags.iter().map(|name| &**name));
+        let copy = self.database_mut(from.0).entry(position).duplicate(to.1.bytes, tags);
         self.place(to.0, to.1, copy, None);
         self.effects.changed(to.0, to.1.bytes, Event::COPY_TO);
         Placed::Done
     }
 
-    /// Puts an entry where its key belongs, in the place of what is there. Its access clock is that of a new key.
+    /// Puts an entry where its key belongs, in the place of what is there. Its access clock is that of a new key. What had
+    /// expired in the place must have been removed.
     fn place(&mut self, db: usize, key: Key<'_>, mut entry: Entry, weight: Option<Weight>) {
         let replaced = self.find(db, key);
         if entry.as_ref().deadline().is_none()
@@ -921,7 +996,7 @@ impl Keyspace {
     pub fn each(&self, db: usize, mut visit: impl FnMut(EntryRef<'_>)) {
         if let Some(database) = self.database(db) {
             database.scan(0, usize::MAX, |entry| {
-                if !self.is_past(entry.deadline()) {
+                if !self.is_gone(database, entry) {
                     visit(entry);
                 }
             });
@@ -941,7 +1016,7 @@ impl Keyspace {
         let Some(database) = self.database(db) else { return 0 };
         let mut expired = Vec::new();
         let next = database.scan(cursor, count, |entry| {
-            if wanted(entry.key()) {
+            if wanted(entry.key()) && !database.is_dead(entry) {
                 if self.is_past(entry.deadline()) {
                     expired.push(entry.key().to_vec());
                 } else {
@@ -957,22 +1032,28 @@ impl Keyspace {
     }
 
     /// A live key of a database, chosen fairly.
-    pub fn random_key(&mut self, db: usize) -> Option<Vec<u8>> {
+    ///
+    /// # Errors
+    /// [`Unsettled`] if dead entries are nearly all that it finds. It gets on each time it is tried.
+    pub fn random_key(&mut self, db: usize) -> Result<Option<Vec<u8>>, Unsettled> {
         /// So many expired keys in a row mean that there is hardly anything else.
         const TRIES: usize = 100;
         for attempt in 0.. {
             let rng = &mut self.rng;
-            let database = self.databases[db].as_deref()?;
-            let entry = database.random(|| rng.u64(..))?;
+            let Some(database) = self.databases[db].as_deref().filter(|database| !database.is_empty()) else { break };
+            let Some(entry) = database.random(|| rng.u64(..)) else { break };
             let key = entry.key().to_vec();
-            let past = self.is_past(entry.deadline());
-            if !past || (!self.may_expire && attempt >= TRIES) {
-                return Some(key);
+            let (past, dead) = (self.is_past(entry.deadline()), database.is_dead(entry));
+            if !dead && (!past || (!self.may_expire && attempt >= TRIES)) {
+                return Ok(Some(key));
+            }
+            if dead && attempt >= TRIES {
+                return Err(Unsettled);
             }
             let key = self.key(&key);
             self.find(db, key);
         }
-        None
+        Ok(None)
     }
 
     /// Exchanges two databases.
@@ -990,22 +1071,26 @@ impl Keyspace {
         if !self.effects.watches.is_empty() {
             self.watched_database_goes(db, None);
         }
-        let Some(mut database) = self.databases[db].take_if(|database| !database.is_empty()) else {
+        self.count_dead(db);
+        let Some(mut database) = self.databases[db].take_if(|database| !database.is_bare()) else {
             self.effects.flushed(db, 0);
             return 0;
         };
         let keys = database.len();
+        database.sweeping = false;
+        let entries = database.entries();
+        let tags = database.tags().map_or(0, |tags| tags.len());
         // A database once used stays listed.
         self.database_mut(db);
         if self.recorder.is_none() {
             database.forget_walk();
         }
-        if keys > FREE_AT_ONCE || database.walked_as().is_some() {
+        if entries.max(tags) > FREE_AT_ONCE || database.walked_as().is_some() {
             self.doomed.push_back(database);
         } else {
             let waiting = self.doomed_objects.len();
             while database.free_slice(|entry| doom(&mut self.doomed_objects, entry)) {}
-            self.stats.lazily_freed += (keys - (self.doomed_objects.len() - waiting)) as u64;
+            self.stats.lazily_freed += (entries - (self.doomed_objects.len() - waiting)) as u64;
         }
         self.effects.flushed(db, keys);
         keys
@@ -1051,8 +1136,12 @@ impl Keyspace {
         assert!(self.recorder.is_none(), "one snapshot at a time");
         // Marks that one left which was given up.
         while self.walk_slice(usize::MAX).1 {}
+        let mut recorder = recorder;
         for (db, database) in self.databases.iter_mut().enumerate() {
             if let Some(database) = database {
+                for (parent, child) in database.tags().into_iter().flat_map(|tags| tags.all_links()) {
+                    recorder.record_link(db, parent, child);
+                }
                 database.begin_walk(db);
             }
         }
@@ -1099,17 +1188,22 @@ impl Keyspace {
         let Some(past_ms) = self.horizon_ms.checked_sub(1) else { return false };
         let mut more = false;
         for db in 0..self.databases.len() {
-            let Some(mut database) = self.databases[db].take() else { continue };
-            let recorder = self.recorder.as_deref_mut();
-            more |= database.take_due(past_ms, budget, recorder, |entry| {
-                self.stats.expired += 1;
-                self.effects.changed_uncounted(db, entry.as_ref().key(), Event::EXPIRED);
-                doom(&mut self.doomed_objects, entry);
-            });
-            self.databases[db] = Some(database);
-            more |= self.expire_fields_slice(db, budget);
+            more |= self.expire_database(db, past_ms, budget);
         }
         more
+    }
+
+    /// Removes keys of a database that are due at a time, and fields of hashes that are due now, about `budget` of each at
+    /// most. Returns whether there are more.
+    fn expire_database(&mut self, db: usize, past_ms: u64, budget: usize) -> bool {
+        let Some(mut database) = self.databases[db].take() else { return false };
+        let recorder = self.recorder.as_deref_mut();
+        let more = database.take_due(past_ms, budget, recorder, |entry, demise| {
+            report_end(&mut self.effects, &mut self.stats, db, &entry, demise);
+            doom(&mut self.doomed_objects, entry);
+        });
+        self.databases[db] = Some(database);
+        more | self.expire_fields_slice(db, budget)
     }
 
     /// When [`Keyspace::expire_slice`] has something to do, in Unix milliseconds.
@@ -1119,6 +1213,22 @@ impl Keyspace {
         }
         let due = self.databases.iter().flatten().filter_map(|database| database.next_deadline()).min()?;
         Some(due.saturating_add(1))
+    }
+}
+
+/// Reports the end of an entry that nobody removed by a command of its own.
+fn report_end(effects: &mut Effects, stats: &mut KeyspaceStats, db: usize, entry: &Entry, demise: Demise) {
+    let key = entry.as_ref().key();
+    match demise {
+        Demise::Expired => {
+            stats.expired += 1;
+            effects.changed_uncounted(db, key, Event::EXPIRED);
+        }
+        Demise::Counted => effects.changed_uncounted(db, key, Event::INVALIDATED),
+        Demise::Invalidated => {
+            stats.invalidated += 1;
+            effects.changed(db, key, Event::INVALIDATED);
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 //!
 //! What holds between calls: an entry is in the wheel exactly if it has a deadline, and its ticket says where. A hash with
 //! deadlines of fields is in the set by the earliest of these and the address of its entry; while a hash is being changed
-//! ([`Namespace::fields_due`] before, [`Namespace::fields_changed`] after), its place in the set is void. All unsafe
-//! access to entries that live in a table is here, behind positions and borrows.
+//! ([`Namespace::fields_due`] before, [`Namespace::fields_changed`] after), its place in the set is void. An entry with tags is
+//! among the members of each ([`super::membership`]). All unsafe access to entries that live in a table is here and there, behind
+//! positions and borrows.
 #![allow(unsafe_code)]
 
 use std::collections::BTreeSet;
@@ -13,7 +14,10 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use super::entry::{Encoding, Entry, EntryMut, EntryRef, INLINE_MAX, NewValue, Object, Type};
+use super::membership::Demise;
 use super::snapshot::{Recorder, WHOLE_MAX, Walk};
+use super::tags::Tags;
+use super::tags::set::TagSet;
 use super::weight::{Lent, Parts, Scales, Share, Weight};
 use super::wheel::{Scheduled, Ticket, Wheel};
 use crate::types::hash::KeyHasher;
@@ -44,18 +48,24 @@ const FIELDS_SLICE: usize = 512;
 
 /// Keys and their entries.
 pub struct Namespace {
-    table: Table<Entry>,
+    pub(super) table: Table<Entry>,
     wheel: Wheel<Timed>,
     /// The mark of entries that the current snapshot, or else the last one, has or does not have to have.
     mark: bool,
     /// How far the current snapshot has got.
     walk: Option<Box<Walk>>,
+    /// How many snapshots have begun here.
+    pub(super) walks: u32,
     /// Hashes with deadlines of fields.
     fields: BTreeSet<FieldsDue>,
     /// What the entries weigh.
     scales: Scales,
     /// What table and wheel weighed when there were so many keys; see [`Namespace::weight`].
     overhead: (usize, usize),
+    /// The tags of all entries, if any has some.
+    pub(super) tags: Option<Box<Tags>>,
+    /// Whether there may be entries that are dead; see [`super::tags`].
+    pub(super) sweeping: bool,
 }
 
 impl Namespace {
@@ -66,25 +76,39 @@ impl Namespace {
             wheel: Wheel::new(now_ms),
             mark: false,
             walk: None,
+            walks: 0,
             fields: BTreeSet::new(),
             scales: Scales::default(),
             overhead: (0, usize::MAX),
+            tags: None,
+            sweeping: false,
         }
     }
 
-    /// How many keys there are, expired ones that have not been removed yet included.
+    /// How many keys there are, expired ones that have not been removed yet included. While an invalidation is open, it is
+    /// not known better than from above; see [`super::tags`].
     pub fn len(&self) -> usize {
-        self.table.len()
+        self.table.len() - if self.sweeping { self.dead() } else { 0 }
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+        self.len() == 0
     }
 
-    /// How many keys expire.
+    /// How many entries there are, dead ones included.
+    pub fn entries(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is nothing at all: no entry, not even a dead one, and no links of tags.
+    pub(super) fn is_bare(&self) -> bool {
+        self.table.is_empty() && self.tags.is_none()
+    }
+
+    /// How many keys expire. Dead entries that do count too, but never more than there are keys.
     pub fn expires(&self) -> usize {
-        self.wheel.len()
+        self.wheel.len().min(self.len())
     }
 
     /// How many hashes have fields that expire.
@@ -118,16 +142,16 @@ impl Namespace {
 
     /// Bytes of memory taken by everything.
     pub fn memory_bytes(&self) -> usize {
-        self.parts().bytes()
+        self.parts().bytes() + self.tag_bytes()
     }
 
-    /// As [`Namespace::memory_bytes`], for those who ask at every command: table and wheel are looked at again when the number
+    /// As [`Namespace::memory_bytes`], for those who ask at every command: table, wheel and tags are looked at again when the number
     /// of keys has changed by a sixteenth.
     pub fn weight(&mut self) -> usize {
         let (_, then) = self.overhead;
         if self.len().abs_diff(then) > then / 16 + 16 {
             let (table, wheel) = self.overhead_bytes();
-            self.overhead = (size_of::<Namespace>() + table + wheel, self.len());
+            self.overhead = (size_of::<Namespace>() + table + wheel + self.tag_bytes(), self.len());
         }
         self.overhead.0 + self.scales.parts().bytes()
     }
@@ -209,10 +233,12 @@ impl Namespace {
             self.wheel.insert(Timed(self.table.get(position)));
         }
         self.fields_changed(position, None);
+        self.settle_tags(position);
         position
     }
 
-    /// Puts an entry in the place of another with the same key, which is returned.
+    /// Puts an entry in the place of another with the same key, which is returned. The tags of the other go, but for those
+    /// that were taken out of it before.
     pub fn replace(&mut self, position: Position, entry: Entry) -> Entry {
         self.replace_weighed(position, entry, None)
     }
@@ -223,12 +249,15 @@ impl Namespace {
         self.unschedule(position);
         self.scales.enter(entry.as_ref(), weight);
         let expires = entry.as_ref().deadline().is_some();
-        let old = self.table.replace(position, entry.marked(self.mark));
+        let mut old = self.table.replace(position, entry.marked(self.mark));
         if expires {
             self.wheel.insert(Timed(self.table.get(position)));
         }
         self.fields_changed(position, None);
         self.scales.leave(old.as_ref());
+        self.inherit_tags(position, &mut old);
+        self.settle_tags(position);
+        self.leave_tags(&old);
         old
     }
 
@@ -243,6 +272,7 @@ impl Namespace {
         self.unschedule(position);
         let entry = self.table.remove(position);
         let weight = self.scales.leave(entry.as_ref());
+        self.leave_tags(&entry);
         (entry, weight)
     }
 
@@ -320,8 +350,25 @@ impl Namespace {
                     self.wheel.insert(Timed(self.table.get(position)));
                 }
                 self.fields_changed(position, None);
+                self.settle_tags(position);
             }
         }
+    }
+
+    /// Gives an entry tags that it has no room for.
+    pub(super) fn make_room_for(&mut self, position: Position, tags: TagSet) {
+        self.assert_recorded(position);
+        let due = self.fields_due(position);
+        let entry = self.entry(position);
+        let (before, ticket) = (self.scales.weigh(entry), entry.deadline().map(|_| entry.ticket()));
+        self.table.update(position, |entry| entry.retagged(tags));
+        let after = self.scales.weigh(self.entry(position));
+        self.scales.reweigh(before, after);
+        if let Some(ticket) = ticket {
+            let moved = Timed(self.table.get(position));
+            self.wheel.replace(ticket, moved);
+        }
+        self.fields_changed(position, due);
     }
 
     /// Makes a string `len` bytes long, keeping the common prefix, and lends its bytes to be changed; new bytes are
@@ -338,21 +385,16 @@ impl Namespace {
             bytes.extend_from_slice(&entry.inline()[..len.min(entry.inline().len())]);
             bytes.resize(len, 0);
             let mark = self.mark;
-            self.table.update(position, |entry| {
-                Entry::new(
-                    entry.as_ref().key(),
-                    Type::String,
-                    Encoding::Raw,
-                    string_value(&mut bytes),
-                    deadline,
-                    access,
-                )
-                .marked(mark)
+            self.table.update(position, |mut entry| {
+                let tags = entry.take_tags();
+                let (key, value) = (entry.as_ref().key(), string_value(&mut bytes));
+                Entry::with_tags(key, Type::String, Encoding::Raw, value, deadline, access, tags).marked(mark)
             });
             if let Some(ticket) = ticket {
                 let moved = Timed(self.table.get(position));
                 self.wheel.replace(ticket, moved);
             }
+            self.settle_tags(position);
         } else if let Some(Object::Blob(blob)) = self.entry_mut(position).object_mut() {
             let bytes = Rc::make_mut(blob);
             if len > bytes.capacity() {
@@ -395,38 +437,44 @@ impl Namespace {
             return;
         }
         let ticket = entry.deadline().map(|_| entry.ticket());
-        let fresh = entry.reshaped(range, len);
+        let tags = self.entry_mut(position).take_tags();
+        let fresh = self.entry(position).reshaped(range, len);
         drop(self.table.replace(position, fresh));
         if let Some(ticket) = ticket {
             let moved = Timed(self.table.get(position));
             self.wheel.replace(ticket, moved);
         }
+        let put = self.entry_mut(position).put_tags(tags);
+        debug_assert!(put.err().is_none_or(|none| none.is_empty()), "the copy has room for what the original had");
+        self.settle_tags(position);
     }
 
     /// Gives a key another value of its type, keeping its deadline and access clock. Returns the old value if it was an
     /// object.
     pub fn convert(&mut self, position: Position, encoding: Encoding, value: NewValue<'_>) -> Option<Box<Object>> {
         self.assert_recorded(position);
+        let tags = self.entry_mut(position).take_tags();
         let entry = self.entry(position);
         let (kind, deadline, access) = (entry.kind(), entry.deadline(), entry.access());
         let ticket = deadline.map(|_| entry.ticket());
-        let fresh = Entry::new(entry.key(), kind, encoding, value, deadline, access);
+        let fresh = Entry::with_tags(entry.key(), kind, encoding, value, deadline, access, tags);
         let old = self.table.replace(position, fresh.marked(self.mark));
         if let Some(ticket) = ticket {
             let moved = Timed(self.table.get(position));
             self.wheel.replace(ticket, moved);
         }
+        self.settle_tags(position);
         old.into_object()
     }
 
-    /// Moves time to `now_ms` and takes out the entries that are due by then, in about `budget` steps at most.
-    /// Returns whether there is more to do.
+    /// Moves time to `now_ms` and takes out the entries that are due by then, in about `budget` steps at most, saying of each
+    /// what became of it. Returns whether there is more to do.
     pub fn take_due(
         &mut self,
         now_ms: u64,
         budget: usize,
         mut recorder: Option<&mut (dyn Recorder + 'static)>,
-        mut take: impl FnMut(Entry),
+        mut take: impl FnMut(Entry, Demise),
     ) -> bool {
         let mut due = Vec::new();
         let more = self.wheel.advance(now_ms, budget, &mut due);
@@ -443,9 +491,11 @@ impl Namespace {
             if let Some(due) = self.fields_due(position) {
                 self.fields.remove(&due);
             }
+            let demise = self.demise(position, Demise::Expired);
             let entry = self.table.remove(position);
             self.scales.leave(entry.as_ref());
-            take(entry);
+            self.leave_tags(&entry);
+            take(entry, demise);
         }
         more
     }
@@ -477,8 +527,9 @@ impl Namespace {
     /// Begins a snapshot of what is here now, as database `db`. The last one must be over.
     pub(super) fn begin_walk(&mut self, db: usize) {
         assert!(self.walk.is_none(), "one snapshot at a time");
-        if !self.is_empty() {
+        if !self.table.is_empty() {
             self.mark = !self.mark;
+            self.walks = self.walks.wrapping_add(1);
             let (large, half) = Default::default();
             self.walk = Some(Box::new(Walk { db, recording: true, cursor: Some(0), large, half }));
         }
@@ -514,7 +565,7 @@ impl Namespace {
         if walk.half.as_deref() == Some(entry.as_ref().key()) {
             walk.half = None;
             recorder.record_rest(entry.as_ref());
-        } else {
+        } else if tell_tags(self.tags.as_deref(), self.walks, entry.as_ref(), recorder) {
             recorder.record(walk.db, entry.as_ref());
         }
         entry.set_mark(self.mark);
@@ -533,13 +584,18 @@ impl Namespace {
     pub(super) fn walk_slice(&mut self, count: usize, mut recorder: Option<&mut (dyn Recorder + 'static)>) -> u64 {
         let Some(walk) = &mut self.walk else { return 0 };
         let mut told = 0;
+        let begun = walk.half.is_some();
         if let Some(key) = walk.half.take().or_else(|| walk.large.pop_front()) {
             let position = self.table.find(self.table.hash(&key), &key);
             if let Some(position) = position {
                 // SAFETY: the table owns the entry and is borrowed exclusively.
                 let mut entry = unsafe { EntryMut::from_ptr(self.table.get(position)) };
                 if entry.as_ref().mark() != self.mark {
-                    let done = recorder.is_none_or(|recorder| recorder.record_part(walk.db, entry.as_ref()));
+                    let tags = self.tags.as_deref();
+                    let done = recorder.is_none_or(|recorder| {
+                        let told = begun || tell_tags(tags, self.walks, entry.as_ref(), recorder);
+                        !told || recorder.record_part(walk.db, entry.as_ref())
+                    });
                     if done {
                         entry.set_mark(self.mark);
                         told = 1;
@@ -549,7 +605,7 @@ impl Namespace {
                 }
             }
         } else if let Some(cursor) = walk.cursor {
-            let mark = self.mark;
+            let (mark, tags, walks) = (self.mark, self.tags.as_deref(), self.walks);
             let next = self.table.scan(cursor, count, |address| {
                 // SAFETY: the table owns the entry, which nobody else looks at during the visit; the table itself does
                 // not look at the mark.
@@ -562,7 +618,9 @@ impl Namespace {
                         walk.large.push_back(entry.as_ref().key().into());
                         return;
                     }
-                    recorder.record(walk.db, entry.as_ref());
+                    if tell_tags(tags, walks, entry.as_ref(), recorder) {
+                        recorder.record(walk.db, entry.as_ref());
+                    }
                 }
                 entry.set_mark(mark);
                 told += 1;
@@ -591,8 +649,26 @@ impl Namespace {
             (0..FIELDS_SLICE).take_while(|_| self.fields.pop_first().is_some()).for_each(drop);
             return true;
         }
-        self.scales.free_slice() || self.wheel.free_slice() || self.table.drain_segment(free)
+        if self.scales.free_slice() || self.wheel.free_slice() || self.table.drain_segment(free) {
+            return true;
+        }
+        let more = self.tags.as_mut().is_some_and(|tags| tags.free_slice());
+        if !more {
+            self.tags = None;
+        }
+        more
     }
+}
+
+/// Tells of an entry's tags, ahead of the entry; false if it was dead when the snapshot began, and is not to be told.
+#[inline]
+fn tell_tags(tags: Option<&Tags>, walk: u32, entry: EntryRef<'_>, recorder: &mut dyn Recorder) -> bool {
+    let Some(tags) = tags.filter(|_| entry.is_tagged()) else { return true };
+    let told = !tags.died_before(entry.tags(), walk);
+    if told {
+        recorder.record_tags(&mut entry.tags().iter().map(|pair| tags.name(pair.tag())));
+    }
+    told
 }
 
 /// The capacity of a long string that has just grown to `len` bytes: room to grow by an eighth, so that appending copies

@@ -8,7 +8,7 @@
 //!
 //! Large values are told in parts. One that is about to change when it has been told in part is finished at once, however
 //! long that takes; so is one whose turn has not come. Databases that are flushed meanwhile are kept until they have been
-//! told. A snapshot that is given up leaves marks of both kinds, and the walk goes on without telling anybody.
+//! told. Links between tags, of which there are few beside keys, are told in the beginning, all at once. A snapshot that is given up leaves marks of both kinds, and the walk goes on without telling anybody.
 
 use std::collections::VecDeque;
 
@@ -19,6 +19,12 @@ pub const WHOLE_MAX: usize = 256;
 
 /// Who is told.
 pub trait Recorder {
+    /// The tags of the key that is told next; none if it has no tags any more.
+    fn record_tags(&mut self, tags: &mut dyn Iterator<Item = &[u8]>);
+
+    /// A link between two tags of a database, from parent to child.
+    fn record_link(&mut self, db: usize, parent: &[u8], child: &[u8]);
+
     /// A whole key of a database. It may come while another is being told in parts.
     fn record(&mut self, db: usize, entry: EntryRef<'_>);
 

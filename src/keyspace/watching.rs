@@ -9,7 +9,7 @@ impl Keyspace {
         let Some(database) = self.database(db) else { return Presence::Absent };
         match database.find(key.hash, key.bytes) {
             None => Presence::Absent,
-            Some(position) if self.is_past(database.entry(position).deadline()) => Presence::Stale,
+            Some(position) if self.is_gone(database, database.entry(position)) => Presence::Stale,
             Some(_) => Presence::Live,
         }
     }

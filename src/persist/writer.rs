@@ -7,7 +7,7 @@ use crate::keyspace::entry::EntryRef;
 use crate::keyspace::snapshot::{Recorder, WHOLE_MAX};
 
 use super::rdb::encode::{self, Manner, Place};
-use super::rdb::opcode;
+use super::rdb::{opcode, own};
 
 /// Items of a large value that are written at once.
 const PART: usize = 256;
@@ -59,6 +59,8 @@ pub struct Writer {
     now_ms: u64,
     /// Sizes of databases, until they have been told.
     sizes: Vec<Option<(usize, usize)>>,
+    /// The tags of the next key, as the file has them.
+    tags: Vec<u8>,
 }
 
 impl Writer {
@@ -81,11 +83,12 @@ impl Writer {
             access: plan.access,
             now_ms: plan.now_ms,
             sizes: plan.sizes.into_iter().map(Some).collect(),
+            tags: Vec::new(),
         }
     }
 
-    /// Everything up to the value.
-    fn head(&mut self, aside: bool, db: usize, entry: EntryRef<'_>) {
+    /// Lets what follows be of a database.
+    fn select(&mut self, aside: bool, db: usize) -> &mut Vec<u8> {
         let stretch = if aside { &mut self.aside } else { &mut self.main };
         let out = &mut stretch.bytes;
         if stretch.db != Some(db) {
@@ -97,6 +100,17 @@ impl Writer {
                 encode::number(out, keys as u64);
                 encode::number(out, expires as u64);
             }
+        }
+        out
+    }
+
+    /// Everything up to the value.
+    fn head(&mut self, aside: bool, db: usize, entry: EntryRef<'_>) {
+        self.select(aside, db);
+        let out = if aside { &mut self.aside.bytes } else { &mut self.main.bytes };
+        if !self.tags.is_empty() {
+            encode::aux(out, own::TAGS, &self.tags);
+            self.tags.clear();
         }
         if let Some(deadline) = entry.deadline() {
             out.push(opcode::EXPIRETIME_MS);
@@ -136,6 +150,18 @@ impl Writer {
 }
 
 impl Recorder for Writer {
+    fn record_tags(&mut self, tags: &mut dyn Iterator<Item = &[u8]>) {
+        self.tags.clear();
+        tags.for_each(|tag| encode::text(&mut self.tags, tag, false));
+    }
+
+    fn record_link(&mut self, db: usize, parent: &[u8], child: &[u8]) {
+        let mut link = Vec::new();
+        encode::text(&mut link, parent, false);
+        encode::text(&mut link, child, false);
+        encode::aux(self.select(false, db), own::LINK, &link);
+    }
+
     fn record(&mut self, db: usize, entry: EntryRef<'_>) {
         let aside = self.half.is_some();
         self.head(aside, db, entry);

@@ -31,6 +31,7 @@ bitflags::bitflags! {
         const AFTER_COMMAND = 1 << 1;
         const ON_EVICT = 1 << 2;
         const ON_EXPIRE = 1 << 3;
+        const ON_TAG_INVALIDATE = 1 << 4;
     }
 }
 
@@ -98,4 +99,7 @@ pub trait Plugin: Any {
 
     /// A key went because its time was over.
     fn on_expire(&mut self, _db: usize, _key: &[u8]) {}
+
+    /// A tag was invalidated, by a command that removed `count` keys with it and the other tags that it named.
+    fn on_tag_invalidate(&mut self, _db: usize, _tag: &[u8], _count: usize) {}
 }

@@ -90,6 +90,11 @@ impl Plugins {
     pub fn expired(&mut self, db: usize, key: &[u8]) {
         self.hooked(Hooks::ON_EXPIRE).for_each(|plugin| plugin.on_expire(db, key));
     }
+
+    /// Tells of a tag that was invalidated.
+    pub fn invalidated(&mut self, db: usize, tag: &[u8], count: usize) {
+        self.hooked(Hooks::ON_TAG_INVALIDATE).for_each(|plugin| plugin.on_tag_invalidate(db, tag, count));
+    }
 }
 
 #[cfg(test)]
@@ -124,6 +129,10 @@ mod tests {
         fn on_expire(&mut self, db: usize, key: &[u8]) {
             self.told.push(format!("expired {db} {}", String::from_utf8_lossy(key)));
         }
+
+        fn on_tag_invalidate(&mut self, db: usize, tag: &[u8], count: usize) {
+            self.told.push(format!("invalidated {db} {} {count}", String::from_utf8_lossy(tag)));
+        }
     }
 
     /// Wants nothing, and is of another type.
@@ -141,14 +150,15 @@ mod tests {
 
     #[test]
     fn only_wanted_hooks_are_called() {
-        let list = vec![Box::new(Bystander) as Box<dyn Plugin>, recorder("recorder", Hooks::ON_EVICT)];
+        let list = vec![Box::new(Bystander) as Box<dyn Plugin>, recorder("recorder", Hooks::ON_EVICT | Hooks::ON_TAG_INVALIDATE)];
         let mut plugins = Plugins::init(list, &Settings::default()).expect("nobody refuses");
         assert!(plugins.want(Hooks::ON_EVICT) && !plugins.want(Hooks::ON_EXPIRE | Hooks::BEFORE_COMMAND));
         plugins.evicted(3, b"key");
         plugins.expired(3, b"key");
-        assert_eq!(plugins.get::<Recorder>().expect("it is there").told, ["evicted 3 key"]);
+        plugins.invalidated(3, b"tag", 7);
+        assert_eq!(plugins.get::<Recorder>().expect("it is there").told, ["evicted 3 key", "invalidated 3 tag 7"]);
         let names: Vec<_> = plugins.iter().map(|(hooks, plugin)| (plugin.name(), hooks)).collect();
-        assert_eq!(names, [("bystander", Hooks::empty()), ("recorder", Hooks::ON_EVICT)]);
+        assert_eq!(names, [("bystander", Hooks::empty()), ("recorder", Hooks::ON_EVICT | Hooks::ON_TAG_INVALIDATE)]);
     }
 
     #[test]

@@ -46,6 +46,9 @@ const FIRST_SIGNAL: usize = usize::MAX - 16;
 const EXPIRE_SLICE: usize = 400;
 /// Time for freeing what was flushed, in each turn.
 const FREE_TIME: Duration = Duration::from_micros(200);
+/// Time for removing keys of invalidated tags, in a turn that serves clients and in one that does not.
+const SWEEP_TIME: Duration = Duration::from_micros(200);
+const IDLE_SWEEP_TIME: Duration = Duration::from_micros(500);
 /// Time for a snapshot in the background, in a turn that serves clients and in one that does not.
 const SNAPSHOT_TIME: Duration = Duration::from_micros(250);
 const IDLE_SNAPSHOT_TIME: Duration = Duration::from_millis(2);
@@ -365,7 +368,8 @@ impl Reactor {
 
     /// `served` says whether clients had commands in this turn.
     fn before_sleep(&mut self, served: bool) {
-        self.busy = self.load() | self.expire() | self.server.evict_slice();
+        let sweep_time = if served { SWEEP_TIME } else { IDLE_SWEEP_TIME };
+        self.busy = self.load() | self.expire() | self.sweep(sweep_time) | self.server.evict_slice();
         if self.server.keys.effects.waiting.has_ready() {
             // Somebody waited for a key whose time is over now.
             blocking::serve(&mut self.server);
@@ -437,6 +441,16 @@ impl Reactor {
         server.stats.expire_slices_cut += u64::from(more);
         server.note_latency("expire-cycle", took);
         more
+    }
+
+    /// Removes a part of the keys whose tags were invalidated. Returns whether there are more.
+    fn sweep(&mut self, time: Duration) -> bool {
+        if self.server.keys.is_sweeping() {
+            let started = self.server.cycles.raw();
+            while self.server.keys.sweep_slice() && self.since(started) < time {}
+        }
+        blocking::end_sweeps(&mut self.server);
+        self.server.keys.is_sweeping() || !self.server.sweep_waits.is_empty()
     }
 
     /// The time since the cycle clock stood at `started`.

@@ -359,6 +359,11 @@ impl<I: Item> Table<I> {
         self.len == 0
     }
 
+    /// The hash function of the table.
+    pub fn hasher(&self) -> &KeyHasher {
+        &self.hasher
+    }
+
     /// The hash that all calls here expect for a key.
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u64 {

@@ -20,6 +20,8 @@ pub struct Commands {
     db: Option<usize>,
     /// Names of databases that no number stands for.
     names: BTreeMap<usize, Vec<u8>>,
+    /// The tags of the next key.
+    tags: Vec<Box<[u8]>>,
 }
 
 impl Commands {
@@ -34,10 +36,8 @@ impl Commands {
         journal::encode(&mut self.bytes, words.iter().map(Vec::as_slice));
         self.names.extend(named.zip(words.get(1).cloned()));
     }
-}
 
-impl Recorder for Commands {
-    fn record(&mut self, db: usize, entry: EntryRef<'_>) {
+    fn select(&mut self, db: usize) {
         if self.db != Some(db) {
             self.db = Some(db);
             let mut number = itoa::Buffer::new();
@@ -47,7 +47,28 @@ impl Recorder for Commands {
             };
             journal::encode(&mut self.bytes, words.into_iter());
         }
+    }
+}
+
+impl Recorder for Commands {
+    fn record_tags(&mut self, tags: &mut dyn Iterator<Item = &[u8]>) {
+        self.tags = tags.map(Box::from).collect();
+    }
+
+    fn record_link(&mut self, db: usize, parent: &[u8], child: &[u8]) {
+        self.select(db);
+        journal::encode(&mut self.bytes, [b"TAGLINK", parent, child].into_iter());
+    }
+
+    fn record(&mut self, db: usize, entry: EntryRef<'_>) {
+        self.select(db);
         encode(&mut self.bytes, entry);
+        let tags = std::mem::take(&mut self.tags);
+        if !tags.is_empty() {
+            let mut words: Vec<&[u8]> = vec![b"ADDTAG", entry.key()];
+            words.extend(tags.iter().map(|tag| &**tag));
+            journal::encode(&mut self.bytes, words.into_iter());
+        }
     }
 
     fn record_part(&mut self, db: usize, entry: EntryRef<'_>) -> bool {

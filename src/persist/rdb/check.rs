@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::decode::{Outcome, Rules};
 use super::error::Error;
 use super::file::{Item, Reader, Verdict};
+use super::own;
 use super::source::{FileSource, Source};
 use super::tag;
 use crate::types::hash::KeyHasher;
@@ -18,6 +19,8 @@ struct Counts {
     keys: u64,
     expires: u64,
     expired: u64,
+    tagged: u64,
+    links: u64,
 }
 
 /// Checks the file that the arguments name and writes down what it holds. Returns whether it is sound.
@@ -79,8 +82,11 @@ pub fn check(path: &str, mut out: &mut dyn Write) -> io::Result<Option<u64>> {
     if sound {
         writeln!(out, "[offset {}] \\o/ RDB looks OK! \\o/", reader.source().offset())?;
     }
-    let Counts { keys, expires, expired } = counts;
+    let Counts { keys, expires, expired, tagged, links } = counts;
     writeln!(out, "[info] {keys} keys read\n[info] {expires} expires\n[info] {expired} already expired")?;
+    if tagged + links > 0 {
+        writeln!(out, "[info] {tagged} keys with tags\n[info] {links} links of tags")?;
+    }
     Ok(sound.then(|| reader.source().offset()))
 }
 
@@ -106,6 +112,15 @@ fn items(reader: &mut Reader<FileSource>, counts: &mut Counts, out: &mut impl Wr
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match item {
             Item::Database(db) => writeln!(out, "[offset {offset}] Selecting DB ID {db}")?,
+            // There may be one for each key: they are counted, unless they are damaged.
+            Item::Aux(name, value) if name == own::TAGS.as_bytes() && own::texts(&value).is_ok() => counts.tagged += 1,
+            Item::Aux(name, value) if name == own::LINK.as_bytes() && own::texts(&value).is_ok_and(|link| link.len() == 2) => {
+                counts.links += 1;
+            }
+            Item::Aux(name, _) if [own::TAGS, own::LINK].iter().any(|own| name == own.as_bytes()) => {
+                damage(out, &reader.source().corrupt("Damaged tags"), "read-aux")?;
+                return Ok(false);
+            }
             Item::Aux(name, value) => {
                 writeln!(out, "[offset {offset}] AUX FIELD {} = '{}'", text(&name), text(&value))?;
             }

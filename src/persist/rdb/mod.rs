@@ -5,6 +5,7 @@
 //!   AUX name text …                           who wrote it, and when
 //!   FUNCTION2 source …
 //!   SELECTDB number  RESIZEDB keys expiring
+//!     AUX name text …                         what of ours concerns the key that follows; see [`own`]
 //!     [EXPIRETIME_MS i64] [IDLE seconds | FREQ u8]  type key value
 //!     …
 //!   EOF  CRC-64 of all before (u64 LE; 0 for none)
@@ -23,6 +24,7 @@ pub mod encode;
 pub mod error;
 pub mod file;
 mod frames;
+pub mod own;
 pub mod payload;
 pub mod source;
 mod stream;
