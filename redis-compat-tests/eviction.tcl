@@ -99,3 +99,79 @@ check "an eviction is told" -config {maxmemory 0 maxmemory-policy noeviction not
     ask PING
     same 1 [string match {*__keyevent@0__:evicted*only-key*} [resp::read [run::connection B]]]
 }
+
+check "allkeys-tinylfu keeps within the limit, too" -only cachestorm -config $full {
+    fill allkeys-tinylfu 200000
+    same 1 [expr {[told used_memory] < [told maxmemory] + 4096}]
+    same 1 [expr {[told evicted_keys] > 150}]
+    same_keys 500
+    ask CONFIG SET maxmemory 0
+}
+
+check "allkeys-tinylfu lets a scan pass and keeps what is asked for often" -only cachestorm -config $full {
+    ask CONFIG SET maxmemory-policy allkeys-tinylfu
+    for {set n 0} {$n < 100} {incr n} {
+        ask SET hot:$n [string repeat x 1000]
+    }
+    for {set times 0} {$times < 4} {incr times} {
+        for {set n 0} {$n < 100} {incr n} {
+            ask GET hot:$n
+        }
+    }
+    expect :5 [ask OBJECT FREQ hot:7]
+    expect :0 [ask OBJECT IDLETIME hot:7]
+    ask CONFIG SET maxmemory [expr {[told used_memory] + 150000}]
+    for {set n 0} {$n < 1500} {incr n} {
+        ask SET scan:$n [string repeat x 1000]
+    }
+    set left 0
+    for {set n 0} {$n < 100} {incr n} {
+        incr left [lindex [ask EXISTS hot:$n] 1]
+    }
+    same 1 [expr {$left >= 95}] $left
+    same 1 [expr {[told evicted_keys] > 1000}]
+    ask CONFIG SET maxmemory 0
+    ask CONFIG SET maxmemory-policy allkeys-lru
+    expect "/An LFU maxmemory policy is not selected/" [ask OBJECT FREQ hot:99]
+}
+
+# Fills the server to so many percent of the limit that it then gets, without the memory that it takes when empty.
+proc fill_to {percent} {
+    set empty [told used_memory_startup]
+    for {set n 0} {$n < 2000} {incr n} {
+        ask SET key:$n [string repeat x 1000]
+    }
+    ask CONFIG SET maxmemory [expr {$empty + ([told used_memory] - $empty) * 100 / $percent}]
+}
+
+check "under pressure keys go ahead of need" -only cachestorm -config $full {
+    same none [told memory_pressure]
+    ask CONFIG RESETSTAT
+    ask CONFIG SET maxmemory-policy allkeys-lru
+    fill_to 75
+    same warning [told memory_pressure]
+    eventually {[told evicted_keys] > 20}
+    fill_to 90
+    same critical [told memory_pressure]
+    set evicted [told evicted_keys]
+    eventually {[told evicted_keys] > $evicted + 100}
+    # Settings that say 100 switch it off.
+    ask CONFIG SET memory-pressure-warning 100 memory-pressure-critical 100
+    same none [told memory_pressure]
+    set evicted [told evicted_keys]
+    after 300
+    same $evicted [told evicted_keys]
+    ask CONFIG SET memory-pressure-warning 70 memory-pressure-critical 85
+    ask CONFIG SET maxmemory 0
+    same none [told memory_pressure]
+}
+
+check "without eviction pressure is only told" -only cachestorm -config $full {
+    ask CONFIG RESETSTAT
+    fill_to 97
+    same emergency [told memory_pressure]
+    after 300
+    same 0 [told evicted_keys]
+    expect :2000 [ask DBSIZE]
+    ask CONFIG SET maxmemory 0
+}

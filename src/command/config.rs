@@ -284,6 +284,7 @@ impl Server {
             process::show_title(settings, self.listeners.unix_path());
         }
         self.keys.access.follow(settings);
+        self.keys.follow_policy(settings.maxmemory_policy);
         self.keys.effects.journal.lazy = lazy_removals(settings);
         self.keys.effects.follow(settings);
         self.aof.follow(settings);

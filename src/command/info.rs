@@ -253,6 +253,7 @@ fn memory(text: &mut Text, cx: &Ctx<'_>) {
     text.bytes("used_memory_scripts", known);
     text.bytes("maxmemory", server.settings.maxmemory as usize);
     text.line("maxmemory_policy", server.settings.maxmemory_policy.word());
+    text.line("memory_pressure", server.pressure_now().word());
     text.ratio("allocator_frag", account.heap_fragmentation());
     text.ratio("allocator_rss", account.heap_resident());
     text.ratio("rss_overhead", account.beside_heap());

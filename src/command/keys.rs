@@ -672,7 +672,13 @@ fn object_encoding(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn object_freq(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let (clock, now_ms) = (cx.server.keys.access, cx.server.keys.now_ms());
+    let key = cx.key(args, 2);
+    let counted = cx.server.keys.counted_uses(cx.db, key);
     tell_of_object(cx, args, |reply, entry| {
+        if let Some(uses) = counted {
+            reply.integer(i64::from(uses));
+            return Ok(());
+        }
         if !clock.lfu {
             return Err(Error::fixed(
                 "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
@@ -691,10 +697,10 @@ fn object_help(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             "ENCODING <key>",
             "    Name the representation of the key's value in memory.",
             "FREQ <key>",
-            "    Tell how often the key is used, on a logarithmic scale of 0 to 255. Needs an",
-            "    LFU policy in maxmemory-policy.",
+            "    Tell how often the key is used, on a logarithmic scale of 0 to 255, or of 0 to 15",
+            "    under allkeys-tinylfu. Needs an LFU policy in maxmemory-policy.",
             "IDLETIME <key>",
-            "    Tell how many seconds ago the key was last used. Needs any other policy.",
+            "    Tell how many seconds ago the key was last used. Needs a policy other than Redis' LFU ones.",
             "REFCOUNT <key>",
             "    Tell how many keys share the value.",
         ],

@@ -5,6 +5,9 @@
 //! that is lowered by gigabytes stalls nobody. Memory of data that was removed before, and is being freed in slices, comes
 //! first: it is no reason to remove more. What takes memory is refused only if nothing can be evicted.
 //!
+//! Ahead of need, a few keys are evicted ten times a second while the memory in use is near maxmemory ([`Pressure`]): so few
+//! that whoever writes faster fills the memory all the same, and many enough that there is room when a burst comes.
+//!
 //! A namespace with a limit of its own gives up its own keys, by the same policy and in the same way, before a command writes
 //! in it.
 
@@ -18,6 +21,40 @@ use crate::memory;
 
 /// Evictions between two looks at the clock.
 const ROUND: usize = 16;
+
+/// The percentage of maxmemory from which on the pressure is an emergency.
+const EMERGENCY: u64 = 95;
+/// How often keys are evicted ahead of need, in milliseconds.
+const RELIEF_MS: u64 = 100;
+/// Keys evicted each time under a warning and in distress: one in so many of all, and at least so many.
+const WARNING_SLICE: (u64, u64) = (20_000, 5);
+const CRITICAL_SLICE: (u64, u64) = (5_000, 20);
+/// The longest that takes.
+const RELIEF_TIME: Duration = Duration::from_millis(1);
+
+/// How near the memory in use is to maxmemory.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Pressure {
+    None,
+    /// From memory-pressure-warning on: keys are evicted in small slices.
+    Warning,
+    /// From memory-pressure-critical on: keys are evicted in larger slices.
+    Critical,
+    /// As critical; what was to be spared will not be.
+    Emergency,
+}
+
+impl Pressure {
+    /// What INFO calls it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Pressure::None => "none",
+            Pressure::Warning => "warning",
+            Pressure::Critical => "critical",
+            Pressure::Emergency => "emergency",
+        }
+    }
+}
 
 /// Whether there is room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,7 +82,7 @@ impl Server {
     #[cold]
     pub(super) fn find_room(&mut self, db: usize, flags: Flags) -> Result<(), Error> {
         // Who pauses writing does not want the data to change in any other way, nor is half of it to be evicted.
-        if self.pause.is_some() || self.loading.is_some() || self.scripts.running.is_some() {
+        if self.rests() {
             return Ok(());
         }
         let needs_memory = flags.contains(Flags::DENYOOM);
@@ -64,8 +101,7 @@ impl Server {
         if !short {
             self.end_shortage();
         }
-        let rests = self.pause.is_some() || self.loading.is_some();
-        if rests || self.settings.maxmemory_policy == EvictionPolicy::NoEviction {
+        if self.rests() || self.settings.maxmemory_policy == EvictionPolicy::NoEviction {
             return false;
         }
         let mut more = short && self.make_room() == Room::Soon;
@@ -74,6 +110,68 @@ impl Server {
             more |= self.make_room_within(db) == Room::Soon;
         }
         more
+    }
+
+    /// How near the memory in use is to maxmemory now.
+    pub fn pressure_now(&self) -> Pressure {
+        self.pressure_beyond(0)
+    }
+
+    /// The pressure on the memory that eviction can give back: an empty server takes some, too, which must not count where
+    /// maxmemory is little more than that, or nothing would ever stay.
+    fn pressure_of_data(&self) -> Pressure {
+        self.pressure_beyond(self.startup_memory as u64)
+    }
+
+    /// The pressure, not counting some bytes of what is in use and of what may be.
+    fn pressure_beyond(&self, bytes: u64) -> Pressure {
+        let settings = &self.settings;
+        let (used, most) = ((memory::used() as u64).saturating_sub(bytes), settings.maxmemory.saturating_sub(bytes));
+        let percent = used.saturating_mul(100).checked_div(most).unwrap_or(0);
+        match percent {
+            _ if percent < u64::from(settings.memory_pressure_warning) => Pressure::None,
+            _ if percent < u64::from(settings.memory_pressure_critical) => Pressure::Warning,
+            _ if percent < EMERGENCY => Pressure::Critical,
+            _ => Pressure::Emergency,
+        }
+    }
+
+    /// Looks at the pressure, and evicts a few keys ahead of need.
+    pub fn relieve_pressure(&mut self, now_ms: u64) {
+        if now_ms < self.next_relief_ms {
+            return;
+        }
+        self.next_relief_ms = now_ms + RELIEF_MS;
+        let pressure = self.pressure_now();
+        if pressure > self.pressure {
+            let (used, most) = (memory::used(), self.settings.maxmemory);
+            log::warn!("Memory pressure: {}. {used} bytes of {most} are in use.", pressure.word());
+        }
+        self.pressure = pressure;
+        let (part, least) = match self.pressure_of_data() {
+            Pressure::None => return,
+            Pressure::Warning => WARNING_SLICE,
+            Pressure::Critical | Pressure::Emergency => CRITICAL_SLICE,
+        };
+        let (policy, samples) = (self.settings.maxmemory_policy, self.settings.maxmemory_samples as usize);
+        // What is being freed already counts first.
+        if policy == EvictionPolicy::NoEviction || self.rests() || self.keys.pending_free() > 0 {
+            return;
+        }
+        let keys: usize = (0..self.keys.databases()).filter_map(|db| self.keys.database(db)).map(|one| one.len()).sum();
+        let (started, slice) = (self.cycles.raw(), (keys as u64 / part).max(least));
+        for done in 1..=slice {
+            let within_time = || self.cycles.delta(started, self.cycles.raw()) < RELIEF_TIME;
+            let goes_on = done % ROUND as u64 != 0 || within_time();
+            if !goes_on || self.pressure_of_data() == Pressure::None || self.keys.evict(policy, samples, None).is_none() {
+                break;
+            }
+        }
+    }
+
+    /// Whether the data must not change by themselves.
+    fn rests(&self) -> bool {
+        self.pause.is_some() || self.loading.is_some() || self.scripts.running.is_some()
     }
 
     /// Evicts keys of a namespace until it keeps within its limit, or the time that a command may be held up is over.

@@ -12,6 +12,7 @@ use super::client::describe;
 use super::load::Counts;
 use super::loading::Loading;
 use super::migrate::Migrations;
+use super::room::Pressure;
 use super::save::Saving;
 use super::script_run::Scripts;
 use super::table::{CommandId, Names, all};
@@ -118,6 +119,10 @@ pub struct Server {
     pub is_troubled: bool,
     /// Uptime since when more memory is used than allowed, in microseconds.
     pub short_since_us: Option<u64>,
+    /// How near it is to maxmemory, as it was seen last.
+    pub pressure: Pressure,
+    /// When keys are evicted ahead of need again, in milliseconds of uptime.
+    pub next_relief_ms: u64,
     /// Set when the loop is to end.
     pub shutdown: Option<Shutdown>,
     /// used_memory when the server was ready.
@@ -192,6 +197,7 @@ impl Server {
         let clock = Clock::new();
         let mut keys = Keyspace::new(settings.databases as usize, seed, clock.unix_ms());
         keys.access.follow(&settings);
+        keys.follow_policy(settings.maxmemory_policy);
         keys.effects.journal.lazy = super::config::lazy_removals(&settings);
         let [evict, expire, invalidate] =
             [Hooks::ON_EVICT, Hooks::ON_EXPIRE, Hooks::ON_TAG_INVALIDATE].map(|hook| plugins.want(hook));
@@ -246,6 +252,8 @@ impl Server {
             sweep_waits: Vec::new(),
             dying: Vec::new(),
             short_since_us: None,
+            pressure: Pressure::None,
+            next_relief_ms: 0,
             shutdown: None,
             startup_memory: 0,
             peak_memory: 0,

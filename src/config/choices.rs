@@ -66,7 +66,7 @@ choice! {
     EvictionPolicy {
         VolatileLru = "volatile-lru", VolatileLfu = "volatile-lfu", VolatileRandom = "volatile-random",
         VolatileTtl = "volatile-ttl", AllkeysLru = "allkeys-lru", AllkeysLfu = "allkeys-lfu",
-        AllkeysRandom = "allkeys-random", NoEviction = "noeviction",
+        AllkeysRandom = "allkeys-random", AllkeysTinylfu = "allkeys-tinylfu", NoEviction = "noeviction",
     }
 }
 choice! {

@@ -520,10 +520,10 @@ settings! {
     maxmemory_eviction_tenacity: u32 = integer("maxmemory-eviction-tenacity", "10", 0, 100);
     /// Percent of maxmemory at which memory pressure is a warning.
     memory_pressure_warning: u32 =
-        integer("memory-pressure-warning", "70", 1, 100).yaml("memory.pressure_warning").inert();
+        integer("memory-pressure-warning", "70", 1, 100).yaml("memory.pressure_warning");
     /// Percent of maxmemory at which memory pressure is critical.
     memory_pressure_critical: u32 =
-        integer("memory-pressure-critical", "85", 1, 100).yaml("memory.pressure_critical").inert();
+        integer("memory-pressure-critical", "85", 1, 100).yaml("memory.pressure_critical");
     /// How slowly the LFU counter grows.
     lfu_log_factor: u32 = count("lfu-log-factor", "10");
     /// Minutes after which the LFU counter is halved.

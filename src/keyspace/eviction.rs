@@ -6,10 +6,9 @@
 //! documentation on key eviction; other than there, the pool knows keys by their hash, so it owns no memory, and no key
 //! goes that was used after it was drawn.
 
-use super::Keyspace;
-use super::access::AccessClock;
 use super::entry::EntryRef;
 use super::namespace::Namespace;
+use super::{Key, Keyspace};
 use crate::config::EvictionPolicy;
 use crate::effects::Event;
 use crate::memory;
@@ -27,6 +26,8 @@ enum Order {
     Rare,
     /// The nearest deadline.
     Deadline,
+    /// The fewest uses lately, as the sketch of TinyLFU estimates them.
+    Counted,
     /// None: chance decides.
     Random,
 }
@@ -40,6 +41,7 @@ fn order_of(policy: EvictionPolicy) -> Option<(Order, bool)> {
         EvictionPolicy::AllkeysLfu => (Order::Rare, false),
         EvictionPolicy::VolatileLfu => (Order::Rare, true),
         EvictionPolicy::AllkeysRandom => (Order::Random, false),
+        EvictionPolicy::AllkeysTinylfu => (Order::Counted, false),
         EvictionPolicy::VolatileRandom => (Order::Random, true),
         EvictionPolicy::VolatileTtl => (Order::Deadline, true),
     })
@@ -83,16 +85,6 @@ impl Evictor {
     }
 }
 
-/// How much an entry deserves to go.
-fn merit(order: Order, entry: EntryRef<'_>, clock: AccessClock, now_ms: u64) -> u64 {
-    match order {
-        Order::Idle => clock.idle_seconds(entry.access(), now_ms),
-        Order::Rare => u64::from(u8::MAX) - u64::from(clock.frequency(entry.access(), now_ms)),
-        Order::Deadline => entry.deadline().map_or(0, |deadline| u64::MAX - deadline),
-        Order::Random => 0,
-    }
-}
-
 /// A key of a database drawn at random, of those that expire or of all.
 fn draw<'n>(database: &'n Namespace, volatile: bool, rng: &mut fastrand::Rng) -> Option<EntryRef<'n>> {
     if volatile { database.random_volatile(|below| rng.usize(..below)) } else { database.random(|| rng.u64(..)) }
@@ -108,10 +100,10 @@ impl Keyspace {
         if evictor.policy != Some(policy) {
             evictor = Evictor { policy: Some(policy), ..Evictor::default() };
         }
-        let found = if order == Order::Random {
-            self.choose_any(&mut evictor, volatile, within)
-        } else {
-            self.choose(&mut evictor, (order, volatile), samples, within)
+        let found = match order {
+            Order::Random => self.choose_any(&mut evictor, volatile, within),
+            Order::Counted => self.choose_by_admission(&mut evictor, samples, within),
+            _ => self.choose(&mut evictor, (order, volatile), samples, within),
         };
         *self.evictor(within) = evictor;
         found.map(|(db, position)| self.evict_at(db, position))
@@ -130,6 +122,52 @@ impl Keyspace {
         within.map_or(0..self.databases.len(), |db| db..db + 1)
     }
 
+    /// How much an entry deserves to go. Under TinyLFU the window decides on new keys.
+    fn merit(&self, order: Order, db: usize, hash: u64, entry: EntryRef<'_>) -> Option<u64> {
+        let idle = || self.access.idle_seconds(entry.access(), self.now_ms);
+        match (order, &self.tiny) {
+            (Order::Idle, _) => Some(idle()),
+            (Order::Rare, _) => {
+                Some(u64::from(u8::MAX) - u64::from(self.access.frequency(entry.access(), self.now_ms)))
+            }
+            (Order::Deadline, _) => Some(entry.deadline().map_or(0, |deadline| u64::MAX - deadline)),
+            (Order::Counted, Some(tiny)) if tiny.is_new(db, hash) => None,
+            // Of those with as many uses, the one that was not used for the longest time; it has 24 bits.
+            (Order::Counted, Some(tiny)) => Some(u64::from(u8::MAX - tiny.frequency(db, hash)) << 24 | idle()),
+            (Order::Counted, None) | (Order::Random, _) => Some(0),
+        }
+    }
+
+    /// The key that goes by W-TinyLFU: the one that leaves the window of new keys, or, if that is asked for more often, the
+    /// one that most deserves to go of all others.
+    fn choose_by_admission(
+        &mut self,
+        evictor: &mut Evictor,
+        samples: usize,
+        within: Option<usize>,
+    ) -> Option<(usize, Position)> {
+        let eligible = self.eligible(within);
+        let leaving = self.tiny.as_mut().and_then(|tiny| tiny.leaving()).and_then(|(db, hash)| {
+            let database = self.databases[db].as_deref().filter(|_| eligible.contains(&db))?;
+            Some((db, hash, database.find_hash(hash)?))
+        });
+        let Some((db, position)) = self.choose(evictor, (Order::Counted, false), samples, within) else {
+            // There may be nothing but new keys.
+            let leaving = leaving.map(|(db, _, position)| (db, position));
+            return leaving.or_else(|| self.choose_any(evictor, false, within));
+        };
+        let (Some((new_db, new_hash, new)), Some(tiny)) = (leaving, &self.tiny) else { return Some((db, position)) };
+        let database = self.databases[db].as_deref()?;
+        let hash = self.hasher.hash(database.entry(position).key());
+        if tiny.frequency(new_db, new_hash) > tiny.frequency(db, hash) {
+            return Some((db, position));
+        }
+        if let Some(merit) = self.merit(Order::Counted, db, hash, database.entry(position)) {
+            evictor.consider(Candidate { merit, db, hash });
+        }
+        Some((new_db, new))
+    }
+
     /// The key that most deserves to go.
     fn choose(
         &mut self,
@@ -145,9 +183,11 @@ impl Keyspace {
                 let keys = if volatile { database.expires() } else { database.len() };
                 for _ in 0..samples.min(keys) {
                     let Some(entry) = draw(database, volatile, &mut self.rng) else { break };
-                    let merit = merit(order, entry, self.access, self.now_ms);
-                    evictor.consider(Candidate { merit, db, hash: self.hasher.hash(entry.key()) });
-                    drawn = true;
+                    let hash = self.hasher.hash(entry.key());
+                    if let Some(merit) = self.merit(order, db, hash, entry) {
+                        evictor.consider(Candidate { merit, db, hash });
+                        drawn = true;
+                    }
                 }
             }
             if !drawn {
@@ -159,7 +199,7 @@ impl Keyspace {
                 let Some(position) = database.find_hash(best.hash) else { continue };
                 let entry = database.entry(position);
                 let eligible = !volatile || entry.deadline().is_some();
-                if eligible && merit(order, entry, self.access, self.now_ms) >= best.merit {
+                if eligible && self.merit(order, best.db, best.hash, entry) >= Some(best.merit) {
                     return Some((best.db, position));
                 }
             }
@@ -186,6 +226,44 @@ impl Keyspace {
         None
     }
 
+    /// Remembers what the settings' policy needs to know of keys, and nothing else.
+    pub fn follow_policy(&mut self, policy: EvictionPolicy) {
+        if policy != EvictionPolicy::AllkeysTinylfu {
+            self.tiny = None;
+        } else if self.tiny.is_none() {
+            self.tiny = Some(Box::default());
+            self.fit_sketch();
+        }
+    }
+
+    fn fit_sketch(&mut self) {
+        let keys = self.databases.iter().flatten().map(|database| database.len()).sum();
+        if let Some(tiny) = &mut self.tiny {
+            tiny.fit(keys);
+        }
+    }
+
+    /// Counts a use of a key for TinyLFU.
+    #[cold]
+    pub(super) fn count_use(&mut self, db: usize, position: Position) {
+        if let (Some(tiny), Some(database)) = (&mut self.tiny, &self.databases[db]) {
+            tiny.used(db, self.hasher.hash(database.entry(position).key()));
+        }
+    }
+
+    /// Counts a new key for TinyLFU.
+    #[cold]
+    pub(super) fn count_newcomer(&mut self, db: usize, hash: u64) {
+        if self.tiny.as_mut().is_some_and(|tiny| tiny.entered(db, hash)) {
+            self.fit_sketch();
+        }
+    }
+
+    /// How often a key was used lately, as TinyLFU counts, from 0 to 15; `None` under another policy.
+    pub fn counted_uses(&self, db: usize, key: Key<'_>) -> Option<u8> {
+        self.tiny.as_ref().map(|tiny| tiny.frequency(db, key.hash))
+    }
+
     /// Removes an entry. Returns the bytes that came free at once.
     fn evict_at(&mut self, db: usize, position: Position) -> isize {
         if self.database(db).is_some_and(|database| database.is_dead(database.entry(position))) {
@@ -206,9 +284,10 @@ impl Keyspace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keyspace::{Expiry, Key, StringValue, Touch};
+    use crate::keyspace::{Expiry, StringValue, Touch};
 
-    const POLICIES: [EvictionPolicy; 7] = [
+    const POLICIES: [EvictionPolicy; 8] = [
+        EvictionPolicy::AllkeysTinylfu,
         EvictionPolicy::AllkeysLru,
         EvictionPolicy::VolatileLru,
         EvictionPolicy::AllkeysLfu,
@@ -238,6 +317,7 @@ mod tests {
     fn every_policy_removes_what_it_may_and_nothing_else() {
         for policy in POLICIES {
             let mut keys = Keyspace::new(3, 7, START_MS);
+            keys.follow_policy(policy);
             // A third of the keys, in two databases, expire.
             for n in 0..600 {
                 set(&mut keys, (n % 2) as usize, n, (n % 3 == 0).then_some(START_MS + 100_000 + n));
@@ -275,10 +355,51 @@ mod tests {
         }
     }
 
+    /// A read-through cache of 1000 keys, asked for what `trace` says. Returns the part of the requests that it could answer.
+    fn hit_ratio(policy: EvictionPolicy, trace: impl Fn(&mut fastrand::Rng, u64) -> u64) -> f64 {
+        const REQUESTS: u64 = 60_000;
+        let mut keys = Keyspace::new(1, 23, START_MS);
+        keys.follow_policy(policy);
+        keys.access.lfu = policy == EvictionPolicy::AllkeysLfu;
+        let (mut rng, mut hits) = (fastrand::Rng::with_seed(29), 0);
+        for request in 0..REQUESTS {
+            keys.set_now(START_MS + request * 100);
+            let n = trace(&mut rng, request);
+            let name = n.to_le_bytes();
+            let key = Key { bytes: &name, hash: keys.hash(&name) };
+            if keys.read(0, key, Touch::Yes).is_some() {
+                hits += u64::from(request >= REQUESTS / 2);
+                continue;
+            }
+            if len(&keys) == 1000 {
+                assert!(keys.evict(policy, 5, None).is_some());
+            }
+            set(&mut keys, 0, n, None);
+        }
+        2.0 * hits as f64 / REQUESTS as f64
+    }
+
+    #[test]
+    fn a_scan_does_not_drive_out_what_is_asked_for_often() {
+        // Every other request is for one of 500 keys, the others go round a loop of 3000.
+        let scan = |rng: &mut fastrand::Rng, request: u64| {
+            if request % 2 == 0 { rng.u64(..500) } else { 1000 + request % 3000 }
+        };
+        let (lru, tiny) =
+            (hit_ratio(EvictionPolicy::AllkeysLru, scan), hit_ratio(EvictionPolicy::AllkeysTinylfu, scan));
+        assert!(tiny > 0.5 && tiny > lru + 0.1, "TinyLFU {tiny}, LRU {lru}");
+        // Some are asked for much more often than others.
+        let skewed = |rng: &mut fastrand::Rng, _: u64| (rng.f64().powi(3) * 10_000.0) as u64;
+        let (lru, tiny) =
+            (hit_ratio(EvictionPolicy::AllkeysLru, skewed), hit_ratio(EvictionPolicy::AllkeysTinylfu, skewed));
+        assert!(tiny > lru, "TinyLFU {tiny}, LRU {lru}");
+    }
+
     #[test]
     fn a_namespace_gives_up_its_own_keys_alone() {
         for policy in POLICIES {
             let mut keys = Keyspace::new(2, 19, START_MS);
+            keys.follow_policy(policy);
             (0..200).for_each(|n| set(&mut keys, (n % 2) as usize, n, Some(START_MS + 100_000 + n)));
             for left in (0..100).rev() {
                 assert!(keys.evict(policy, 5, Some(1)).is_some());

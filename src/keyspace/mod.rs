@@ -16,6 +16,7 @@ mod tagging;
 pub mod tags;
 #[cfg(test)]
 mod tests;
+mod tinylfu;
 pub mod value;
 mod watching;
 pub mod weight;
@@ -37,6 +38,7 @@ use namespace::Namespace;
 use snapshot::Recorder;
 pub use tagging::{Count, Invalidation, TagTotals, TagUse, Tagging, Unsettled};
 use tags::set::TagSet;
+use tinylfu::TinyLfu;
 use value::{Changed, Value};
 use weight::Weight;
 
@@ -199,6 +201,8 @@ pub struct Keyspace {
     claims: u64,
     /// Those that are over and nobody has asked for yet, with their counts.
     counted: Vec<(u64, usize)>,
+    /// What the policy `allkeys-tinylfu` remembers, while it is chosen.
+    tiny: Option<Box<TinyLfu>>,
 }
 
 impl Keyspace {
@@ -225,6 +229,7 @@ impl Keyspace {
             sweeping: false,
             claims: 0,
             counted: Vec::new(),
+            tiny: None,
         }
     }
 
@@ -439,6 +444,18 @@ impl Keyspace {
             if used != access {
                 self.database_mut(db).entry_mut(position).set_access(used);
             }
+            if self.tiny.is_some() {
+                self.count_use(db, position);
+            }
+        }
+    }
+
+    /// A key came into being. That it changed is reported apart.
+    #[inline]
+    fn entered(&mut self, db: usize, key: Key<'_>) {
+        self.effects.created(db, key.bytes);
+        if self.tiny.is_some() {
+            self.count_newcomer(db, key.hash);
         }
     }
 
@@ -532,6 +549,9 @@ impl Keyspace {
         };
         if let Some(position) = found {
             self.preserve(db, position);
+            if self.tiny.is_some() {
+                self.count_use(db, position);
+            }
         }
         let deadline = match (expiry, found) {
             (Expiry::At(deadline), _) => Some(deadline),
@@ -588,7 +608,7 @@ impl Keyspace {
             }
             None => {
                 database.insert(key.hash, entry);
-                self.effects.created(db, key.bytes);
+                self.entered(db, key);
             }
         }
         self.effects.changed(db, key.bytes, event);
@@ -751,7 +771,7 @@ impl Keyspace {
                 self.effects.journal.not_given();
             }
         } else {
-            self.effects.created(db, key.bytes);
+            self.entered(db, key);
             self.effects.changed_by(db, key.bytes, event, changes);
         }
         Ok(result)
@@ -869,7 +889,7 @@ impl Keyspace {
             }
             None => {
                 self.database_mut(db).insert(key.hash, entry);
-                self.effects.created(db, key.bytes);
+                self.entered(db, key);
             }
         }
         self.effects.changed(db, key.bytes, event);
@@ -892,7 +912,7 @@ impl Keyspace {
             None => {
                 self.database_mut(db).insert(key.hash, entry);
                 if event.is_some() {
-                    self.effects.created(db, key.bytes);
+                    self.entered(db, key);
                 }
             }
         }
@@ -989,7 +1009,7 @@ impl Keyspace {
         };
         self.database_mut(db).entry_mut(position).set_access(access);
         // What was there counts as deleted first.
-        self.effects.created(db, key.bytes);
+        self.entered(db, key);
     }
 
     /// Visits every live entry of a database. Nothing is removed.

@@ -289,6 +289,7 @@ impl Reactor {
         }
         let hz = self.server.settings.hz.clamp(1, 500) as u64;
         self.next_cron_ms = now_ms + 1000 / hz;
+        self.server.relieve_pressure(now_ms);
         crash::watch();
         if now_ms >= self.next_sample_ms {
             self.next_sample_ms = now_ms + 100;
