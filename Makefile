@@ -11,10 +11,10 @@ CONF   ?= conf/cachestorm.yaml
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := build
-.PHONY: run build test compat bench lint fuzz clients crash memcheck clean help
+.PHONY: run build test compat bench bench-eviction lint fuzz clients crash memcheck clean help
 
 help:      ## show this list
-	@sed -n 's/^\([a-z]*\): .*##/\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\): .*##/\1\t/p' Makefile | expand -t 16
 
 build:     ## build the release binary
 	utils/need cargo:rust cc:build-essential make:make
@@ -35,6 +35,10 @@ compat: build ## Redis compatibility tests against the built binary (ARGS="--res
 bench: build  ## compare speed, memory and pauses with redis-server (ARGS="cpu --quick")
 	utils/need redis-server:redis-server redis-benchmark:redis-tools python3:python3 taskset:util-linux
 	utils/bench --server $(BINARY) $(ARGS)
+
+bench-eviction: build ## hit ratios of the eviction policies, next to redis-server (ARGS="--keys 50000")
+	utils/need redis-server:redis-server python3:python3
+	utils/bench-eviction --server $(BINARY) $(ARGS)
 
 lint:      ## formatting and clippy, warnings are errors
 	$(CARGO) fmt --check

@@ -5,8 +5,9 @@
 //! that is lowered by gigabytes stalls nobody. Memory of data that was removed before, and is being freed in slices, comes
 //! first: it is no reason to remove more. What takes memory is refused only if nothing can be evicted.
 //!
-//! Ahead of need, a few keys are evicted ten times a second while the memory in use is near maxmemory ([`Pressure`]): so few
-//! that whoever writes faster fills the memory all the same, and many enough that there is room when a burst comes.
+//! Ahead of need, keys are evicted while the memory in use is near maxmemory ([`Pressure`]) and the data grow: a part of what
+//! came in, so that there is room when a burst comes, and all of maxmemory is used nevertheless. Where nothing comes in,
+//! nothing goes.
 //!
 //! A namespace with a limit of its own gives up its own keys, by the same policy and in the same way, before a command writes
 //! in it.
@@ -26,9 +27,9 @@ const ROUND: usize = 16;
 const EMERGENCY: u64 = 95;
 /// How often keys are evicted ahead of need, in milliseconds.
 const RELIEF_MS: u64 = 100;
-/// Keys evicted each time under a warning and in distress: one in so many of all, and at least so many.
-const WARNING_SLICE: (u64, u64) = (20_000, 5);
-const CRITICAL_SLICE: (u64, u64) = (5_000, 20);
+/// What is evicted then: one byte for so many that came in, under a warning and in distress.
+const WARNING_PART: usize = 8;
+const CRITICAL_PART: usize = 2;
 /// The longest that takes.
 const RELIEF_TIME: Duration = Duration::from_millis(1);
 
@@ -36,11 +37,11 @@ const RELIEF_TIME: Duration = Duration::from_millis(1);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Pressure {
     None,
-    /// From memory-pressure-warning on: keys are evicted in small slices.
+    /// From memory-pressure-warning on: for what comes in, a little is evicted.
     Warning,
-    /// From memory-pressure-critical on: keys are evicted in larger slices.
+    /// From memory-pressure-critical on: for what comes in, much is evicted.
     Critical,
-    /// As critical; what was to be spared will not be.
+    /// As critical, and nearly full.
     Emergency,
 }
 
@@ -114,20 +115,8 @@ impl Server {
 
     /// How near the memory in use is to maxmemory now.
     pub fn pressure_now(&self) -> Pressure {
-        self.pressure_beyond(0)
-    }
-
-    /// The pressure on the memory that eviction can give back: an empty server takes some, too, which must not count where
-    /// maxmemory is little more than that, or nothing would ever stay.
-    fn pressure_of_data(&self) -> Pressure {
-        self.pressure_beyond(self.startup_memory as u64)
-    }
-
-    /// The pressure, not counting some bytes of what is in use and of what may be.
-    fn pressure_beyond(&self, bytes: u64) -> Pressure {
         let settings = &self.settings;
-        let (used, most) = ((memory::used() as u64).saturating_sub(bytes), settings.maxmemory.saturating_sub(bytes));
-        let percent = used.saturating_mul(100).checked_div(most).unwrap_or(0);
+        let percent = (memory::used() as u64).saturating_mul(100).checked_div(settings.maxmemory).unwrap_or(0);
         match percent {
             _ if percent < u64::from(settings.memory_pressure_warning) => Pressure::None,
             _ if percent < u64::from(settings.memory_pressure_critical) => Pressure::Warning,
@@ -148,22 +137,26 @@ impl Server {
             log::warn!("Memory pressure: {}. {used} bytes of {most} are in use.", pressure.word());
         }
         self.pressure = pressure;
-        let (part, least) = match self.pressure_of_data() {
-            Pressure::None => return,
-            Pressure::Warning => WARNING_SLICE,
-            Pressure::Critical | Pressure::Emergency => CRITICAL_SLICE,
+        let part = match pressure {
+            Pressure::None => usize::MAX,
+            Pressure::Warning => WARNING_PART,
+            Pressure::Critical | Pressure::Emergency => CRITICAL_PART,
         };
-        let (policy, samples) = (self.settings.maxmemory_policy, self.settings.maxmemory_samples as usize);
-        // What is being freed already counts first.
-        if policy == EvictionPolicy::NoEviction || self.rests() || self.keys.pending_free() > 0 {
-            return;
+        let data = self.keys.entries_bytes();
+        let wanted = data.saturating_sub(self.data_seen) / part;
+        if wanted > 0 && self.settings.maxmemory_policy != EvictionPolicy::NoEviction && !self.rests() {
+            self.evict_ahead(data.saturating_sub(wanted));
         }
-        let keys: usize = (0..self.keys.databases()).filter_map(|db| self.keys.database(db)).map(|one| one.len()).sum();
-        let (started, slice) = (self.cycles.raw(), (keys as u64 / part).max(least));
-        for done in 1..=slice {
-            let within_time = || self.cycles.delta(started, self.cycles.raw()) < RELIEF_TIME;
-            let goes_on = done % ROUND as u64 != 0 || within_time();
-            if !goes_on || self.pressure_of_data() == Pressure::None || self.keys.evict(policy, samples, None).is_none() {
+        self.data_seen = self.keys.entries_bytes();
+    }
+
+    /// Evicts keys until what is left takes so many bytes, or for as long as nobody minds.
+    fn evict_ahead(&mut self, most: usize) {
+        let (policy, samples) = (self.settings.maxmemory_policy, self.settings.maxmemory_samples as usize);
+        let started = self.cycles.raw();
+        for round in 1.. {
+            let in_time = round % ROUND != 0 || self.cycles.delta(started, self.cycles.raw()) < RELIEF_TIME;
+            if !in_time || self.keys.entries_bytes() <= most || self.keys.evict(policy, samples, None).is_none() {
                 break;
             }
         }

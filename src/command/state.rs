@@ -123,6 +123,8 @@ pub struct Server {
     pub pressure: Pressure,
     /// When keys are evicted ahead of need again, in milliseconds of uptime.
     pub next_relief_ms: u64,
+    /// Bytes of the data as they were seen last.
+    pub data_seen: usize,
     /// Set when the loop is to end.
     pub shutdown: Option<Shutdown>,
     /// used_memory when the server was ready.
@@ -254,6 +256,7 @@ impl Server {
             short_since_us: None,
             pressure: Pressure::None,
             next_relief_ms: 0,
+            data_seen: 0,
             shutdown: None,
             startup_memory: 0,
             peak_memory: 0,

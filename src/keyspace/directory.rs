@@ -288,6 +288,11 @@ impl Keyspace {
         Some(deadline)
     }
 
+    /// Bytes of the entries and values of all databases.
+    pub fn entries_bytes(&self) -> usize {
+        self.databases.iter().flatten().map(|database| database.entries_parts().bytes()).sum()
+    }
+
     /// Whether there is a namespace that may not take any number of bytes.
     #[inline]
     pub fn is_limited(&self) -> bool {
