@@ -170,6 +170,7 @@ impl Server {
         }
         let timestamp = self.settings.aof_timestamp_enabled.then_some(self.clock.unix_us / 1_000_000);
         let mut commands = Commands::new(timestamp);
+        self.functions.sources().for_each(|source| commands.load_library(source));
         let numbered = self.keys.directory().numbered();
         for (slot, profile) in self.keys.namespaces() {
             let named = Some(slot).filter(|&slot| slot >= numbered);

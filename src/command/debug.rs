@@ -595,7 +595,7 @@ fn reload(cx: &mut Ctx<'_>, args: &Args<'_>) -> Result<(), Error> {
         for db in 0..server.keys.databases() {
             server.keys.flush(db);
         }
-        server.saving.libraries.clear();
+        server.functions.clear();
     }
     let loaded = load_now(server, Manner { merge, keep_expired: false });
     server.tick();

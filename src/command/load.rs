@@ -119,7 +119,10 @@ impl Intake {
                 _ => return Err(DAMAGED_TAGS.to_string()),
             },
             Item::Aux(name, value) => self.aux(&name, &value),
-            Item::Library(source) => server.saving.libraries.push(source),
+            Item::Library(source) => server.load_library(&source, self.manner.merge).map_err(|why| {
+                log::warn!("Failed loading library, {}", String::from_utf8_lossy(&why));
+                "A library of functions cannot be loaded".to_string()
+            })?,
             Item::ModuleAux(name) => {
                 log::warn!("The RDB file contains AUX data of the module type '{name}': left out.")
             }

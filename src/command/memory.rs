@@ -106,6 +106,9 @@ pub struct Account {
     pub clients: usize,
     /// Taken by the table and by the expiry wheel of each database that was ever used.
     pub databases: Vec<(usize, usize, usize)>,
+    /// Taken by the scripts that are known, and by libraries of functions, besides what they take in their interpreters.
+    pub scripts: usize,
+    pub functions: usize,
     pub keys: usize,
     pub heap: Heap,
     /// In RAM.
@@ -125,6 +128,8 @@ impl Account {
             startup: server.startup_memory,
             // While a client's command runs, its replies are here.
             clients: clients + cx.reply.out.memory_bytes(),
+            scripts: server.scripts.cache.memory_bytes(),
+            functions: server.functions.memory_bytes(),
             keys: databases.clone().map(|(_, database)| database.len()).sum(),
             databases: databases
                 .map(|(db, database)| {
@@ -139,7 +144,7 @@ impl Account {
 
     /// What is not the data itself.
     pub fn overhead(&self) -> usize {
-        self.startup + self.clients + self.tables()
+        self.startup + self.clients + self.scripts + self.functions + self.tables()
     }
 
     /// The tables and wheels of all databases.
@@ -303,8 +308,8 @@ fn stats(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
         ("clients.normal".to_string(), Bytes(account.clients)),
         ("cluster.links".to_string(), Bytes(0)),
         ("aof.buffer".to_string(), Bytes(0)),
-        ("lua.caches".to_string(), Bytes(cx.server.scripts.cache.memory_bytes())),
-        ("functions.caches".to_string(), Bytes(0)),
+        ("lua.caches".to_string(), Bytes(account.scripts)),
+        ("functions.caches".to_string(), Bytes(account.functions)),
     ];
     let databases = account.databases.iter();
     let directory = cx.server.keys.directory();

@@ -46,6 +46,7 @@ mod replication;
 mod room;
 pub mod save;
 mod scan_options;
+mod function;
 mod script;
 pub mod script_run;
 mod server;
@@ -97,6 +98,7 @@ const FAMILIES: &[&[Command]] = &[
     acl::COMMANDS,
     transaction::COMMANDS,
     script::COMMANDS,
+    function::COMMANDS,
     monitor::COMMANDS,
     pubsub::COMMANDS,
     server::COMMANDS,

@@ -119,8 +119,6 @@ pub struct Saving {
     last_seconds: Option<u64>,
     /// Snapshots written.
     pub saves: u64,
-    /// Sources of libraries of functions that a snapshot had, and the next one has again.
-    pub libraries: Vec<Vec<u8>>,
 }
 
 impl Saving {
@@ -135,7 +133,6 @@ impl Saving {
             failed: false,
             last_seconds: None,
             saves: 0,
-            libraries: Vec::new(),
         }
     }
 
@@ -186,7 +183,7 @@ pub fn writer(server: &Server, base: bool) -> Writer {
         access: keys.access,
         now_ms: keys.now_ms(),
         aux: &aux,
-        libraries: &server.saving.libraries,
+        libraries: server.functions.sources().collect(),
         sizes: (0..keys.databases()).map(size).collect(),
     })
 }

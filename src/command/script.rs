@@ -4,7 +4,7 @@ use super::error::{Error, Outcome};
 use super::script_run::{self, Job, key_range};
 use super::state::Server;
 use super::table::{Acl, Begin, Command, Doc, Find, Flags, KeyFlags, KeySpec, Registered};
-use super::{Ctx, monitor};
+use super::{Ctx, function, monitor};
 use crate::resp::Args;
 use crate::script::{Script, ScriptFlags, Sha, sha1, shebang};
 
@@ -14,19 +14,19 @@ const EVAL_FLAGS: Flags = Flags::NOSCRIPT
     .union(Flags::NO_MANDATORY_KEYS)
     .union(Flags::MOVABLE_KEYS)
     .union(Flags::SCRIPT);
-const WRITING: Flags = EVAL_FLAGS.union(Flags::MAY_REPLICATE);
-const READING: Flags = EVAL_FLAGS.union(Flags::READONLY);
+pub const WRITING: Flags = EVAL_FLAGS.union(Flags::MAY_REPLICATE);
+pub const READING: Flags = EVAL_FLAGS.union(Flags::READONLY);
 
 /// How the keys are used that a call counts, which nobody can say before it runs.
 const fn counted(flags: KeyFlags, notes: &'static str) -> KeySpec {
     KeySpec { begin: Begin::Index(2), find: Find::KeyNum { number: 0, first: 1, step: 1 }, flags, notes }
 }
 
-const UPDATED_KEYS: &[KeySpec] = &[counted(
+pub const UPDATED_KEYS: &[KeySpec] = &[counted(
     KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE),
     "What a script does with its keys is its own affair; the most is assumed.",
 )];
-const READ_KEYS: &[KeySpec] =
+pub const READ_KEYS: &[KeySpec] =
     &[counted(KeyFlags::READS, "What a script does with its keys is its own affair; it can read them at most.")];
 
 const DOC: Doc = Doc { group: "scripting", since: "2.6.0", complexity: "That of the script", ..Command::NONE.doc };
@@ -185,12 +185,14 @@ fn parse_sha(text: &[u8]) -> Option<Sha> {
     Some(sha)
 }
 
-/// What a call of EVAL or EVALSHA is like: what its script says of itself.
+/// What a call of EVAL, EVALSHA or FCALL is like: what its script says of itself.
 pub fn flags_of(server: &Server, command: &Registered, args: &Args<'_>) -> Flags {
     let flags = command.command.flags;
     let Some(named) = args.get(1) else { return flags };
     let script: Option<ScriptFlags> = if command.full_name.starts_with("evalsha") {
         parse_sha(named).and_then(|sha| server.scripts.cache.get(&sha)).and_then(|script| script.flags)
+    } else if command.full_name.starts_with("fcall") {
+        function::flags_of(server, named)
     } else {
         shebang::read(named).ok().and_then(|(flags, _)| flags)
     };

@@ -29,6 +29,7 @@ use crate::observe::slowlog::SlowLog;
 use crate::observe::stats::{CommandStats, ErrorStats, Stats};
 use crate::plugin::{Hooks, Plugins};
 use crate::pubsub::Subscriptions;
+use crate::script::functions::Libraries;
 
 /// CLIENT PAUSE in force.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -144,6 +145,8 @@ pub struct Server {
     pub plugins: Plugins,
     /// Scripts that are known, and the one that runs.
     pub scripts: Scripts,
+    /// Libraries of functions.
+    pub functions: Libraries,
     /// Serves the other clients for a moment while a script runs for a client; taken while it does.
     pub attendant: Option<Attendant>,
 }
@@ -267,6 +270,7 @@ impl Server {
             migrations: Migrations::default(),
             plugins,
             scripts: Scripts::default(),
+            functions: Libraries::default(),
             attendant: None,
         })
     }

@@ -34,7 +34,7 @@ pub struct Plan<'a> {
     /// Fields about the file.
     pub aux: &'a [(&'a str, String)],
     /// The sources of libraries of functions.
-    pub libraries: &'a [Vec<u8>],
+    pub libraries: Vec<&'a [u8]>,
     /// Keys of each database, and how many of them expire.
     pub sizes: Vec<(usize, usize)>,
 }
@@ -71,8 +71,7 @@ impl Writer {
             encode::aux(&mut bytes, name, value.as_bytes());
         }
         for source in plan.libraries {
-            bytes.push(opcode::FUNCTION2);
-            encode::text(&mut bytes, source, plan.compress);
+            encode::library(&mut bytes, source, plan.compress);
         }
         Writer {
             main: Stretch { bytes, db: None },

@@ -6,6 +6,7 @@
 //! changed: see [`vm`].
 
 mod cache;
+pub mod functions;
 mod lib;
 mod random;
 pub mod shebang;

@@ -31,6 +31,11 @@ impl Commands {
         Commands { bytes, ..Commands::default() }
     }
 
+    /// Adds a command that loads a library of functions.
+    pub fn load_library(&mut self, source: &[u8]) {
+        journal::encode(&mut self.bytes, [b"FUNCTION", &b"LOAD"[..], source].into_iter());
+    }
+
     /// Adds a command that creates a namespace. `named` says which database is called so from here on; others have numbers.
     pub fn create_namespace(&mut self, words: &[Vec<u8>], named: Option<usize>) {
         journal::encode(&mut self.bytes, words.iter().map(Vec::as_slice));

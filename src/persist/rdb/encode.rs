@@ -49,6 +49,12 @@ pub fn text(out: &mut Vec<u8>, bytes: &[u8], compress: bool) {
     long_text(out, bytes, compress);
 }
 
+/// Appends a library of functions.
+pub fn library(out: &mut Vec<u8>, source: &[u8], compress: bool) {
+    out.push(opcode::FUNCTION2);
+    text(out, source, compress);
+}
+
 /// Appends an integer in the form that takes least, if it has 32 bits at most.
 fn small_integer(out: &mut Vec<u8>, integer: i64) -> bool {
     if let Ok(byte) = i8::try_from(integer) {

@@ -445,7 +445,7 @@ fn writer(compress: bool) -> Box<Writer> {
         access: AccessClock::default(),
         now_ms: 0,
         aux: &[],
-        libraries: &[],
+        libraries: Vec::new(),
         sizes: vec![(1, 1); 2],
     }))
 }

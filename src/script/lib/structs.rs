@@ -158,6 +158,8 @@ unsafe extern "C-unwind" fn pack(state: *mut lua_State) -> c_int {
     let mut format = Format::argument(state);
     let buffer = State::<Buffer>::of(state);
     buffer.clear();
+    // The first argument that is missing is nil.
+    lua::lua_pushnil(state);
     let mut argument = 2;
     while let Some(mut item) = format.next(state) {
         buffer.check(state);

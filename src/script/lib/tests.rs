@@ -257,7 +257,7 @@ fn structs() {
         ("struct.size('c0')", "!x:2: bad argument #1 to 'size' (option 'c0' has no fixed size)"),
         ("struct.pack('z')", "!x:2: bad argument #1 to 'pack' (invalid format option 'z')"),
         ("struct.pack('c5', 'abc')", "!x:2: bad argument #3 to 'pack' (string too short)"),
-        ("struct.pack('b')", "!x:2: bad argument #2 to 'pack' (number expected, got no value)"),
+        ("struct.pack('b')", "!x:2: bad argument #2 to 'pack' (number expected, got nil)"),
     ]);
 }
 

@@ -578,9 +578,11 @@ unsafe extern "C-unwind" fn plain_error_handler(state: *mut lua_State) -> c_int 
 unsafe extern "C-unwind" fn pcall(state: *mut lua_State) -> c_int {
     lua::luaL_checkany(state, 1);
     let arguments = lua::lua_gettop(state) - 1;
+    lua::luaL_checkstack_(state, 1, c"too many arguments".as_ptr());
     lua::lua_pushvalue(state, lua::lua_upvalueindex(1));
     lua::lua_insert(state, 1);
     let status = lua::lua_pcall(state, arguments, lua::LUA_MULTRET, 1);
+    lua::luaL_checkstack_(state, 1, c"too many results".as_ptr());
     lua::lua_pushboolean(state, (status == lua::LUA_OK).into());
     lua::lua_replace(state, 1);
     if status != lua::LUA_OK && lua::lua_type(state, -1) == lua::LUA_TTABLE {
