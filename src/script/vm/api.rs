@@ -353,7 +353,6 @@ unsafe extern "C-unwind" fn acl_check_cmd(state: *mut lua_State) -> c_int {
 
 /// Completes an error while the functions that led to it are still there: an error is a table that says where it happened.
 pub unsafe extern "C-unwind" fn on_error(state: *mut lua_State) -> c_int {
-    super::sandbox::plain_error(state, 2);
     let mut at = std::mem::zeroed::<lua::lua_Debug>();
     let mut found = lua::lua_getstack(state, 1, &raw mut at) != 0;
     if found {

@@ -54,9 +54,6 @@ impl Engine {
                     status = lua::lua_pcall(state, 0, 0, 0);
                 }
                 if status != lua::LUA_OK {
-                    lua::lua_replace(state, 1);
-                    sandbox::plain_error(state, 1);
-                    lua::lua_settop(state, 1);
                     describe(state, shared, prefix);
                     failed = Some(());
                 }

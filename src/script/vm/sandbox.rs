@@ -313,10 +313,8 @@ unsafe fn replace_functions(state: *mut lua_State, shared: *mut Shared) {
     lua::lua_insert(state, -2);
     lua::lua_pushcclosure(state, newproxy, 2);
     lua::lua_setfield(state, 1, c"newproxy".as_ptr());
-    lua::lua_pushcclosure(state, plain_error_handler, 0);
-    lua::lua_pushcclosure(state, pcall, 1);
-    lua::lua_setfield(state, 1, c"pcall".as_ptr());
-    for (name, function) in [(c"load", load as Function), (c"loadstring", loadstring), (c"setfenv", setfenv)] {
+    let plain = [(c"pcall", pcall as Function), (c"load", load), (c"loadstring", loadstring), (c"setfenv", setfenv)];
+    for (name, function) in plain {
         lua::lua_pushcclosure(state, function, 0);
         lua::lua_setfield(state, 1, name.as_ptr());
     }
@@ -549,42 +547,13 @@ unsafe extern "C-unwind" fn setfenv(state: *mut lua_State) -> c_int {
     1
 }
 
-/// Turns the error at index 1, if a function that is written in Rust raised it, into the text that others raise: with the place
-/// of the Lua function at that level.
-pub unsafe fn plain_error(state: *mut lua_State, level: c_int) {
-    if lua::lua_type(state, 1) != lua::LUA_TUSERDATA
-        || lua::luaL_callmeta(state, 1, c"__tostring".as_ptr()) == 0
-        || lua::lua_type(state, -1) != lua::LUA_TSTRING
-    {
-        return;
-    }
-    let text = string_at(state, -1);
-    let text = text.strip_prefix(b"runtime error: ").unwrap_or(text);
-    let end = memchr::memmem::find(text, b"\nstack traceback:").unwrap_or(text.len());
-    lua::luaL_where(state, level);
-    push_bytes(state, &text[..end]);
-    lua::lua_concat(state, 2);
-    lua::lua_replace(state, 1);
-    lua::lua_settop(state, 1);
-}
-
-unsafe extern "C-unwind" fn plain_error_handler(state: *mut lua_State) -> c_int {
-    plain_error(state, 2);
-    lua::lua_settop(state, 1);
-    1
-}
-
 /// `pcall`: an error that is a table with a text is that text, as it was before errors were tables.
 unsafe extern "C-unwind" fn pcall(state: *mut lua_State) -> c_int {
     lua::luaL_checkany(state, 1);
-    let arguments = lua::lua_gettop(state) - 1;
-    lua::luaL_checkstack_(state, 1, c"too many arguments".as_ptr());
-    lua::lua_pushvalue(state, lua::lua_upvalueindex(1));
-    lua::lua_insert(state, 1);
-    let status = lua::lua_pcall(state, arguments, lua::LUA_MULTRET, 1);
+    let status = lua::lua_pcall(state, lua::lua_gettop(state) - 1, lua::LUA_MULTRET, 0);
     lua::luaL_checkstack_(state, 1, c"too many results".as_ptr());
     lua::lua_pushboolean(state, (status == lua::LUA_OK).into());
-    lua::lua_replace(state, 1);
+    lua::lua_insert(state, 1);
     if status != lua::LUA_OK && lua::lua_type(state, -1) == lua::LUA_TTABLE {
         lua::lua_getfield_(state, -1, c"err".as_ptr());
         if lua::lua_isstring(state, -1) != 0 {
