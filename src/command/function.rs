@@ -17,6 +17,9 @@ use crate::types::number::parse_i64;
 
 /// The code of a library that a client loads may run so long.
 const LOAD_LIMIT: Duration = Duration::from_millis(500);
+/// More functions than so many count as freed lazily when they are flushed so. It is over at once all the same: what takes
+/// long is to free data, not code.
+const LAZY_MIN: usize = 64;
 
 const DOC: Doc = Doc { group: "scripting", since: "7.0.0", complexity: "That of the function", ..Command::NONE.doc };
 const BASE: Command = Command { arity: -3, acl: Acl::SCRIPTING, ..Command::NONE };
@@ -248,7 +251,14 @@ fn flush(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     if !matches!(mode.as_deref(), None | Some(b"sync" | b"async")) {
         return Err(Error::fixed("ERR FUNCTION FLUSH only supports SYNC|ASYNC option"));
     }
-    cx.server.functions.clear();
+    let server = &mut *cx.server;
+    let lazy = mode.map_or(server.settings.lazyfree_lazy_user_flush, |mode| mode == b"async");
+    let count = server.functions.function_count();
+    if lazy && count > LAZY_MIN {
+        // The interpreter counts, too.
+        server.keys.stats.lazily_freed += count as u64 + 1;
+    }
+    server.functions.clear();
     changed(cx);
     cx.reply.ok();
     Ok(())

@@ -413,6 +413,8 @@ mod tests {
             startup: MB,
             clients: MB,
             databases: vec![(0, 8 * MB, 2 * MB)],
+            scripts: 0,
+            functions: 0,
             keys: 1_000_000,
             heap: Heap { allocated: 101 * MB, active: 105 * MB, resident: 110 * MB, muzzy: 0 },
             resident: 120 * MB,
