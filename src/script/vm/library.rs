@@ -61,9 +61,9 @@ impl Engine {
             });
             (*shared).register = None;
             set_globals(self.state, shared, (*shared).globals);
-            lua::lua_sethook(self.state, Some(super::on_count), lua::LUA_MASKCOUNT, super::INSTRUCTIONS);
             ran
         };
+        self.go_on();
         self.collect();
         match (ran, failed) {
             (Ok(()), None) => Ok(()),

@@ -16,7 +16,10 @@ mod api;
 mod convert;
 mod library;
 mod sandbox;
+#[cfg(test)]
+mod tests;
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::ops::Range;
@@ -71,6 +74,11 @@ struct Shared {
     spans: Vec<Span>,
     /// Text on its way to Lua.
     text: Vec<u8>,
+    /// The running script has to end, and why.
+    ended: bool,
+    reason: &'static str,
+    /// The thread in which scripts begin.
+    main: *mut lua_State,
     random: Random,
     /// Places in the registry: the real global table, the function that completes errors, and the one that runs scripts.
     globals: c_int,
@@ -88,7 +96,9 @@ pub struct Engine {
     shared: *mut Shared,
     kind: Kind,
     /// Runs since the last step of the garbage collector.
-    runs: std::cell::Cell<u32>,
+    runs: Cell<u32>,
+    /// What it may take, in bytes.
+    limit: Cell<usize>,
 }
 
 /// A run, as the runner gets it.
@@ -111,13 +121,15 @@ impl Engine {
     pub fn new(kind: Kind, version: &str, seed: i32) -> mlua::Result<Engine> {
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
         let lua = Lua::new_with(libraries, LuaOptions::new().catch_rust_panics(false))?;
-        lua.set_memory_limit(MEMORY_MAX)?;
         let shared = Box::into_raw(Box::new(Shared {
             host: None,
             register: None,
             bytes: Vec::new(),
             spans: Vec::new(),
             text: Vec::new(),
+            ended: false,
+            reason: "",
+            main: std::ptr::null_mut(),
             random: Random::new(seed),
             globals: 0,
             on_error: 0,
@@ -131,6 +143,7 @@ impl Engine {
         let made = unsafe {
             lua.exec_raw::<()>((), |raw| {
                 state = raw;
+                (*shared).main = raw;
                 crate::script::lib::install(raw);
                 api::install(raw, shared, kind, version);
                 sandbox::close(raw, shared);
@@ -147,8 +160,18 @@ impl Engine {
                 lua::lua_settop(raw, 0);
             })
         };
-        let engine = Engine { lua: ManuallyDrop::new(lua), state, shared, kind, runs: std::cell::Cell::new(0) };
-        made.map(|()| engine)
+        let engine =
+            Engine { lua: ManuallyDrop::new(lua), state, shared, kind, runs: Cell::new(0), limit: Cell::new(0) };
+        made.and_then(|()| engine.limit_memory(MEMORY_MAX)).map(|()| engine)
+    }
+
+    /// Sets how many bytes the interpreter and all it holds may take.
+    ///
+    /// # Errors
+    /// If nobody counts them, which is not so with an interpreter of ours.
+    fn limit_memory(&self, bytes: usize) -> mlua::Result<()> {
+        self.limit.set(bytes);
+        self.lua.set_memory_limit(bytes).map(drop)
     }
 
     /// Bytes of memory that the interpreter and all it holds take.
@@ -217,11 +240,25 @@ impl Engine {
                 (*host).error(b"ERR Error running script, not enough memory", false);
             }
             (*self.shared).host = None;
-            lua::lua_sethook(self.state, Some(on_count), lua::LUA_MASKCOUNT, INSTRUCTIONS);
         }
+        self.go_on();
         self.runs.set(self.runs.get() + 1);
-        if self.runs.get() >= COLLECT_EVERY {
+        if self.memory_bytes() > self.limit.get() / 2 {
+            // What is garbage is not to be in the way of the next script.
+            // SAFETY: as in `collect`.
+            unsafe { lua::lua_gc(self.state, lua::LUA_GCCOLLECT, 0) };
+        } else if self.runs.get() >= COLLECT_EVERY {
             self.collect();
+        }
+    }
+
+    /// Forgets that the last script had to end.
+    fn go_on(&self) {
+        // SAFETY: nothing runs, and to set a hook makes nothing.
+        unsafe {
+            if std::mem::take(&mut (*self.shared).ended) {
+                lua::lua_sethook(self.state, Some(on_count), lua::LUA_MASKCOUNT, INSTRUCTIONS);
+            }
         }
     }
 
@@ -324,17 +361,28 @@ unsafe extern "C-unwind" fn on_count(state: *mut lua_State, _: *mut lua::lua_Deb
     let shared: *mut Shared = lua::lua_touserdata(state, -1).cast();
     lua::lua_settop(state, -2);
     let reason = match ((*shared).host, (*shared).register) {
+        _ if (*shared).ended => None,
         (Some(host), _) => (*host).interrupt(),
         (None, Some(register)) => (*register).interrupt(),
         (None, None) => None,
     };
     if let Some(reason) = reason {
-        // From here on every instruction ends the script, so that it cannot catch the error and go on.
-        lua::lua_sethook(state, Some(on_count), lua::LUA_MASKCOUNT, 1);
-        (*shared).text.clear();
-        (*shared).text.extend_from_slice(b"ERR ");
-        (*shared).text.extend_from_slice(reason.as_bytes());
-        api::push_error(state, &(*shared).text, false);
-        lua::lua_error(state);
+        ((*shared).ended, (*shared).reason) = (true, reason);
     }
+    if (*shared).ended {
+        end_script(state, shared);
+    }
+}
+
+/// Raises the error with which the script has to end. From here on every instruction of this thread and of the first does, so
+/// that the script cannot catch it and go on.
+unsafe fn end_script(state: *mut lua_State, shared: *mut Shared) -> c_int {
+    for thread in [state, (*shared).main] {
+        lua::lua_sethook(thread, Some(on_count), lua::LUA_MASKCOUNT, 1);
+    }
+    (*shared).text.clear();
+    (*shared).text.extend_from_slice(b"ERR ");
+    (*shared).text.extend_from_slice((*shared).reason.as_bytes());
+    api::push_error(state, &(*shared).text, false);
+    lua::lua_error(state)
 }

@@ -276,6 +276,9 @@ unsafe fn replace_functions(state: *mut lua_State, shared: *mut Shared) {
         (None, c"setmetatable", writing),
         (None, c"getmetatable", getmetatable),
         (None, c"collectgarbage", collectgarbage),
+        (Some(c"coroutine"), c"create", unless_ended),
+        (Some(c"coroutine"), c"wrap", unless_ended),
+        (Some(c"coroutine"), c"resume", unless_ended),
         (Some(c"table"), c"foreach", reading),
         (Some(c"table"), c"foreachi", reading),
         (Some(c"table"), c"maxn", reading),
@@ -295,7 +298,8 @@ unsafe fn replace_functions(state: *mut lua_State, shared: *mut Shared) {
         }
         lua::lua_getfield_(state, 1, name.as_ptr());
         if lua::lua_type(state, -1) == lua::LUA_TFUNCTION {
-            lua::lua_pushcclosure(state, *guard, 1);
+            lua::lua_pushlightuserdata(state, shared.cast());
+            lua::lua_pushcclosure(state, *guard, 2);
             lua::lua_setfield(state, 1, name.as_ptr());
         }
         lua::lua_settop(state, 0);
@@ -322,6 +326,16 @@ unsafe fn replace_functions(state: *mut lua_State, shared: *mut Shared) {
     api::set_function(state, shared, c"random", random);
     api::set_function(state, shared, c"randomseed", randomseed);
     lua::lua_settop(state, 0);
+}
+
+/// Functions that run other threads of the script's: each of them has to be ended by itself, so that there must be no more when
+/// the script is to end.
+unsafe extern "C-unwind" fn unless_ended(state: *mut lua_State) -> c_int {
+    let shared: *mut Shared = lua::lua_touserdata(state, lua::lua_upvalueindex(2)).cast();
+    if (*shared).ended {
+        return super::end_script(state, shared);
+    }
+    original(state)
 }
 
 /// Functions that read their first argument.
