@@ -204,6 +204,10 @@ pub fn flags_of(server: &Server, command: &Registered, args: &Args<'_>) -> Flags
 /// # Errors
 /// If it cannot be compiled.
 fn compile(cx: &mut Ctx<'_>, sha: Sha, text: &[u8], loaded: bool) -> Result<Script, Error> {
+    if cx.server.scripts.running.is_some() {
+        // The interpreter is in use.
+        return Err(Error::fixed("ERR A script can not be compiled by a script"));
+    }
     let (flags, code) = shebang::read(text).map_err(|text| Error::new([b"ERR ", text.as_slice()].concat()))?;
     let Server { scripts, keys, .. } = &mut *cx.server;
     let engine = scripts.engine(|| keys.random_source().i32(..))?;

@@ -58,9 +58,8 @@ impl Attendant {
         // Whoever waits in the loop's queue is served here now and stays there, where there will be nothing to do.
         let mut queued = Vec::new();
         for token in resumed.into_iter().chain(ready(server)).collect::<BTreeSet<usize>>() {
-            if token == busy {
-                server.resumed.push(token);
-            } else if let Some(client) = server.clients.get_mut(token) {
+            // The busy one is served further by the batch that it is in.
+            if let Some(client) = server.clients.get_mut(token).filter(|_| token != busy) {
                 if std::mem::take(&mut client.queued) {
                     queued.push(token);
                 }

@@ -45,7 +45,8 @@ impl Intake {
 
     /// Puts a client behind those that are to be served.
     pub fn enqueue(&mut self, server: &mut Server, token: usize) {
-        let client = &mut server.clients[token];
+        // Between being told of and being served it may have gone.
+        let Some(client) = server.clients.get_mut(token) else { return };
         if !client.queued {
             client.queued = true;
             self.ready.push_back(token);
