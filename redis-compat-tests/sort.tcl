@@ -24,7 +24,13 @@ case "sets and sorted sets" {
     SADD t b a c                -> :3
     SORT t ALPHA DESC           -> ["c" "b" "a"]
     ZADD z 3 1 2 2 1 3          -> :3
+    OBJECT ENCODING z           -> "listpack"
     SORT z                      -> ["1" "2" "3"]
+    OBJECT ENCODING z           -> "skiplist"
+    ZRANGE z 0 -1 WITHSCORES    -> ["3" "1" "2" "2" "1" "3"]
+    ZADD y 1 a                  -> :1
+    SORT_RO y BY nosort LIMIT 0 0 -> []
+    OBJECT ENCODING y           -> "skiplist"
     SORT z BY nosort            -> ["3" "2" "1"]
     SORT z BY nosort DESC       -> ["1" "2" "3"]
     SORT z BY nosort LIMIT 1 1  -> ["2"]

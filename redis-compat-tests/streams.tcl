@@ -414,6 +414,8 @@ case "claiming what has been idle" {
     XAUTOCLAIM s g b 3600000 (3-0 -> ["0-0" [] []]
     XPENDING s g - + 10       -> [["1-0" "b" any :2] ["3-0" "b" any :1]]
     XAUTOCLAIM s g b 0 - COUNT 0 -> -ERR COUNT must be > 0
+    XAUTOCLAIM s g b 0 - COUNT 576460752303423488 -> -ERR COUNT must be > 0
+    XAUTOCLAIM s g b 0 - COUNT 576460752303423487 -> -ERR Insufficient memory, failed allocating transient memory, COUNT too high.
     XAUTOCLAIM s g b x -      -> -ERR Invalid min-idle-time argument for XAUTOCLAIM
     XAUTOCLAIM s g b 0 x      -> -ERR Invalid stream ID specified as stream command argument
     XAUTOCLAIM s g b 0 - x    -> -ERR syntax error

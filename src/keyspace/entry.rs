@@ -23,6 +23,7 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr::NonNull;
@@ -40,6 +41,7 @@ use crate::types::quicklist::{List, Quicklist};
 use crate::types::set::SetRef;
 use crate::types::stream::Stream;
 use crate::types::table::{Item, Step, prefetch};
+use crate::types::weight::Weight;
 use crate::types::zset::ZsetRef;
 
 /// A value longer than this many bytes lives outside the entry, where it can be sent by reference.
@@ -215,6 +217,17 @@ impl Object {
             Object::Stream(stream) => size_class(size_of::<Stream>()) + stream.memory_bytes(),
         };
         size_class(size_of::<Object>()) + value
+    }
+
+    /// What it remembers of its weight, if it would have to be gone through to be weighed.
+    #[inline]
+    pub fn weight(&self) -> Option<&Cell<Weight>> {
+        match self {
+            Object::List(list) => Some(&list.weight),
+            Object::Zset(tree) => Some(&tree.weight),
+            Object::Stream(stream) => Some(&stream.weight),
+            Object::Blob(_) | Object::Compact(_) | Object::Set(_) | Object::Hash(_) => None,
+        }
     }
 
     /// Asks for what a command will look at next to be brought into the cache: first what leads there, in the second step
@@ -637,7 +650,12 @@ impl<'a> EntryRef<'a> {
     pub fn duplicate(self, key: &[u8], tags: TagSet) -> Entry {
         let value = match self.object() {
             None => NewValue::Inline(self.inline()),
-            Some(object) => NewValue::Boxed(Box::new(object.clone())),
+            Some(object) => {
+                let copy = object.clone();
+                // It has no spare capacity.
+                copy.weight().into_iter().for_each(|weight| weight.set(Weight::default()));
+                NewValue::Boxed(Box::new(copy))
+            }
         };
         Entry::with_tags(key, self.kind(), self.encoding(), value, self.deadline(), self.access(), tags)
     }

@@ -40,7 +40,6 @@ pub use tagging::{Count, Invalidation, TagTotals, TagUse, Tagging, Unsettled};
 use tags::set::TagSet;
 use tinylfu::TinyLfu;
 use value::{Changed, Value};
-use weight::Weight;
 
 /// Below this many keys, a database is freed at once: that is no slower than a slice.
 const FREE_AT_ONCE: usize = 512;
@@ -961,9 +960,9 @@ impl Keyspace {
         let Some(position) = self.find(from.0, from.1).filter(|_| !to_itself) else { return Placed::Done };
         self.preserve(from.0, position);
         let tags = self.tag_names(from.0, position);
-        let (entry, weight) = self.database_mut(from.0).remove_weighed(position);
+        let entry = self.database_mut(from.0).remove(position);
         let tags = self.database_mut(to.0).tag_set(tags.iter().map(|name| &**name));
-        self.place(to.0, to.1, entry.with_key(to.1.bytes, tags), weight);
+        self.place(to.0, to.1, entry.with_key(to.1.bytes, tags));
         self.effects.changed_uncounted(from.0, from.1.bytes, events.0);
         self.effects.changed(to.0, to.1.bytes, events.1);
         Placed::Done
@@ -983,14 +982,14 @@ impl Keyspace {
         let tags = self.tag_names(from.0, position);
         let tags = self.database_mut(to.0).tag_set(tags.iter().map(|name| &**name));
         let copy = self.database_mut(from.0).entry(position).duplicate(to.1.bytes, tags);
-        self.place(to.0, to.1, copy, None);
+        self.place(to.0, to.1, copy);
         self.effects.changed(to.0, to.1.bytes, Event::COPY_TO);
         Placed::Done
     }
 
     /// Puts an entry where its key belongs, in the place of what is there. Its access clock is that of a new key. What had
     /// expired in the place must have been removed.
-    fn place(&mut self, db: usize, key: Key<'_>, mut entry: Entry, weight: Option<Weight>) {
+    fn place(&mut self, db: usize, key: Key<'_>, mut entry: Entry) {
         let replaced = self.find(db, key);
         if entry.as_ref().deadline().is_none()
             && let Some(deadline) = self.default_deadline(db, key)
@@ -1001,11 +1000,11 @@ impl Keyspace {
         let position = match replaced {
             Some(position) => {
                 self.preserve(db, position);
-                let old = self.database_mut(db).replace_weighed(position, entry, weight);
+                let old = self.database_mut(db).replace(position, entry);
                 self.discard(old);
                 position
             }
-            None => self.database_mut(db).insert_weighed(key.hash, entry, weight),
+            None => self.database_mut(db).insert(key.hash, entry),
         };
         self.database_mut(db).entry_mut(position).set_access(access);
         // What was there counts as deleted first.

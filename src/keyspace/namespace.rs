@@ -18,7 +18,7 @@ use super::membership::Demise;
 use super::snapshot::{Recorder, WHOLE_MAX, Walk};
 use super::tags::Tags;
 use super::tags::set::TagSet;
-use super::weight::{Lent, Parts, Scales, Share, Weight};
+use super::weight::{Lent, Parts, Scales, Share};
 use super::wheel::{Scheduled, Ticket, Wheel};
 use crate::types::hash::KeyHasher;
 use crate::types::listpack::Buffer;
@@ -221,12 +221,7 @@ impl Namespace {
 
     /// Adds an entry whose key is not here.
     pub fn insert(&mut self, hash: u64, entry: Entry) -> Position {
-        self.insert_weighed(hash, entry, None)
-    }
-
-    /// As [`Namespace::insert`], given what is known of the weight of a large collection.
-    pub(super) fn insert_weighed(&mut self, hash: u64, entry: Entry, weight: Option<Weight>) -> Position {
-        self.scales.enter(entry.as_ref(), weight);
+        self.scales.enter(entry.as_ref());
         let expires = entry.as_ref().deadline().is_some();
         let position = self.table.insert(hash, entry.marked(self.mark));
         if expires {
@@ -240,14 +235,9 @@ impl Namespace {
     /// Puts an entry in the place of another with the same key, which is returned. The tags of the other go, but for those
     /// that were taken out of it before.
     pub fn replace(&mut self, position: Position, entry: Entry) -> Entry {
-        self.replace_weighed(position, entry, None)
-    }
-
-    /// As [`Namespace::replace`], given what is known of the weight of a large collection.
-    pub(super) fn replace_weighed(&mut self, position: Position, entry: Entry, weight: Option<Weight>) -> Entry {
         self.assert_recorded(position);
         self.unschedule(position);
-        self.scales.enter(entry.as_ref(), weight);
+        self.scales.enter(entry.as_ref());
         let expires = entry.as_ref().deadline().is_some();
         let mut old = self.table.replace(position, entry.marked(self.mark));
         if expires {
@@ -263,17 +253,12 @@ impl Namespace {
 
     /// Takes an entry out.
     pub fn remove(&mut self, position: Position) -> Entry {
-        self.remove_weighed(position).0
-    }
-
-    /// As [`Namespace::remove`]; tells what is known of the weight of a large collection.
-    pub(super) fn remove_weighed(&mut self, position: Position) -> (Entry, Option<Weight>) {
         self.assert_recorded(position);
         self.unschedule(position);
         let entry = self.table.remove(position);
-        let weight = self.scales.leave(entry.as_ref());
+        self.scales.leave(entry.as_ref());
         self.leave_tags(&entry);
-        (entry, weight)
+        entry
     }
 
     fn unschedule(&mut self, position: Position) {
@@ -649,7 +634,7 @@ impl Namespace {
             (0..FIELDS_SLICE).take_while(|_| self.fields.pop_first().is_some()).for_each(drop);
             return true;
         }
-        if self.scales.free_slice() || self.wheel.free_slice() || self.table.drain_segment(free) {
+        if self.wheel.free_slice() || self.table.drain_segment(free) {
             return true;
         }
         let more = self.tags.as_mut().is_some_and(|tags| tags.free_slice());

@@ -2,55 +2,11 @@
 //!
 //! An entry's block and most values tell their size at once, so that what enters, leaves or changes is counted exactly; a
 //! string that is overwritten in its size class changes nothing and costs nothing. A large list, sorted set or stream would
-//! have to be gone through. Its weight is therefore remembered; a change adds what the allocator handed out meanwhile, and
-//! once the doubt about that exceeds an eighth of the weight, or the number of items has changed by a sixteenth, it is
-//! measured anew. Only above [`MEASURED_MAX`] items, where measuring would hold everybody up, it is taken to weigh as much
-//! an item as when it was measured last.
-
-use std::collections::BTreeMap;
+//! have to be gone through; it remembers its [`Weight`].
 
 use super::entry::{EntryRef, Object, Type};
 use crate::memory;
-
-/// A collection with more items than this is not gone through.
-const MEASURED_MAX: usize = 1 << 16;
-/// A change of a large collection leaves doubt about so many bytes, besides those it is seen to have taken or given back.
-const DOUBT: usize = 32;
-/// Weights of a namespace that nobody uses any more, forgotten in one slice.
-const SLICE: usize = 512;
-
-/// The weight of a large collection.
-#[derive(Clone, Copy, Debug)]
-pub struct Weight {
-    bytes: usize,
-    /// Bytes by which that may be wrong.
-    doubt: usize,
-    /// What it was when it was measured last, and how many items there were.
-    measured: usize,
-    items: usize,
-}
-
-impl Weight {
-    fn measure(object: &Object) -> Weight {
-        let bytes = object.memory_bytes();
-        Weight { bytes, doubt: 0, measured: bytes, items: object.items() }
-    }
-
-    /// Takes a change into account, during which the allocator handed out `delta` bytes more than it got back.
-    fn change(&mut self, object: &Object, delta: isize) {
-        self.bytes = self.bytes.saturating_add_signed(delta);
-        self.doubt += delta.unsigned_abs() + DOUBT;
-        let items = object.items();
-        if self.doubt > self.bytes / 8 || items.abs_diff(self.items) > self.items / 16 {
-            if items <= MEASURED_MAX {
-                *self = Weight::measure(object);
-            } else {
-                let bytes = self.measured as u128 * items as u128 / self.items.max(1) as u128;
-                *self = Weight { bytes: bytes as usize, doubt: 0, ..*self };
-            }
-        }
-    }
-}
+use crate::types::weight::Weight;
 
 /// What an entry weighs, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,21 +73,24 @@ impl Parts {
 #[derive(Default)]
 pub struct Scales {
     parts: Parts,
-    /// Large collections, by the addresses of their objects.
-    large: BTreeMap<usize, Weight>,
 }
 
 /// The state of the scales while a value is open for change.
 pub struct Lent {
     /// What its entry weighed.
     share: Share,
-    /// The large collection that the value was, and the bytes that were in use.
+    /// The address of the large collection that the value was, and the bytes that were in use.
     large: Option<(usize, isize)>,
 }
 
 /// The object's address, if it is one whose weight is remembered.
+#[inline]
 fn address(object: &Object) -> Option<usize> {
-    matches!(object, Object::List(_) | Object::Zset(_) | Object::Stream(_)).then_some(std::ptr::from_ref(object).addr())
+    object.weight().map(|_| std::ptr::from_ref(object).addr())
+}
+
+fn measure(object: &Object) -> Weight {
+    Weight::of(object.memory_bytes(), object.items())
 }
 
 impl Scales {
@@ -141,35 +100,30 @@ impl Scales {
     }
 
     /// What an entry weighs.
+    #[inline]
     pub fn weigh(&self, entry: EntryRef<'_>) -> Share {
-        let value = entry.object().map_or(0, |object| match address(object) {
-            Some(address) => self.large.get(&address).map_or(0, |weight| weight.bytes),
+        let value = entry.object().map_or(0, |object| match object.weight() {
+            Some(weight) => weight.get().bytes(),
             None => object.memory_bytes(),
         });
         entry.share(value)
     }
 
-    /// An entry has entered. What is known of its weight as a large collection need not be measured.
+    /// An entry has entered. A large collection is measured, unless it was already.
     #[inline]
-    pub fn enter(&mut self, entry: EntryRef<'_>, known: Option<Weight>) {
-        let value = entry.object().map_or(0, |object| match address(object) {
-            Some(address) => {
-                let weight = known.unwrap_or_else(|| Weight::measure(object));
-                self.large.insert(address, weight);
-                weight.bytes
-            }
-            None => object.memory_bytes(),
-        });
-        self.parts.add(entry.share(value));
+    pub fn enter(&mut self, entry: EntryRef<'_>) {
+        if let Some(object) = entry.object()
+            && let Some(weight) = object.weight().filter(|weight| weight.get().bytes() == 0)
+        {
+            weight.set(measure(object));
+        }
+        self.parts.add(self.weigh(entry));
     }
 
-    /// An entry is about to leave. Returns what is known of its weight as a large collection.
+    /// An entry is about to leave.
     #[inline]
-    pub fn leave(&mut self, entry: EntryRef<'_>) -> Option<Weight> {
-        let weight = entry.object().and_then(address).and_then(|address| self.large.remove(&address));
-        let measured = || entry.object().map_or(0, |object| object.memory_bytes());
-        self.parts.subtract(entry.share(weight.map_or_else(measured, |weight| weight.bytes)));
-        weight
+    pub fn leave(&mut self, entry: EntryRef<'_>) {
+        self.parts.subtract(self.weigh(entry));
     }
 
     /// An entry, but for a large collection, has come to weigh something else.
@@ -188,28 +142,18 @@ impl Scales {
     /// The value has been changed, and may have become another object.
     #[inline]
     pub fn give_back(&mut self, entry: EntryRef<'_>, lent: Lent) {
-        let now = entry.object().and_then(address);
-        match (lent.large, now, entry.object()) {
-            (Some((before, used)), Some(now), Some(object)) if before == now => {
-                if let Some(weight) = self.large.get_mut(&now) {
-                    weight.change(object, memory::used_by_reactor() - used);
+        if let Some(object) = entry.object()
+            && let Some(weight) = object.weight()
+        {
+            weight.set(match lent.large {
+                Some((before, used)) if Some(before) == address(object) => {
+                    let delta = memory::used_by_reactor() - used;
+                    weight.get().changed(object.items(), delta, || object.memory_bytes())
                 }
-            }
-            (before, now, object) => {
-                if let Some((before, _)) = before {
-                    self.large.remove(&before);
-                }
-                if let (Some(now), Some(object)) = (now, object) {
-                    self.large.insert(now, Weight::measure(object));
-                }
-            }
+                _ => measure(object),
+            });
         }
         self.reweigh(lent.share, self.weigh(entry));
-    }
-
-    /// Forgets some weights of what is being freed. Returns whether there are more.
-    pub fn free_slice(&mut self) -> bool {
-        (0..SLICE).all(|_| self.large.pop_first().is_some())
     }
 }
 

@@ -19,4 +19,5 @@ pub mod quicklist;
 pub mod set;
 pub mod stream;
 pub mod table;
+pub mod weight;
 pub mod zset;

@@ -33,11 +33,13 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::cell::Cell;
 use std::ops::Range;
 use std::ptr::NonNull;
 
 use super::hash::KeyHasher;
 use super::table::{Item, Position, Step, Table, prefetch};
+use super::weight::Weight;
 use crate::memory::size_class;
 
 /// Entries of a leaf: 1024 bytes.
@@ -369,12 +371,15 @@ pub struct Ordered {
     hasher: KeyHasher,
     /// Bytes of all members' blocks.
     member_bytes: usize,
+    /// Kept for those who count what all values weigh.
+    pub weight: Cell<Weight>,
 }
 
 impl Ordered {
     /// An empty set.
     pub fn new(hasher: KeyHasher) -> Ordered {
-        Ordered { root: Node::Leaf(Vec::new()), members: Table::new(hasher.clone()), hasher, member_bytes: 0 }
+        let members = Table::new(hasher.clone());
+        Ordered { root: Node::Leaf(Vec::new()), members, hasher, member_bytes: 0, weight: Cell::default() }
     }
 
     /// How many members there are.

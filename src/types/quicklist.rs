@@ -15,6 +15,7 @@
 //! small is a plain listpack again. [`List`] is the view of a list in either form.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::ptr::NonNull;
@@ -23,6 +24,7 @@ use std::rc::Rc;
 use super::listpack::{self, Buffer, Element};
 use super::lzf;
 use super::table::{Step, prefetch};
+use super::weight::Weight;
 use crate::memory::size_class;
 
 /// Bytes that Redis counts for a listpack beyond ours: half of its header, and its end.
@@ -273,13 +275,15 @@ pub struct Quicklist {
     nodes: VecDeque<Node>,
     len: usize,
     rules: Rules,
+    /// Kept for those who count what all values weigh.
+    pub weight: Cell<Weight>,
 }
 
 impl Quicklist {
     /// An empty list. Its rules stay with it.
     pub fn new(rules: Rules) -> Quicklist {
         let rules = Rules { fill: rules.fill.clamp(-5, i32::from(i16::MAX)), ..rules };
-        Quicklist { nodes: VecDeque::new(), len: 0, rules }
+        Quicklist { nodes: VecDeque::new(), len: 0, rules, weight: Cell::default() }
     }
 
     /// A list whose first node is a listpack as it is.

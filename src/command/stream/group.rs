@@ -395,7 +395,7 @@ fn claim_with(
     let key = cx.key(args, 1);
     let reply = &mut cx.reply;
     let outcome = cx.server.keys.change_within(cx.db, key, Type::Stream, |value| {
-        let Stream { log, groups } = stream_mut(value);
+        let Stream { log, groups, .. } = stream_mut(value);
         let result = match groups.get_mut(&args[2]) {
             Some(group) => claim(reply, log, group, &mut outcome).map(|()| outcome.end(group)),
             None => Err(no_group(key.bytes, &args[2], "")),

@@ -17,6 +17,7 @@ mod nodes;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 pub use group::{Consumer, ConsumerKey, Group, Pending};
@@ -24,6 +25,7 @@ pub use id::{ID_TEXT_MAX, Id, c_text};
 pub use log::{Counters, Keep, Limits, Log, Malformed, Range, TooLarge, Trim};
 pub use node::Entry;
 
+use super::weight::Weight;
 use crate::memory::size_class;
 
 /// Groups whose pending entries are looked at when the size of a stream is estimated.
@@ -35,6 +37,8 @@ pub struct Stream {
     pub log: Log,
     /// The consumer groups by name. They are boxed because most trees of groups have one or two.
     pub groups: BTreeMap<Box<[u8]>, Box<Group>>,
+    /// Kept for those who count what all values weigh.
+    pub weight: Cell<Weight>,
 }
 
 impl Stream {

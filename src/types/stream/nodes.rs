@@ -25,6 +25,7 @@ pub struct Nodes {
     /// All but the last one; no row is empty.
     rows: VecDeque<Vec<(Id, Box<[u8]>)>>,
     last: Option<(Id, Vec<u8>)>,
+    len: usize,
 }
 
 /// Where a node is; the last one comes behind all rows. Good until nodes come or go.
@@ -37,8 +38,7 @@ pub struct Place {
 impl Nodes {
     /// How many nodes there are.
     pub fn len(&self) -> usize {
-        // All rows but the first and the last may have lost nodes, too.
-        self.rows.iter().map(Vec::len).sum::<usize>() + usize::from(self.last.is_some())
+        self.len
     }
 
     /// The nodes in their order: their IDs and their bytes.
@@ -61,6 +61,7 @@ impl Nodes {
 
     /// Adds a node behind all others.
     pub fn push(&mut self, id: Id, bytes: Vec<u8>) {
+        self.len += 1;
         let Some((before, full)) = self.last.replace((id, bytes)) else { return };
         debug_assert!(before < id, "nodes come in their order");
         match self.rows.back_mut() {
@@ -129,6 +130,7 @@ impl Nodes {
 
     /// Removes the node at a place.
     pub fn remove(&mut self, place: Place) {
+        self.len -= 1;
         if let Some(row) = self.rows.get_mut(place.row) {
             row.remove(place.at);
             if row.is_empty() {
@@ -144,8 +146,9 @@ impl Nodes {
 
     /// Frees some nodes of a stream that nobody uses any more. Returns whether there are more.
     pub fn free_slice(&mut self) -> bool {
-        if self.rows.pop_back().is_none() {
-            self.last = None;
+        match self.rows.pop_back() {
+            Some(row) => self.len -= row.len(),
+            None => *self = Nodes::default(),
         }
         self.last.is_some()
     }
