@@ -13,7 +13,7 @@ use crate::net::client::READ_SIZE;
 use crate::net::{Class, Client, Closing, ReplyMode};
 use crate::pubsub::Kind as Topic;
 use crate::resp::Args;
-use crate::types::number::parse_i64;
+use crate::types::number::{c_text, parse_i64};
 
 /// Anyone may look at itself.
 const OWN: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
@@ -247,7 +247,7 @@ pub fn describe(server: &Server, token: usize) -> String {
         client.addr,
         client.laddr,
         client.stream.fd(),
-        String::from_utf8_lossy(&client.name),
+        String::from_utf8_lossy(c_text(&client.name)),
         now_ms.saturating_sub(client.connected_ms) / 1000,
         idle_ms / 1000,
         client.db,
@@ -263,8 +263,8 @@ pub fn describe(server: &Server, token: usize) -> String {
         client.last_command.unwrap_or("NULL"),
         client.user.as_ref().map_or("(superuser)".into(), |user| String::from_utf8_lossy(user.name())),
         client.proto as u8,
-        String::from_utf8_lossy(&client.lib_name),
-        String::from_utf8_lossy(&client.lib_ver),
+        String::from_utf8_lossy(c_text(&client.lib_name)),
+        String::from_utf8_lossy(c_text(&client.lib_ver)),
     )
 }
 
@@ -276,8 +276,9 @@ pub fn check_name(name: &[u8]) -> Result<&[u8], Error> {
     printable(name, b"Client names")
 }
 
+/// As Redis, this looks at nothing from a NUL on.
 fn printable<'a>(text: &'a [u8], what: &[u8]) -> Result<&'a [u8], Error> {
-    if text.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
+    if c_text(text).iter().all(|byte| (b'!'..=b'~').contains(byte)) {
         return Ok(text);
     }
     Err(Error::new([b"ERR ", what, b" cannot contain spaces, newlines or special characters."].concat()))

@@ -20,7 +20,7 @@ use crate::keyspace::{Key, Keyspace, Touch};
 use crate::resp::Args;
 use crate::types::hashmap::HashView;
 use crate::types::listpack::Element;
-use crate::types::number::parse_f64;
+use crate::types::number::{c_text, parse_f64};
 use crate::types::quicklist::{End, Quicklist};
 use crate::types::zset::{self, ZsetRef};
 
@@ -74,11 +74,6 @@ pub const COMMANDS: &[Command] = &[
         ..SORT
     },
 ];
-
-/// A text up to its first zero byte.
-fn c_text(text: &[u8]) -> &[u8] {
-    memchr::memchr(0, text).map_or(text, |end| &text[..end])
-}
 
 /// Where patterns are looked up.
 struct Place<'k> {

@@ -313,6 +313,12 @@ fn f64_from_parts(significand: u64, exponent: i64) -> Option<f64> {
     Some(f64::from_bits(((exponent + 1075) as u64) << 52 | (significand - hidden_bit)))
 }
 
+/// What C takes a text for: all up to the first NUL.
+#[inline]
+pub fn c_text(text: &[u8]) -> &[u8] {
+    &text[..memchr::memchr(0, text).unwrap_or(text.len())]
+}
+
 /// What C's `isspace` takes for white space.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')

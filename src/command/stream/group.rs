@@ -9,7 +9,8 @@ use crate::keyspace::Key;
 use crate::keyspace::entry::{Encoding, Object};
 use crate::keyspace::value::Changed;
 use crate::resp::{Args, Reply};
-use crate::types::stream::{ConsumerKey, Group, Log, Pending, Stream, c_text};
+use crate::types::number::c_text;
+use crate::types::stream::{ConsumerKey, Group, Log, Pending, Stream};
 
 pub const HELP: &[&str] = &[
     "CREATE <key> <groupname> <id|$> [option]",

@@ -21,7 +21,8 @@ use crate::keyspace::value::{Changed, Value};
 use crate::keyspace::{Key, Keyspace, Touch};
 use crate::resp::{Args, Reply};
 use crate::types::listpack::Element;
-use crate::types::stream::{Counters, Entry, ID_TEXT_MAX, Id, Keep, Limits, Log, Stream, Trim, c_text};
+use crate::types::number::c_text;
+use crate::types::stream::{Counters, Entry, ID_TEXT_MAX, Id, Keep, Limits, Log, Stream, Trim};
 
 const STREAM: Command = Command { acl: Acl::STREAM, ..Command::NONE };
 const DOC: Doc = Doc { group: "stream", since: "5.0.0", complexity: "O(1)", ..Command::NONE.doc };

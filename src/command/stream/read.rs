@@ -13,7 +13,8 @@ use crate::keyspace::Key;
 use crate::keyspace::entry::Type;
 use crate::keyspace::value::Changed;
 use crate::resp::{Args, Deferred, Proto, Reply};
-use crate::types::stream::{ConsumerKey, Group, Id, Log, c_text};
+use crate::types::number::c_text;
+use crate::types::stream::{ConsumerKey, Group, Id, Log};
 
 /// What is wanted of a stream.
 #[derive(Clone, Copy)]

@@ -1,6 +1,6 @@
 //! What names an entry of a stream: a time in milliseconds and a number within it, written `<ms>-<seq>`.
 
-use crate::types::number::parse_u64;
+use crate::types::number::{c_text, parse_u64};
 
 /// The longest text that is looked at as an ID, in bytes.
 const TEXT_MAX: usize = 127;
@@ -82,11 +82,6 @@ impl Id {
         let both = u128::from_be_bytes(bytes);
         Id { ms: (both >> 64) as u64, seq: both as u64 }
     }
-}
-
-/// The text up to a NUL.
-pub fn c_text(text: &[u8]) -> &[u8] {
-    &text[..memchr::memchr(0, text).unwrap_or(text.len())]
 }
 
 /// What stands before the first dash, and behind it if there is one.

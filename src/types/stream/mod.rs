@@ -21,7 +21,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 pub use group::{Consumer, ConsumerKey, Group, Pending};
-pub use id::{ID_TEXT_MAX, Id, c_text};
+pub use id::{ID_TEXT_MAX, Id};
 pub use log::{Counters, Keep, Limits, Log, Malformed, Range, TooLarge, Trim};
 pub use node::Entry;
 
