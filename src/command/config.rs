@@ -12,7 +12,6 @@ use crate::net::listen::ListenError;
 use crate::observe::{crash, process};
 use crate::resp::Args;
 use crate::types::glob;
-use crate::types::number::c_text;
 
 /// A proxy sends these to every node.
 const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
@@ -143,16 +142,13 @@ fn set(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     if !args.len().is_multiple_of(2) {
         return Err(if args.len() == 3 { wrong_arity("config|set") } else { Error::SYNTAX });
     }
-    let mut pairs: Vec<(&[u8], &[u8])> = Vec::with_capacity(args.len() / 2);
     for at in (2..args.len()).step_by(2) {
         let name = String::from_utf8_lossy(&args[at]);
-        let is_secret = Setting::find(&name).is_some_and(|(setting, _)| setting.is_sensitive());
-        if is_secret {
+        if Setting::find(&name).is_some_and(|(setting, _)| setting.is_sensitive()) {
             cx.redact(at + 1);
         }
-        // As Redis, this looks at nothing from a NUL on, but in passwords.
-        pairs.push((&args[at], if is_secret { &args[at + 1] } else { c_text(&args[at + 1]) }));
     }
+    let pairs: Vec<(&[u8], &[u8])> = (2..args.len()).step_by(2).map(|at| (&args[at], &args[at + 1])).collect();
     let client = &cx.server.clients[cx.token];
     let protected = cx.server.settings.enable_protected_configs.allows(client.is_local);
     let loading = cx.server.loading.is_some();

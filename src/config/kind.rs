@@ -116,7 +116,8 @@ impl Kind {
                 fits.then_some(number.into()).ok_or_else(|| out_of_range(min.into(), max.into()))
             }
             Kind::Memory { min, max } => {
-                // Nothing at all is no bytes.
+                // As Redis, this looks at nothing from a NUL on. Nothing at all is no bytes.
+                let word = word.split('\0').next().unwrap_or_default();
                 let bytes = if word.is_empty() { Some(0) } else { parse_size(word) };
                 let bytes = bytes.ok_or("argument must be a memory value")?;
                 let fits = (min..=max).contains(&bytes);
