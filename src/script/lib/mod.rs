@@ -20,6 +20,8 @@ use std::ptr;
 use mlua::ffi as lua;
 use mlua::ffi::lua_State;
 
+/// Pushes a library.
+type Push = unsafe fn(*mut lua_State);
 type Function = unsafe extern "C-unwind" fn(*mut lua_State) -> c_int;
 
 /// An encoded value has at most so many bytes: a table that holds another twice, which holds another twice, and so on, would
@@ -33,8 +35,8 @@ const KEPT_BUFFER: usize = 64 << 10;
 /// # Safety
 /// Has to run in protected mode, with room for a few values on the stack, whose height it leaves as it was.
 pub unsafe fn install(state: *mut lua_State) {
-    let libraries: [(&CStr, unsafe fn(*mut lua_State)); 4] =
-        [(c"bit", bit::push), (c"cjson", cjson::push), (c"cmsgpack", cmsgpack::push), (c"struct", structs::push)];
+    let libraries =
+        [(c"bit", bit::push as Push), (c"cjson", cjson::push), (c"cmsgpack", cmsgpack::push), (c"struct", structs::push)];
     for (name, push) in libraries {
         push(state);
         lua::lua_setfield(state, lua::LUA_GLOBALSINDEX, name.as_ptr());
