@@ -35,8 +35,12 @@ const KEPT_BUFFER: usize = 64 << 10;
 /// # Safety
 /// Has to run in protected mode, with room for a few values on the stack, whose height it leaves as it was.
 pub unsafe fn install(state: *mut lua_State) {
-    let libraries =
-        [(c"bit", bit::push as Push), (c"cjson", cjson::push), (c"cmsgpack", cmsgpack::push), (c"struct", structs::push)];
+    let libraries = [
+        (c"bit", bit::push as Push),
+        (c"cjson", cjson::push),
+        (c"cmsgpack", cmsgpack::push),
+        (c"struct", structs::push),
+    ];
     for (name, push) in libraries {
         push(state);
         lua::lua_setfield(state, lua::LUA_GLOBALSINDEX, name.as_ptr());
