@@ -30,10 +30,9 @@ DATA = tempfile.gettempdir()
 class Load:
     """redis-benchmark in the background; the words are a command."""
 
-    def __init__(self, server, words, clients=50, pipeline=1, seconds=3600, numbers=KEYS, count=None):
-        self.count = count or seconds * 1_000_000
+    def __init__(self, server, words, clients=50, pipeline=1, numbers=KEYS, count=2_000_000_000):
         self.process = subprocess.Popen(
-            ["redis-benchmark", "-h", "127.0.0.1", "-p", str(server.port), "-c", str(clients), "-n", str(self.count), "-P", str(pipeline),
+            ["redis-benchmark", "-h", "127.0.0.1", "-p", str(server.port), "-c", str(clients), "-n", str(count), "-P", str(pipeline),
              "-r", str(numbers), "--csv", *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
 
