@@ -420,6 +420,14 @@ file appendonly.aof.3.incr.aof seq 3 type i
     eventually {[llength [glob $dir/appendonlydir/*]] == 3}
 }
 
+check "others are told to wait while a script is replayed for long" -needs EVAL {
+    set script "redis.call('set', KEYS\[1\], 'y'); for i = 1, 1000000 do redis.call('ping') end"
+    set dir [made_of [request SELECT 0] [request EVAL $script 1 x] [request SET z 1]]
+    start_aof $dir --busy-reply-threshold 1
+    expect {["y" "1"]} [ask MGET x z]
+    expect +PONG [ask PING]
+}
+
 check "a trim of whole nodes that another server wrote with its limit is repeated" {
     set commands [request SELECT 0]
     for {set n 1} {$n <= 10} {incr n} {

@@ -195,6 +195,10 @@ impl Replayer {
         }
         cx.server.clients[token].db = cx.db;
         self.client = Some(server.clients.remove(token));
+        // Who serves others while a script takes long saw that nobody is at the other end. The token may be another's before
+        // the loop comes to it.
+        server.resumed.retain(|&resumed| resumed != token);
+        server.dying.retain(|&dying| dying != token);
         Ok(())
     }
 }
