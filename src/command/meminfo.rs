@@ -6,11 +6,11 @@
 //! exact otherwise. What is neither data nor in any other part (room that buffers keep, data that is being freed, messages
 //! on their way) is `other`, so that the parts add up to the total.
 
+use super::Ctx;
 use super::error::{Error, Outcome};
 use super::memory::Account;
 use super::namespace::existing;
 use super::table::{Command, Doc};
-use super::Ctx;
 use crate::keyspace::entry::Type;
 use crate::keyspace::weight::Parts;
 use crate::resp::{Args, Reply};
