@@ -21,7 +21,7 @@ proc value_of {kind args} {
 # The parts of data add up.
 proc parts_fit {info} {
     set sum 0
-    foreach part {keys expiry} {
+    foreach part {keys expiry tags} {
         incr sum [dict get $info $part]
     }
     foreach {kind bytes} [dict get $info values] {
@@ -53,7 +53,7 @@ check "of the server: the parts add up to the total" -only cachestorm {
     fill ""
     ask SET expires v EX 1000
     set info [meminfo]
-    same {total startup data keys values expiry connections replication_backlog scripts other fragmentation} [dict keys $info]
+    same {total startup data keys values expiry tags connections replication_backlog scripts other fragmentation} [dict keys $info]
     same {string list set zset hash stream} [dict keys [dict get $info values]]
     same {query output other} [dict keys [dict get $info connections]]
     parts_fit $info
@@ -105,7 +105,7 @@ check "of a namespace: its own part" -only cachestorm {
     ask SET k v
     set a [meminfo NAMESPACE meminfo-a]
     set b [meminfo namespace meminfo-b]
-    same {total data keys values expiry} [dict keys $a]
+    same {total data keys values expiry tags} [dict keys $a]
     same [dict get $a total] [dict get $a data]
     parts_fit $a
     parts_fit $b
@@ -114,6 +114,42 @@ check "of a namespace: its own part" -only cachestorm {
     same [dict get $a total] [dict get [figures [ask NAMESPACEINFO meminfo-a]] memory_bytes]
     ask NAMESPACEDEL meminfo-a
     ask NAMESPACEDEL meminfo-b
+}
+
+check "of a tag: its keys and itself" -only cachestorm {
+    fill ""
+    foreach key {string hash} {
+        ask ADDTAG $key some
+    }
+    ask ADDTAG list other
+    set some [meminfo TAG some]
+    same {total data keys values expiry tags} [dict keys $some]
+    parts_fit $some
+    same [value_of hash] [dict get $some values hash]
+    same [value_of string] [dict get $some values string]
+    same 0 [dict get $some values list]
+    same 1 [expr {[dict get $some tags] > 0 && [dict get $some tags] < [dict get [meminfo] tags]}]
+    # It is that of the client's namespace.
+    ask SELECT 1
+    same 0 [dict get [meminfo TAG some] total]
+    ask SELECT 0
+    ask INVALIDATE some
+    same 0 [dict get [meminfo TAG some] total]
+}
+
+# More keys than are looked at.
+check "of a tag with many keys: an estimate" -only cachestorm {
+    for {set n 0} {$n < 6000} {incr n} {
+        append commands "SETTAG key:$n [string repeat x 100] TAG many\r\n"
+    }
+    resp::raw [run::connection A] $commands
+    for {set n 0} {$n < 6000} {incr n} {
+        resp::read [run::connection A]
+    }
+    set many [meminfo TAG many]
+    parts_fit $many
+    near [value_of string] [dict get $many values string] 2
+    near [dict get [meminfo] data] [dict get $many data]
 }
 
 check "in a transaction and in a script" -only cachestorm -needs {eval} {

@@ -15,6 +15,9 @@ use crate::keyspace::entry::Type;
 use crate::keyspace::weight::Parts;
 use crate::resp::{Args, Reply};
 
+/// Keys of a tag that are looked at.
+const SAMPLES: usize = 4096;
+
 pub const COMMANDS: &[Command] = &[Command {
     name: "meminfo",
     arity: -1,
@@ -24,7 +27,7 @@ pub const COMMANDS: &[Command] = &[Command {
         since: "7.4.0",
         group: "server",
         complexity: "O(N) where N is the number of clients and namespaces.",
-        syntax: "[NAMESPACE name]",
+        syntax: "[of: NAMESPACE name | TAG tag]",
         ..Command::NONE.doc
     },
     handler: meminfo,
@@ -38,6 +41,12 @@ fn meminfo(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         3 if is(1, "namespace") => {
             let slot = existing(cx, &args[2])?;
             let parts = cx.server.keys.database(slot).map_or_else(Parts::default, |database| database.parts());
+            cx.reply.map(FIELDS + 1);
+            figure(&mut cx.reply, "total", parts.bytes());
+            data(&mut cx.reply, parts);
+        }
+        3 if is(1, "tag") => {
+            let parts = cx.server.keys.tag_parts(cx.db, &args[2], SAMPLES);
             cx.reply.map(FIELDS + 1);
             figure(&mut cx.reply, "total", parts.bytes());
             data(&mut cx.reply, parts);
@@ -86,7 +95,7 @@ fn figure(reply: &mut Reply, name: &str, bytes: usize) {
 }
 
 /// How many fields [`data`] writes.
-const FIELDS: usize = 4;
+const FIELDS: usize = 5;
 
 fn data(reply: &mut Reply, parts: Parts) {
     figure(reply, "data", parts.bytes());
@@ -97,4 +106,5 @@ fn data(reply: &mut Reply, parts: Parts) {
         figure(reply, kind.name(), parts.values[kind as usize]);
     }
     figure(reply, "expiry", parts.expiry);
+    figure(reply, "tags", parts.tags);
 }

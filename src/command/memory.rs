@@ -7,6 +7,7 @@ use super::Ctx;
 use super::error::{Error, Outcome};
 use super::table::{Command, Doc, Flags, KeyFlags, KeySpec};
 use crate::keyspace::entry::EntryRef;
+use crate::keyspace::weight::{FIELDS_CELL_BYTES, SLOT_BYTES, WHEEL_CELL_BYTES};
 use crate::memory;
 use crate::observe::heap::{self, Heap};
 use crate::observe::usage;
@@ -366,13 +367,6 @@ fn stats(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
     }
     Ok(())
 }
-
-/// A key's share of its table, in bytes: a bucket of 64 bytes has seven slots.
-const SLOT_BYTES: usize = 64_usize.div_ceil(7);
-/// A key's share of the expiry wheel, in bytes.
-const WHEEL_CELL_BYTES: usize = 8;
-/// A hash's share of the set of those with deadlines of fields, in bytes: 16, in nodes that are about half full.
-const FIELDS_CELL_BYTES: usize = 32;
 
 /// Bytes of memory that a key takes: its entry's block, its value where that lives outside, its share of the table, and
 /// of what knows when it or its fields expire.

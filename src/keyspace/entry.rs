@@ -747,7 +747,8 @@ impl<'a> EntryRef<'a> {
         let has = |flag| shape.flags & flag != 0;
         let name = HEADER + if has(LONG_KEY) { 4 } else { 0 } + shape.key_len;
         let expiry = if has(EXPIRES) { boxed_at(EXPIRES) - EXPIRY_AT } else { 0 };
-        Share { kind: self.kind(), name, expiry, value: shape.class() - name - expiry + outside }
+        let tags = if has(TAGGED) { size_of::<TagSet>() } else { 0 };
+        Share { kind: self.kind(), name, expiry, value: shape.class() - name - expiry - tags + outside }
     }
 
     /// Bytes of memory the entry's block takes, without a boxed value and a list of tags.

@@ -36,7 +36,7 @@ use eviction::Evictor;
 use membership::Demise;
 use namespace::Namespace;
 use snapshot::Recorder;
-pub use tagging::{Count, Invalidation, TagTotals, TagUse, Tagging, Unsettled};
+pub use tagging::{Count, Invalidation, TagTotals, Tagging, Unsettled};
 use tags::set::TagSet;
 use tinylfu::TinyLfu;
 use value::{Changed, Value};

@@ -18,7 +18,7 @@ use super::membership::Demise;
 use super::snapshot::{Recorder, WHOLE_MAX, Walk};
 use super::tags::Tags;
 use super::tags::set::TagSet;
-use super::weight::{Lent, Parts, Scales, Share};
+use super::weight::{FIELDS_CELL_BYTES, Lent, Parts, Scales, Share};
 use super::wheel::{Scheduled, Ticket, Wheel};
 use crate::types::hash::KeyHasher;
 use crate::types::listpack::Buffer;
@@ -131,7 +131,8 @@ impl Namespace {
         let (table, wheel) = self.overhead_bytes();
         let mut parts = self.scales.parts();
         parts.keys += size_of::<Namespace>() + table;
-        parts.expiry += wheel;
+        parts.expiry += wheel + self.fields.len() * FIELDS_CELL_BYTES;
+        parts.tags += self.tag_bytes();
         parts
     }
 
@@ -142,7 +143,7 @@ impl Namespace {
 
     /// Bytes of memory taken by everything.
     pub fn memory_bytes(&self) -> usize {
-        self.parts().bytes() + self.tag_bytes()
+        self.parts().bytes()
     }
 
     /// As [`Namespace::memory_bytes`], for those who ask at every command: table, wheel and tags are looked at again when the number

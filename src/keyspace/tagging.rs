@@ -12,6 +12,7 @@ use super::namespace::Namespace;
 use super::tags::record::NO_NODE;
 use super::tags::set::MOST_TAGS;
 use super::tags::{Open, Tags};
+use super::weight::{Parts, SLOT_BYTES, WHEEL_CELL_BYTES};
 use super::{Expiry, Key, Keyspace, Retag, StringValue, Touch, report_end, string_encoding};
 use crate::effects::Event;
 use crate::memory::size_class;
@@ -72,16 +73,6 @@ pub struct TagTotals {
     pub unswept: usize,
     /// Bytes of memory that tags take beside keys and in them.
     pub bytes: usize,
-}
-
-/// What belongs to one tag.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct TagUse {
-    pub keys: usize,
-    /// Bytes of the tag itself: its name, its list of members, and their share of it.
-    pub overhead: usize,
-    /// Bytes of its keys with their values, estimated from some of them if there are many.
-    pub data: usize,
 }
 
 impl Keyspace {
@@ -298,20 +289,24 @@ impl Keyspace {
         }
     }
 
-    /// What belongs to one tag, judged by up to `samples` of its keys. Dead ones may be among them.
-    pub fn tag_use(&self, db: usize, tag: &[u8], samples: usize) -> Option<TagUse> {
-        let database = self.database(db)?;
-        let tags = database.tags()?;
-        let tag = tags.find(tag)?;
+    /// What one tag and its keys with all that is theirs take, judged by up to `samples` of the keys. Dead ones may be among
+    /// them.
+    pub fn tag_parts(&self, db: usize, tag: &[u8], samples: usize) -> Parts {
+        let mut parts = Parts::default();
+        let Some(database) = self.database(db) else { return parts };
+        let Some((tags, tag)) = database.tags().and_then(|tags| Some((tags, tags.find(tag)?))) else { return parts };
         let record = tags.record(tag);
         let keys = record.members.len();
-        let looked = keys.min(samples.max(1));
-        let sampled = (0..looked).filter_map(|n| database.member(tag, n * keys / looked));
-        let data: usize =
-            sampled.map(|entry| entry.block_bytes() + entry.tag_bytes() + entry.object().map_or(0, |object| object.memory_bytes())).sum();
-        let own = size_class(size_of_val(record)) + record.name.memory_bytes() + record.members.memory_bytes();
-        let data = if looked == 0 { 0 } else { (data as u128 * keys as u128 / looked as u128) as usize };
-        Some(TagUse { keys, overhead: own, data })
+        let looked = keys.min(samples);
+        for entry in (0..looked).filter_map(|n| database.member(tag, n * keys / looked)) {
+            parts.add(database.weigh(entry));
+            parts.keys += SLOT_BYTES;
+            parts.expiry += if entry.deadline().is_some() { WHEEL_CELL_BYTES } else { 0 };
+            parts.tags += size_of_val(entry.tags());
+        }
+        parts.scale(looked, keys);
+        parts.tags += size_class(size_of_val(record)) + record.name.memory_bytes() + record.members.memory_bytes();
+        parts
     }
 }
 

@@ -8,6 +8,13 @@ use super::entry::{EntryRef, Object, Type};
 use crate::memory;
 use crate::types::weight::Weight;
 
+/// A key's share of its table, in bytes: a bucket of 64 bytes has seven slots.
+pub const SLOT_BYTES: usize = 64_usize.div_ceil(7);
+/// A key's share of the expiry wheel, in bytes.
+pub const WHEEL_CELL_BYTES: usize = 8;
+/// A hash's share of the set of those with deadlines of fields, in bytes: 16, in nodes that are about half full.
+pub const FIELDS_CELL_BYTES: usize = 32;
+
 /// What an entry weighs, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Share {
@@ -16,7 +23,7 @@ pub struct Share {
     pub name: usize,
     /// Its deadline and its ticket.
     pub expiry: usize,
-    /// The rest: its value, and what the allocator has rounded up.
+    /// The rest but for its tags, which are counted with them: its value, and what the allocator has rounded up.
     pub value: usize,
 }
 
@@ -33,6 +40,7 @@ pub struct Parts {
     /// Headers and keys.
     pub keys: usize,
     pub expiry: usize,
+    pub tags: usize,
     /// By [`Type`].
     pub values: [usize; Type::ALL.len()],
 }
@@ -40,7 +48,7 @@ pub struct Parts {
 impl Parts {
     /// What all of it weighs.
     pub fn bytes(&self) -> usize {
-        self.keys + self.expiry + self.values.iter().sum::<usize>()
+        self.keys + self.expiry + self.tags + self.values.iter().sum::<usize>()
     }
 
     /// Adds an entry.
@@ -55,7 +63,16 @@ impl Parts {
     pub fn add_all(&mut self, other: Parts) {
         self.keys += other.keys;
         self.expiry += other.expiry;
+        self.tags += other.tags;
         self.values.iter_mut().zip(other.values).for_each(|(value, other)| *value += other);
+    }
+
+    /// Makes what `part` entries weigh the weight of so many as they stand for.
+    pub fn scale(&mut self, part: usize, whole: usize) {
+        let scaled = |bytes: usize| (bytes as u128 * whole as u128 / part.max(1) as u128) as usize;
+        for bytes in [&mut self.keys, &mut self.expiry, &mut self.tags].into_iter().chain(&mut self.values) {
+            *bytes = scaled(*bytes);
+        }
     }
 
     #[inline]
