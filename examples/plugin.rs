@@ -4,7 +4,7 @@
 //!     redis-cli -p 7000 flushall          the guard refuses it
 //!     redis-cli -p 7000 guard.counts      a command that the guard brings
 //!
-//! The guard counts commands, and keys that expire or are evicted; refuses commands that delete everything; and brings a
+//! The guard counts commands, keys that expire or are evicted, and tags that are invalidated; refuses commands that delete everything; and brings a
 //! command that tells what it has counted. The command appears in COMMAND, COMMAND DOCS and ACL CAT like any other.
 
 use std::process::ExitCode;
@@ -32,6 +32,7 @@ struct Guard {
     refused: i64,
     expired: i64,
     evicted: i64,
+    invalidated: i64,
 }
 
 impl Plugin for Guard {
@@ -44,7 +45,7 @@ impl Plugin for Guard {
     }
 
     fn hooks(&self) -> Hooks {
-        Hooks::BEFORE_COMMAND | Hooks::AFTER_COMMAND | Hooks::ON_EXPIRE | Hooks::ON_EVICT
+        Hooks::all()
     }
 
     fn commands(&self) -> &'static [Command] {
@@ -72,6 +73,10 @@ impl Plugin for Guard {
 
     fn on_evict(&mut self, _db: usize, _key: &[u8]) {
         self.evicted += 1;
+    }
+
+    fn on_tag_invalidate(&mut self, _db: usize, _tag: &[u8], _count: usize) {
+        self.invalidated += 1;
     }
 
     fn on_startup(&mut self, server: &mut Server) {
@@ -109,6 +114,7 @@ fn counts(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
         ("refused", guard.refused),
         ("expired", guard.expired),
         ("evicted", guard.evicted),
+        ("invalidated", guard.invalidated),
     ];
     cx.reply.map(counts.len());
     for (name, count) in counts {
@@ -201,21 +207,23 @@ mod tests {
                 "ACL DRYRUN someone guard.counts",
                 &["$65", "User someone has no permissions to run the 'guard.counts' command"],
             ),
+            ("SETTAG tagged v TAG some", &["+OK"]),
+            ("INVALIDATE some", &[":1"]),
             ("SET soon v PX 1", &["+OK"]),
         ];
         for (command, expected) in cases {
             assert_eq!(ask(client, command, expected.len()), *expected, "{command}");
         }
         // Each count stands behind a length and a name, and all behind their number; how many ran differs.
-        let mut counts = || ask(client, "GUARD.COUNTS", 16).split_off(4).join(" ");
+        let mut counts = || ask(client, "GUARD.COUNTS", 19).split_off(4).join(" ");
         let patience = Instant::now() + Duration::from_secs(60);
         // Nobody has to look for a key that expires.
-        while counts() != "$6 failed :4 $7 refused :3 $7 expired :1 $7 evicted :0" {
+        while counts() != "$6 failed :4 $7 refused :3 $7 expired :1 $7 evicted :0 $11 invalidated :1" {
             assert!(Instant::now() < patience, "{}", counts());
         }
         ask(client, "CONFIG SET maxmemory 1 maxmemory-policy allkeys-random", 1);
-        let evicted = ask(client, "GUARD.COUNTS", 16).pop();
-        assert_eq!(evicted.as_deref(), Some(":3"), "all keys");
+        let evicted = ask(client, "GUARD.COUNTS", 19).swap_remove(15);
+        assert_eq!(evicted, ":3", "all keys");
         ask(client, "SHUTDOWN", 0);
         server.join().expect("no panic").expect("a good end");
     }

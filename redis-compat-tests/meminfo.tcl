@@ -139,6 +139,7 @@ check "of a tag: its keys and itself" -only cachestorm {
 
 # More keys than are looked at.
 check "of a tag with many keys: an estimate" -only cachestorm {
+    set commands ""
     for {set n 0} {$n < 6000} {incr n} {
         append commands "SETTAG key:$n [string repeat x 100] TAG many\r\n"
     }
