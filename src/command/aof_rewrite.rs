@@ -8,12 +8,12 @@
 use std::fs::{self, File};
 use std::path::PathBuf;
 
-use super::{Ctx, namespace};
 use super::aof::State;
 use super::error::{Error, Outcome};
 use super::save::{self, Purpose};
 use super::state::Server;
 use super::table::{Acl, Command, Doc, Flags};
+use super::{Ctx, namespace};
 use crate::keyspace::snapshot::Recorder;
 use crate::persist::aof::commands::Commands;
 use crate::persist::aof::writer::reason;

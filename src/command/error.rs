@@ -28,7 +28,8 @@ impl Error {
     );
     pub const NO_REPLICAS: Error = Error::fixed("NOREPLICAS Not enough good replicas to write.");
     pub const OUT_OF_MEMORY: Error = Error::fixed("OOM command not allowed when used memory > 'maxmemory'.");
-    pub const NAMESPACE_FULL: Error = Error::fixed("OOM command not allowed when the namespace takes more memory than it may");
+    pub const NAMESPACE_FULL: Error =
+        Error::fixed("OOM command not allowed when the namespace takes more memory than it may");
     pub const TOO_LONG: Error = Error::fixed("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
 
     /// An error with a fixed text, code included.

@@ -460,7 +460,10 @@ fn plugins(text: &mut Text, cx: &Ctx<'_>) {
     for (hooks, plugin) in cx.server.plugins.iter() {
         let hooks: Vec<String> = hooks.iter_names().map(|(name, _)| name.to_lowercase()).collect();
         let (name, version) = (plugin.name(), plugin.version());
-        text.line("plugin", format_args!("name={name},version={version},builtin=0,enabled=1,hooks={}", hooks.join("|")));
+        text.line(
+            "plugin",
+            format_args!("name={name},version={version},builtin=0,enabled=1,hooks={}", hooks.join("|")),
+        );
     }
 }
 

@@ -553,10 +553,7 @@ impl Names {
         let mut at = hash & (self.places.len() - 1);
         while let Some(name) = &self.places[at] {
             // Two words with the same head differ at most in what folding takes for the same byte, or behind it.
-            if name.head == head
-                && name.len == word.len()
-                && (name.is_plain || word.eq_ignore_ascii_case(&name.word))
-            {
+            if name.head == head && name.len == word.len() && (name.is_plain || word.eq_ignore_ascii_case(&name.word)) {
                 return Some(name.command);
             }
             at = (at + 1) & (self.places.len() - 1);

@@ -190,8 +190,7 @@ impl Field for Vec<NamespaceLimits> {
             if !NamespaceLimits::is_name(name) {
                 return Err(format!("{name} is no name of a namespace: 1 to 64 letters, digits and _ - . :"));
             }
-            let (Some(default_ttl), Some(max_memory)) = (parse_duration(ttl), parse_size(memory))
-            else {
+            let (Some(default_ttl), Some(max_memory)) = (parse_duration(ttl), parse_size(memory)) else {
                 return Err(invalid());
             };
             namespaces.push(NamespaceLimits { name: (*name).to_owned(), default_ttl, max_memory });

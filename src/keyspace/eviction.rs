@@ -383,7 +383,7 @@ mod tests {
     fn a_scan_does_not_drive_out_what_is_asked_for_often() {
         // Every other request is for one of 500 keys, the others go round a loop of 3000.
         let scan = |rng: &mut fastrand::Rng, request: u64| {
-            if request % 2 == 0 { rng.u64(..500) } else { 1000 + request % 3000 }
+            if request.is_multiple_of(2) { rng.u64(..500) } else { 1000 + request % 3000 }
         };
         let (lru, tiny) =
             (hit_ratio(EvictionPolicy::AllkeysLru, scan), hit_ratio(EvictionPolicy::AllkeysTinylfu, scan));

@@ -63,7 +63,7 @@ impl Sketch {
     /// The counters of a hash in its block.
     fn counters(hash: u64) -> impl Iterator<Item = usize> {
         let bits = hash >> 32;
-        (0..ROWS).map(move |row| ((bits >> (8 * row) & 255) * COUNTERS >> 8) as usize)
+        (0..ROWS).map(move |row| (((bits >> (8 * row) & 255) * COUNTERS) >> 8) as usize)
     }
 
     /// How often the epoch moved on since a block was halved.

@@ -1,9 +1,9 @@
 //! Listening sockets: TCP on every configured address, and a Unix socket.
 
-use std::os::fd::{AsFd, BorrowedFd};
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 
 use mio::net::{TcpListener, UnixListener};

@@ -388,7 +388,7 @@ fn finish(out: &mut Raw) {
     if TEST_MEMORY.load(SeqCst) {
         out.text(format_args!("\n------ FAST MEMORY TEST ------\n"));
         PARK.store(true, SeqCst);
-        each_other_thread(|thread| ask(thread));
+        each_other_thread(ask);
         // SAFETY: a system call without pointers; time for the threads to see the signal.
         unsafe { libc::usleep(50_000) };
         let verdict = match memtest::test(out) {

@@ -150,7 +150,10 @@ mod tests {
 
     #[test]
     fn only_wanted_hooks_are_called() {
-        let list = vec![Box::new(Bystander) as Box<dyn Plugin>, recorder("recorder", Hooks::ON_EVICT | Hooks::ON_TAG_INVALIDATE)];
+        let list = vec![
+            Box::new(Bystander) as Box<dyn Plugin>,
+            recorder("recorder", Hooks::ON_EVICT | Hooks::ON_TAG_INVALIDATE),
+        ];
         let mut plugins = Plugins::init(list, &Settings::default()).expect("nobody refuses");
         assert!(plugins.want(Hooks::ON_EVICT) && !plugins.want(Hooks::ON_EXPIRE | Hooks::BEFORE_COMMAND));
         plugins.evicted(3, b"key");

@@ -525,9 +525,7 @@ pub fn auto_claim(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let now_ms = now(cx);
     claim_with(cx, args, |reply, log, group, outcome| {
         if sweep.count > COUNT_GRANTED {
-            return Err(Error::fixed(
-                "ERR Insufficient memory, failed allocating transient memory, COUNT too high.",
-            ));
+            return Err(Error::fixed("ERR Insufficient memory, failed allocating transient memory, COUNT too high."));
         }
         let consumer = claimer(group, &args[3], now_ms, outcome);
         sweep_all(reply, log, group, consumer, &sweep, now_ms, outcome);

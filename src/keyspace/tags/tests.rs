@@ -267,10 +267,10 @@ impl Pair {
         let exists = [None, None, Some(true), Some(false)][self.rng.usize(..4)];
         let (expiry, deadline) = self.expiry(db, &key);
         // Often the very tags that it has, as when a cache is filled again.
-        if let (true, Some(held)) = (self.rng.bool(), self.find(db, &key)) {
-            if !held.tags.is_empty() {
-                tags = held.tags.iter().rev().cloned().collect();
-            }
+        if let (true, Some(held)) = (self.rng.bool(), self.find(db, &key))
+            && !held.tags.is_empty()
+        {
+            tags = held.tags.iter().rev().cloned().collect();
         }
         let names: Vec<&[u8]> = tags.iter().map(|tag| &**tag).collect();
         let (found, given) = (self.find(db, &key).is_some(), StringValue::Borrowed(&value));
@@ -444,13 +444,11 @@ impl Pair {
         let names: Vec<&[u8]> = tags.iter().map(|tag| &**tag).collect();
         let done = self.keys.invalidate(db, &names, descendants, count);
         let mut dying: BTreeSet<Name> = tags.into_iter().collect();
-        while descendants {
+        let mut known = 0;
+        while descendants && dying.len() > known {
+            known = dying.len();
             let links = self.databases[db].links.iter();
-            let below: Vec<Name> =
-                links.filter(|(a, b)| dying.contains(a) && !dying.contains(b)).map(|link| link.1.clone()).collect();
-            if below.is_empty() {
-                break;
-            }
+            let below: Vec<Name> = links.filter(|(a, _)| dying.contains(a)).map(|link| link.1.clone()).collect();
             dying.extend(below);
         }
         if done == Invalidation::Later {

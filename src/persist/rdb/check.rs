@@ -114,7 +114,9 @@ fn items(reader: &mut Reader<FileSource>, counts: &mut Counts, out: &mut impl Wr
             Item::Database(db) => writeln!(out, "[offset {offset}] Selecting DB ID {db}")?,
             // There may be one for each key: they are counted, unless they are damaged.
             Item::Aux(name, value) if name == own::TAGS.as_bytes() && own::texts(&value).is_ok() => counts.tagged += 1,
-            Item::Aux(name, value) if name == own::LINK.as_bytes() && own::texts(&value).is_ok_and(|link| link.len() == 2) => {
+            Item::Aux(name, value)
+                if name == own::LINK.as_bytes() && own::texts(&value).is_ok_and(|link| link.len() == 2) =>
+            {
                 counts.links += 1;
             }
             Item::Aux(name, _) if [own::TAGS, own::LINK].iter().any(|own| name == own.as_bytes()) => {
