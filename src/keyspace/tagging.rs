@@ -390,10 +390,11 @@ impl Keyspace {
         self.effects.invalidated(db, tags, count);
     }
 
-    /// Whether keys of a database have expired that have not been removed.
+    /// Whether keys of a database may have expired that have not been removed. A wheel that has just begun tells of what was due
+    /// before as due now, so that counts as well.
     fn has_due(&self, db: usize) -> bool {
         let due = self.database(db).and_then(|database| database.next_deadline());
-        due.is_some_and(|due| due < self.horizon_ms)
+        due.is_some_and(|due| due <= self.horizon_ms)
     }
 
     /// Removes some of those keys.
