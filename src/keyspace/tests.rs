@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::convert::Infallible;
 
+use super::entry::INLINE_MAX;
 use super::*;
 use crate::types::field::FieldTable;
 use crate::types::member::Members;
