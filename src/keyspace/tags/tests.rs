@@ -662,7 +662,8 @@ impl Pair {
                 mixed += usize::from(record.is_dead() && record.shared > 0);
             }
             assert_eq!(tags.mixed(), mixed);
-            assert!(!tags.is_empty() && (database.is_sweeping() || tags.graves.is_empty()));
+            // Between the count of an invalidation and the end of its sweep nothing may be left.
+            assert!(database.is_sweeping() || !tags.is_empty() && tags.graves.is_empty());
             let bytes: usize =
                 tags.records.iter().map(|(_, one)| one.members.memory_bytes() + one.name.memory_bytes()).sum();
             assert_eq!(tags.bytes, bytes);
