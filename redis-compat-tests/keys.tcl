@@ -293,7 +293,7 @@ case "OBJECT" {
     SET k v                     -> +OK
     OBJECT ENCODING k           -> "embstr"
     OBJECT REFCOUNT k           -> :1
-    OBJECT IDLETIME k           -> :0
+    OBJECT IDLETIME k           -> :0..5
     OBJECT encoding k           -> "embstr"
     OBJECT FREQ k               -> /^-ERR An LFU maxmemory policy is not selected, access frequency not tracked\./
     OBJECT ENCODING missing     -> nil
@@ -382,7 +382,7 @@ case "DUMP and RESTORE" -needs {DUMP RESTORE} {
     RESTORE copy 1 $dumped REPLACE ABSTTL -> +OK
     EXISTS copy                 -> :0
     RESTORE idle 0 $dumped IDLETIME 1000 -> +OK
-    OBJECT IDLETIME idle        -> :1000..1001
+    OBJECT IDLETIME idle        -> :1000..1010
     RESTORE bad 0 $dumped IDLETIME -1 -> -ERR Invalid IDLETIME value, must be >= 0
     RESTORE bad 0 $dumped FREQ 256 -> -ERR Invalid FREQ value, must be >= 0 and <= 255
     RESTORE bad 0 $dumped FREQ -1 -> -ERR Invalid FREQ value, must be >= 0 and <= 255
