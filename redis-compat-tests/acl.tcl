@@ -482,3 +482,20 @@ case "a pattern of any bytes is told so that it can be read back" -only cachesto
     ACL LIST                    -> [any "user u off sanitize-payload ~a\"b resetchannels -@all (\"~c\\\"d\" resetchannels -@all +get)"]
     ACL DELUSER u               -> :1
 }
+
+case "a key to store at that is named twice" {
+    ACL SETUSER alice on nopass +@all ~src ~dst -> +OK
+    ACL DRYRUN alice GEORADIUS src 1 1 1 km STORE dst -> +OK
+    ACL DRYRUN alice GEORADIUS src 1 1 1 km STORE x STORE dst -> "User alice has no permissions to access the 'x' key"
+    ACL DRYRUN alice GEORADIUS src 1 1 1 km STORE dst STOREDIST x -> "User alice has no permissions to access the 'x' key"
+    ACL DRYRUN alice SORT src STORE dst STORE x -> "User alice has no permissions to access the 'x' key"
+    ACL DELUSER alice -> :1
+}
+
+# Redis looks at the first STORE only, and writes where the last one says.
+case "a key to store at that is named behind one that is allowed" -only cachestorm {
+    ACL SETUSER alice on nopass +@all ~src ~dst -> +OK
+    ACL DRYRUN alice GEORADIUS src 1 1 1 km STORE dst STORE x -> "User alice has no permissions to access the 'x' key"
+    ACL DRYRUN alice GEORADIUSBYMEMBER src m 1 km STOREDIST dst STOREDIST x -> "User alice has no permissions to access the 'x' key"
+    ACL DELUSER alice -> :1
+}

@@ -75,6 +75,15 @@ check "what a waiting client waits with counts" -config $unlimited -only cachest
     same 0 [is_there B]
 }
 
+check "the arguments of a waiting command count until the wait is over" {
+    named B
+    resp::send [run::connection B] [list BLPOP k [string repeat x 1000] 0]
+    eventually {[dict get [client_line B] argv-mem] >= 1007}
+    ask RPUSH k a
+    expect {["k" "a"]} [resp::read [run::connection B]]
+    same 0 [dict get [client_line B] argv-mem]
+}
+
 check "replies that are not read count, command by command" -config $unlimited {
     ask CLIENT NO-EVICT on
     named B

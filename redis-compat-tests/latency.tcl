@@ -40,6 +40,14 @@ check "commands that reach the threshold" -config {latency-monitor-threshold 0} 
     expect {[]} [ask LATENCY LATEST]
 }
 
+check "a command that waited for its own work counts as that work" -config {latency-monitor-threshold 0} -needs {debug} {
+    ask LATENCY RESET
+    ask DEBUG POPULATE 300000 key 50
+    ask CONFIG SET latency-monitor-threshold 1
+    ask FLUSHALL SYNC
+    expect {[[:1700000000..9999999999 :1..9999]]} [ask LATENCY HISTORY command-unblocking]
+}
+
 check "a transaction takes as long as its commands" -config {latency-monitor-threshold 0} -needs {debug} {
     ask LATENCY RESET
     ask CONFIG SET latency-monitor-threshold 45

@@ -105,6 +105,39 @@ check "hashes" -config {notify-keyspace-events AE} {
     events {{HSET h a 1 b 2} {HDEL h nosuch} {HDEL h a b}} {{hset h} {hdel h} {del h}}
 }
 
+check "fields that expire" -config {notify-keyspace-events AE} -needs {debug} {
+    ask DEBUG SET-ACTIVE-EXPIRE 0
+    # Makes a hash of so many fields, of which a and b have expired.
+    proc half_gone {fields} {
+        ask DEL h
+        foreach field $fields {
+            ask HSET h $field 1
+        }
+        ask HPEXPIRE h 1 FIELDS 2 a b
+        after 3
+    }
+    foreach entries {128 0} {
+        ask CONFIG SET hash-max-listpack-entries $entries
+        foreach {command some all} {
+            {HGET h a}             {{hexpired h}}           {{hexpired h}}
+            {HEXISTS h a}          {{hexpired h}}           {{hexpired h}}
+            {HSTRLEN h a}          {{hexpired h}}           {{hexpired h}}
+            {HMGET h a b}          {{hexpired h}}           {{hexpired h} {del h}}
+            {HMGET h a x}          {{hexpired h}}           {{hexpired h}}
+            {HRANDFIELD h}         {{hexpired h}}           {{hexpired h} {del h}}
+            {HINCRBY h a 1}        {{hexpired h} {hincrby h}} {{hexpired h} {hincrby h}}
+            {HDEL h a b}           {{hdel h}}               {{hdel h} {del h}}
+            {HGETALL h}            {}                       {}
+        } {
+            half_gone {a b c}
+            events [list $command] $some
+            half_gone {a b}
+            events [list $command] $all
+        }
+    }
+    ask DEBUG SET-ACTIVE-EXPIRE 1
+}
+
 check "sorted sets" -config {notify-keyspace-events AE} {
     events {
         {GEOADD g 1 1 a} {GEOADD g 1 1 a} {GEOADD g CH 2 2 a} {GEOSEARCHSTORE d g FROMMEMBER a BYRADIUS 1 km}

@@ -117,9 +117,13 @@ impl Ctx<'_> {
         let deadline_ms = self.resumed.unwrap_or(wait.deadline_ms);
         let waiter = Waiter { db: self.db, keys, kind: wait.kind, until_gone: wait.until_gone, deadline_ms, request };
         self.server.keys.effects.waiting.add(self.token, waiter);
-        self.server.clients[self.token].blocked = true;
-        self.blocked = true;
+        self.set_aside(args);
         Ok(())
+    }
+
+    fn set_aside(&mut self, args: &Args<'_>) {
+        self.server.clients[self.token].wait(args.total_bytes());
+        self.blocked = true;
     }
 }
 
@@ -135,10 +139,9 @@ impl Ctx<'_> {
         }
         let mut request = Vec::new();
         args.encode(&mut request);
-        let client = &mut self.server.clients[self.token];
-        client.blocked = true;
-        self.blocked = true;
-        let wait = FlushWait { token: self.token, client_id: client.id, since: self.ticks, request };
+        self.set_aside(args);
+        let client_id = self.server.clients[self.token].id;
+        let wait = FlushWait { token: self.token, client_id, since: self.ticks, request };
         self.server.flushing.push(wait);
     }
 }
@@ -189,10 +192,9 @@ impl Ctx<'_> {
     pub fn wait_for_sweep(&mut self, args: &Args<'_>, until: Until) {
         let mut request = Vec::new();
         args.encode(&mut request);
-        let client = &mut self.server.clients[self.token];
-        client.blocked = true;
-        self.blocked = true;
-        let wait = SweepWait { token: self.token, client_id: client.id, since: self.ticks, until, request };
+        self.set_aside(args);
+        let client_id = self.server.clients[self.token].id;
+        let wait = SweepWait { token: self.token, client_id, since: self.ticks, until, request };
         self.server.sweep_waits.push(wait);
     }
 }
@@ -247,7 +249,7 @@ fn serve_key(server: &mut Server, db: usize, key: &[u8]) {
 /// Ends a client's wait. `None` if it does not wait, or for nothing that can be cut short.
 fn release(server: &mut Server, token: usize) -> Option<Waiter> {
     let waiter = server.keys.effects.waiting.remove(token)?;
-    server.clients[token].blocked = false;
+    server.clients[token].go_on();
     Some(waiter)
 }
 
@@ -324,7 +326,7 @@ pub fn end_flushes(server: &mut Server) {
     for wait in std::mem::take(&mut server.flushing) {
         let waits = |client: &Client| client.id == wait.client_id && client.blocked;
         if server.clients.get(wait.token).is_some_and(|client| waits(client)) {
-            server.clients[wait.token].blocked = false;
+            server.clients[wait.token].go_on();
             // Unlike a wait for a key, this is the command's own work.
             server.clients[wait.token].spent_ticks = server.cycles.raw().wrapping_sub(wait.since);
             end_wait(server, wait.token, &wait.request, false, |cx| cx.reply.ok());
@@ -345,7 +347,7 @@ pub fn end_sweeps(server: &mut Server) {
             // The count is taken even if nobody wants it any more.
             Until::Counted(claim) => match server.keys.take_count(claim) {
                 Some(count) if waits => {
-                    server.clients[wait.token].blocked = false;
+                    server.clients[wait.token].go_on();
                     server.clients[wait.token].spent_ticks = server.cycles.raw().wrapping_sub(wait.since);
                     end_wait(server, wait.token, &wait.request, false, |cx| cx.reply.count(count));
                 }
@@ -356,7 +358,7 @@ pub fn end_sweeps(server: &mut Server) {
             // Who came before may have invalidated something in turn.
             Until::Settled if !server.keys.is_settled() => left.push(wait),
             Until::Settled | Until::NextTurn => {
-                server.clients[wait.token].blocked = false;
+                server.clients[wait.token].go_on();
                 run_request(server, wait.token, wait.request, None);
             }
         }

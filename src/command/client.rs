@@ -599,7 +599,7 @@ fn setinfo(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let field = match args[2].to_ascii_lowercase().as_slice() {
         b"lib-name" => &mut client.lib_name,
         b"lib-ver" => &mut client.lib_ver,
-        _ => return Err(Error::new([b"ERR Unrecognized option '", &args[2], b"'"].concat())),
+        _ => return Err(Error::new([b"ERR Unrecognized option '", c_text(&args[2]), b"'"].concat())),
     };
     *field = printable(&args[3], &args[2])?.to_vec();
     cx.reply.ok();

@@ -22,7 +22,7 @@ use crate::net::Client;
 use crate::observe::heap;
 use crate::resp::{Args, Proto};
 use crate::types::glob;
-use crate::types::hashmap::HashView;
+use crate::keyspace::hashmap::HashView;
 use crate::types::listpack;
 use crate::types::number::{parse_f64, parse_i64};
 use crate::types::quicklist::List;

@@ -15,7 +15,7 @@ use crate::keyspace::value::{Changed, Value};
 use crate::keyspace::{Expiry, Key, Keyspace, StringValue, Touch};
 use crate::resp::{Args, Proto, Reply};
 use crate::types::field::FieldRef;
-use crate::types::hashmap::{self, FieldValue, HashView, Limits};
+use crate::keyspace::hashmap::{self, FieldValue, HashView, Limits};
 use crate::types::listpack::{self, Element};
 use crate::types::long_double::LongDouble;
 use crate::types::number::parse_i64;
@@ -670,7 +670,7 @@ mod tests {
     use super::*;
     use crate::types::field::FieldTable;
     use crate::types::hash::KeyHasher;
-    use crate::types::hashmap::Form;
+    use crate::keyspace::hashmap::Form;
 
     #[test]
     fn every_field_is_as_likely_to_be_chosen() {

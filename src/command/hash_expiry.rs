@@ -10,7 +10,7 @@ use crate::keyspace::Schedule;
 use crate::keyspace::entry::Type;
 use crate::keyspace::value::Changed;
 use crate::resp::Args;
-use crate::types::hashmap::{self, HashView, is_past};
+use crate::keyspace::hashmap::{self, HashView, is_past};
 use crate::types::number::parse_i64;
 
 const HASH: Command = Command { acl: Acl::HASH, ..Command::NONE };

@@ -37,6 +37,8 @@ pub fn each_key(
         let flags = flags(command, spec, args, start);
         if command.name == "sort" && flags.contains(KeyFlags::OW) {
             sort_destination(args, start).into_iter().for_each(|at| visit(at, flags));
+        } else if let ("georadius" | "georadiusbymember", Begin::Keyword(word, from)) = (command.name, spec.begin) {
+            geo_destinations(word, args, start + from as usize).for_each(|at| visit(at, flags));
         } else if let Some((first, last, step)) = range(spec, args, start)? {
             (first..=last).step_by(step).for_each(|at| visit(at, flags));
         }
@@ -57,6 +59,17 @@ fn sort_destination(args: &Args<'_>, start: usize) -> Option<usize> {
         at += 1 + option.map_or(0, |(_, words)| *words);
     }
     destination
+}
+
+/// The keys behind an option of GEORADIUS that says where to store. The last one is where it does, but whoever names
+/// several must be allowed them all.
+fn geo_destinations(option: &str, args: &Args<'_>, from: usize) -> impl Iterator<Item = usize> {
+    let mut at = from;
+    std::iter::from_fn(move || {
+        let found = (at..args.len()).find(|&at| args[at].eq_ignore_ascii_case(option.as_bytes()))? + 1;
+        at = found + 1;
+        (found < args.len()).then_some(found)
+    })
 }
 
 /// The first and the last position that a specification means, and the step; `None` for none.
@@ -227,6 +240,23 @@ mod tests {
             let found = keys(&command, line).ok();
             let found = found.map(|keys| keys.into_iter().map(|(key, _)| key).collect::<Vec<_>>().join(" "));
             assert_eq!(found.as_deref(), *expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn keys_of_points_that_are_stored() {
+        let command = all().map(|id| id.command()).find(|command| command.name == "georadius").expect("it is there");
+        let cases = [
+            ("georadius k 1 1 1 km", "k"),
+            ("georadius k 1 1 1 km STORE a", "k a"),
+            ("georadius k 1 1 1 km STORE STORE ASC", "k STORE"),
+            ("georadius k 1 1 1 km STORE a ASC STORE b", "k a b"),
+            ("georadius k 1 1 1 km STOREDIST a STORE b STOREDIST c", "k b a c"),
+        ];
+        for (line, expected) in cases {
+            let found = keys(command, line).expect("it has keys");
+            let found = found.into_iter().map(|(key, _)| key).collect::<Vec<_>>().join(" ");
+            assert_eq!(found, expected, "{line}");
         }
     }
 

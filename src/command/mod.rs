@@ -487,7 +487,8 @@ impl<'s> Ctx<'s> {
         }
         self.ticks = now;
         if ticks >= self.server.slow_ticks {
-            self.took_long(args, ticks);
+            let fast = command.command.flags.contains(Flags::FAST);
+            self.took_long(args, ticks, if fast { "fast-command" } else { "command" });
         }
         self.server.stats.commands_processed += 1;
         if let Err(error) = outcome {
@@ -535,16 +536,16 @@ impl<'s> Ctx<'s> {
         }
         self.server.stats.commands_processed += 1;
         if ticks >= self.server.slow_ticks {
-            self.took_long(args, ticks);
+            self.took_long(args, ticks, "command-unblocking");
         }
     }
 
-    /// Reports the command that just ran to the slow log and to the latency monitor, as far as they want it.
+    /// Reports the command that just ran to the slow log and, as an event, to the latency monitor, as far as they want it.
     #[cold]
-    fn took_long(&mut self, args: &Args<'_>, ticks: u64) {
+    fn took_long(&mut self, args: &Args<'_>, ticks: u64, event: &'static str) {
         let Command { flags, .. } = *self.command.command;
         let took = Duration::from_nanos(self.server.cycles.delta_as_nanos(0, ticks));
-        self.server.note_latency(if flags.contains(Flags::FAST) { "fast-command" } else { "command" }, took);
+        self.server.note_latency(event, took);
         if flags.contains(Flags::SKIP_SLOWLOG) || !self.server.is_slow(took) {
             return;
         }

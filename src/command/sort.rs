@@ -18,7 +18,7 @@ use crate::effects::Event;
 use crate::keyspace::entry::{Encoding, EntryRef, INLINE_MAX, NewValue, Object, Type};
 use crate::keyspace::{Key, Keyspace, Touch};
 use crate::resp::Args;
-use crate::types::hashmap::HashView;
+use crate::keyspace::hashmap::HashView;
 use crate::types::listpack::Element;
 use crate::types::number::{c_text, parse_f64};
 use crate::types::quicklist::{End, Quicklist};

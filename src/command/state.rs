@@ -329,7 +329,7 @@ impl Server {
     pub fn close(&mut self, token: usize, how: Closing) {
         self.clients[token].close(how);
         self.keys.effects.waiting.remove(token);
-        self.clients[token].blocked = false;
+        self.clients[token].go_on();
         if how == Closing::Now {
             self.subscriptions.forget(token);
             self.stop_tracking(token);

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use crate::keyspace::entry::Type;
+use crate::types::value::Type;
 
 /// What a client waits for.
 #[derive(Debug)]

@@ -29,23 +29,21 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
+use super::hashmap::HashView;
 use super::tags::set::{Membership, TagSet};
 use super::weight::Share;
 use super::wheel::Ticket;
 use crate::memory::size_class;
 use crate::types::field::FieldTable;
-use crate::types::hashmap::HashView;
 use crate::types::member::Members;
 use crate::types::ordered::Ordered;
 use crate::types::quicklist::{List, Quicklist};
 use crate::types::set::SetRef;
 use crate::types::stream::Stream;
 use crate::types::table::{Item, Step, prefetch};
+pub use crate::types::value::{INLINE_MAX, Type};
 use crate::types::weight::Weight;
 use crate::types::zset::ZsetRef;
-
-/// A value longer than this many bytes lives outside the entry, where it can be sent by reference.
-pub const INLINE_MAX: usize = 16 * 1024;
 
 const KIND: u8 = 7;
 const MARK: u8 = 8;
@@ -80,47 +78,6 @@ const KEY_AT: [u8; 16] = {
     }
     at
 };
-
-/// The type of a value, as TYPE names it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Type {
-    String = 0,
-    List = 1,
-    Set = 2,
-    Zset = 3,
-    Hash = 4,
-    Stream = 5,
-}
-
-impl Type {
-    /// All types, in the order of their numbers.
-    pub const ALL: [Type; 6] = [Type::String, Type::List, Type::Set, Type::Zset, Type::Hash, Type::Stream];
-
-    /// The name that TYPE answers.
-    pub fn name(self) -> &'static str {
-        match self {
-            Type::String => "string",
-            Type::List => "list",
-            Type::Set => "set",
-            Type::Zset => "zset",
-            Type::Hash => "hash",
-            Type::Stream => "stream",
-        }
-    }
-
-    fn from_bits(bits: u8) -> Type {
-        match bits {
-            0 => Type::String,
-            1 => Type::List,
-            2 => Type::Set,
-            3 => Type::Zset,
-            4 => Type::Hash,
-            5 => Type::Stream,
-            _ => unreachable!("an entry holds only types that were written to it"),
-        }
-    }
-}
 
 /// How a value is represented, as OBJECT ENCODING names it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -8,7 +8,7 @@ use super::entry::Type;
 use super::value::Value;
 use super::{Key, Keyspace, Schedule, WrongType};
 use crate::effects::Event;
-use crate::types::hashmap;
+use crate::keyspace::hashmap;
 use crate::types::table::Position;
 
 impl Keyspace {
@@ -163,7 +163,7 @@ mod tests {
     use crate::keyspace::entry::Encoding;
     use crate::keyspace::value::Changed;
     use crate::keyspace::{Expiry, StringValue, Touch};
-    use crate::types::hashmap::{HashView, Limits};
+    use crate::keyspace::hashmap::{HashView, Limits};
     use crate::types::listpack;
 
     const FIELDS: u32 = 6;

@@ -9,6 +9,7 @@ pub mod directory;
 pub mod entry;
 mod eviction;
 mod fields;
+pub mod hashmap;
 pub mod membership;
 pub mod namespace;
 pub mod snapshot;
@@ -24,11 +25,11 @@ pub mod weight;
 pub mod wheel;
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 
 use crate::effects::{Effects, Event};
 use crate::types::hash::KeyHasher;
 use crate::types::table::Position;
+pub use crate::types::value::{Expiry, StringValue};
 use access::AccessClock;
 use directory::Directory;
 use entry::{Encoding, Entry, EntryRef, NewValue, Object, Type};
@@ -53,38 +54,6 @@ pub const EMBSTR_MAX: usize = 44;
 pub struct Key<'a> {
     pub bytes: &'a [u8],
     pub hash: u64,
-}
-
-/// A string on its way into the keyspace.
-pub enum StringValue<'a> {
-    /// Bytes of somebody else.
-    Borrowed(&'a [u8]),
-    /// Bytes that can stay where they are.
-    Owned(Vec<u8>),
-    /// A long string that another key, or a reply, has too.
-    Shared(Rc<Vec<u8>>),
-}
-
-impl StringValue<'_> {
-    /// The string itself.
-    pub fn bytes(&self) -> &[u8] {
-        match self {
-            StringValue::Borrowed(bytes) => bytes,
-            StringValue::Owned(bytes) => bytes,
-            StringValue::Shared(blob) => blob,
-        }
-    }
-}
-
-/// What becomes of a key's time to live when its value is replaced.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Expiry {
-    /// It goes.
-    Clear,
-    /// It stays.
-    Keep,
-    /// It becomes this deadline, in Unix milliseconds.
-    At(u64),
 }
 
 /// What becomes of a key's tags when its value is replaced.

@@ -11,6 +11,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::rc::Rc;
 
 use super::entry::INLINE_MAX;
 use super::*;

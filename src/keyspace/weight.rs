@@ -183,7 +183,7 @@ mod tests {
     use crate::keyspace::entry::{Encoding, NewValue, Type};
     use crate::keyspace::value::Changed;
     use crate::keyspace::{Expiry, Key, Keyspace, Schedule, StringValue, Touch};
-    use crate::types::hashmap::{self, Limits};
+    use crate::keyspace::hashmap::{self, Limits};
     use crate::types::listpack;
     use crate::types::quicklist::{End, Quicklist, Rules};
 

@@ -137,7 +137,7 @@ pub struct Client {
 
     /// Bytes of the requests being run.
     pub query_bytes: usize,
-    /// Bytes of the arguments of the command being run.
+    /// Bytes of the arguments of the command being run, or waited in.
     pub argv_bytes: usize,
     /// How large a reply buffer its replies deserve.
     pub reply_buffer: usize,
@@ -227,6 +227,18 @@ impl Client {
         self.restricted = !(authenticated || open) || !user.may_everything();
         self.authenticated = authenticated;
         self.user = Some(user.clone());
+    }
+
+    /// Sets it aside in a command whose arguments have so many bytes.
+    pub fn wait(&mut self, argument_bytes: usize) {
+        self.blocked = true;
+        self.argv_bytes = argument_bytes;
+    }
+
+    /// Its wait, if there was one, is over.
+    pub fn go_on(&mut self) {
+        self.blocked = false;
+        self.argv_bytes = 0;
     }
 
     /// Asks for the connection to end; the stricter wish wins.

@@ -28,8 +28,7 @@ use std::rc::Rc;
 
 use super::hash::KeyHasher;
 use super::table::{Item, Position, Step, Table, prefetch};
-use crate::keyspace::entry::INLINE_MAX;
-use crate::keyspace::{Expiry, StringValue};
+use super::value::{Expiry, INLINE_MAX, StringValue};
 use crate::memory::size_class;
 
 const LONG_FIELD: u8 = 1;

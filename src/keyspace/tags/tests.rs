@@ -19,7 +19,7 @@ use crate::keyspace::tags::record::NO_NODE;
 use crate::keyspace::tests::in_use;
 use crate::keyspace::value::Changed;
 use crate::keyspace::*;
-use crate::types::hashmap::{self, HashView, Limits};
+use crate::keyspace::hashmap::{self, HashView, Limits};
 use crate::types::listpack;
 use crate::types::member::Members;
 

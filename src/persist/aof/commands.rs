@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::effects::journal;
 use crate::keyspace::entry::{EntryRef, Type};
 use crate::keyspace::snapshot::Recorder;
-use crate::types::hashmap::HashView;
+use crate::keyspace::hashmap::HashView;
 use crate::types::number::write_f64;
 use crate::types::set::SetRef;
 use crate::types::stream::{Id, Stream};

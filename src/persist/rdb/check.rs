@@ -12,7 +12,8 @@ use super::own;
 use super::source::{FileSource, Source};
 use super::tag;
 use crate::types::hash::KeyHasher;
-use crate::types::{hashmap, quicklist, set, zset};
+use crate::keyspace::hashmap;
+use crate::types::{quicklist, set, zset};
 
 #[derive(Default)]
 struct Counts {

@@ -12,7 +12,7 @@ use crate::keyspace::string_encoding;
 use crate::keyspace::{Expiry, StringValue};
 use crate::types::field::FieldTable;
 use crate::types::hash::KeyHasher;
-use crate::types::hashmap;
+use crate::keyspace::hashmap;
 use crate::types::intset;
 use crate::types::listpack::{self, Element};
 use crate::types::number::parse_f64;

@@ -6,7 +6,7 @@
 
 use super::{length, node, opcode, stream, tag};
 use crate::keyspace::entry::{Encoding, EntryRef, Object, Type};
-use crate::types::hashmap::{Form, HashView, entries};
+use crate::keyspace::hashmap::{Form, HashView, entries};
 use crate::types::number::parse_i64;
 use crate::types::quicklist::{List, Quicklist};
 use crate::types::set::SetRef;

@@ -13,7 +13,7 @@ use crate::keyspace::entry::{Encoding, EntryRef, NewValue, Object, Type};
 use crate::keyspace::value::Changed;
 use crate::keyspace::{Expiry, Fresh, Keyspace, Schedule, StringValue, Touch, string_encoding};
 use crate::persist::writer::{Plan, Usage, Writer};
-use crate::types::hashmap::{self, HashView};
+use crate::keyspace::hashmap::{self, HashView};
 use crate::types::quicklist::{self, End, Quicklist};
 use crate::types::set::{self, Set};
 use crate::types::zset::{self, Zset};

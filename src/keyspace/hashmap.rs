@@ -13,12 +13,12 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use super::field::{FieldRef, FieldTable};
-use super::hash::KeyHasher;
-use super::listpack::{self, Element, START};
-use crate::keyspace::entry::{Encoding, EntryRef, NewValue, Object, Type};
-use crate::keyspace::value::Value;
-use crate::keyspace::{Expiry, Schedule, StringValue};
+use super::entry::{Encoding, EntryRef, NewValue, Object, Type};
+use super::value::Value;
+use super::{Expiry, Schedule, StringValue};
+use crate::types::field::{FieldRef, FieldTable};
+use crate::types::hash::KeyHasher;
+use crate::types::listpack::{self, Element, START};
 
 /// A listpack gets no longer than this, whatever the settings allow.
 const COMPACT_BYTES_MAX: usize = 1 << 30;
