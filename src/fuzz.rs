@@ -13,6 +13,9 @@ pub fn fuzz(rounds: u64, mut test: impl FnMut(&mut fastrand::Rng)) {
         round += 1;
         test(&mut rng);
     }
+    if seconds.is_some() {
+        println!("{round} rounds");
+    }
 }
 
 /// Spoils bytes in one of the ways in which a file or a client may: changed, lost and repeated bytes, a part of them, others

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::error::{Error, Outcome};
 use super::script::{READ_KEYS, READING, UPDATED_KEYS, WRITING};
-use super::script_run::{self, Job, key_range, log_line};
+use super::script_run::{self, Called, Job, key_range, log_line};
 use super::state::Server;
 use super::table::{Acl, Command, Doc, Flags};
 use super::{Ctx, REDIS_VERSION, malformed, monitor};
@@ -176,16 +176,9 @@ fn call(cx: &mut Ctx<'_>, args: &mut Args<'_>, read_only: bool) -> Outcome {
     let function = cx.server.functions.function(&args[1]).ok_or(Error::fixed("ERR Function not found"))?.clone();
     parse_i64(&args[2]).ok_or(Error::fixed("ERR Bad number of keys provided"))?;
     let keys = key_range(args, 2)?;
-    let job = Job {
-        engine: &function.engine,
-        function: function.function,
-        name: &function.name,
-        flags: Some(function.flags),
-        read_only,
-        is_eval: false,
-        keys,
-    };
-    script_run::run(cx, args, job)
+    let (engine, flags) = (function.engine.clone(), Some(function.flags));
+    let (function, called) = (function.function, Called::Name(function));
+    script_run::run(cx, args, Job { engine: &engine, function, called: &called, flags, read_only, keys })
 }
 
 fn fcall(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
@@ -387,7 +380,7 @@ fn restore(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 fn stats(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
     let Ctx { server, reply, .. } = cx;
     let running = server.scripts.running.as_ref();
-    if running.is_some_and(|running| running.is_eval) {
+    if running.is_some_and(|running| running.called.is_eval()) {
         return Err(Error::fixed(
             "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
         ));
@@ -399,12 +392,12 @@ fn stats(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
         Some(running) => {
             reply.map(3);
             reply.bulk(b"name");
-            reply.bulk(&running.name);
+            reply.bulk(running.called.name());
             reply.bulk(b"command");
             reply.array(running.command.len());
             running.command.iter().for_each(|word| reply.bulk(word));
             reply.bulk(b"duration_ms");
-            reply.integer(running.started.elapsed().as_millis() as i64);
+            reply.integer(running.elapsed(&server.cycles).as_millis() as i64);
         }
     }
     reply.bulk(b"engines");

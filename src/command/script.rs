@@ -1,7 +1,7 @@
 //! EVAL and its kin, which run scripts, and SCRIPT, which looks after those that are known.
 
 use super::error::{Error, Outcome};
-use super::script_run::{self, Job, key_range};
+use super::script_run::{self, Called, Job, key_range};
 use super::state::Server;
 use super::table::{Acl, Begin, Command, Doc, Find, Flags, KeyFlags, KeySpec, Registered};
 use super::{Ctx, function, monitor};
@@ -238,7 +238,8 @@ fn evaluate(cx: &mut Ctx<'_>, args: &mut Args<'_>, named: Named, read_only: bool
     let Server { scripts, keys: keyspace, .. } = &mut *cx.server;
     let engine = scripts.engine(|| keyspace.random_source().i32(..))?;
     let (function, flags) = (script.function, script.flags);
-    script_run::run(cx, args, Job { engine: &engine, function, name: &sha, flags, read_only, is_eval: true, keys })?;
+    let called = Called::Digest(sha);
+    script_run::run(cx, args, Job { engine: &engine, function, called: &called, flags, read_only, keys })?;
     cx.server.scripts.cache.touch(&script);
     Ok(())
 }

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::Duration;
 
 use super::error::{Error, Outcome};
 use super::state::Server;
@@ -15,7 +15,8 @@ use super::table::{Flags, Registered};
 use super::{Ctx, save};
 use crate::acl::Context;
 use crate::resp::{Args, Proto, Reply};
-use crate::script::{Cache, Engine, Function, Host, Kind, ScriptFlags};
+use crate::script::functions::Callable;
+use crate::script::{Cache, Engine, Function, Host, Kind, ScriptFlags, Sha};
 
 /// A buffer for the replies of a script's commands is kept for the next script up to so many bytes.
 const KEPT_BUFFER: usize = 64 * 1024;
@@ -40,10 +41,9 @@ pub struct Running {
     /// The client that called it, and the database to which that client returns.
     pub token: usize,
     pub db: usize,
-    /// Its digest, or the function's name.
-    pub name: Vec<u8>,
-    pub is_eval: bool,
-    pub started: Instant,
+    pub called: Called,
+    /// When it began, by the cycle clock.
+    started: u64,
     /// What it was called with, for FUNCTION STATS.
     pub command: Vec<Vec<u8>>,
     /// It has called a command that writes: its end cannot be forced.
@@ -51,6 +51,37 @@ pub struct Running {
     /// Others are served from within it.
     busy: bool,
     killed: bool,
+}
+
+impl Running {
+    /// How long it has run.
+    pub fn elapsed(&self, cycles: &quanta::Clock) -> Duration {
+        cycles.delta(self.started, cycles.raw())
+    }
+}
+
+/// What a script was called by.
+#[derive(Clone)]
+pub enum Called {
+    /// Its digest, by EVAL and its kin.
+    Digest(Sha),
+    /// The name under which a library registered it, by FCALL.
+    Name(Rc<Callable>),
+}
+
+impl Called {
+    /// The digest or the name.
+    pub fn name(&self) -> &[u8] {
+        match self {
+            Called::Digest(sha) => sha,
+            Called::Name(function) => &function.name,
+        }
+    }
+
+    /// Whether it is no function.
+    pub fn is_eval(&self) -> bool {
+        matches!(self, Called::Digest(_))
+    }
 }
 
 impl Scripts {
@@ -88,7 +119,7 @@ impl Scripts {
     /// Why a command has to wait for the script that runs, if it has run for long.
     pub fn busy_error(&self) -> Option<Error> {
         self.running.as_ref().filter(|running| running.busy).map(|running| {
-            Error::fixed(if running.is_eval {
+            Error::fixed(if running.called.is_eval() {
                 "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
             } else {
                 "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
@@ -111,7 +142,7 @@ impl Scripts {
                  the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
             ));
         }
-        if running.is_eval != is_eval {
+        if running.called.is_eval() != is_eval {
             return busy.map_or(Ok(()), Err);
         }
         running.killed = true;
@@ -123,13 +154,11 @@ impl Scripts {
 pub struct Job<'a> {
     pub engine: &'a Engine,
     pub function: Function,
-    /// Its digest, or the function's name.
-    pub name: &'a [u8],
+    pub called: &'a Called,
     /// `None` if it says nothing of itself.
     pub flags: Option<ScriptFlags>,
     /// It was called so that it must not write.
     pub read_only: bool,
-    pub is_eval: bool,
     /// Which arguments are its keys; the others behind them are its arguments.
     pub keys: Range<usize>,
 }
@@ -205,10 +234,13 @@ pub fn run(cx: &mut Ctx<'_>, args: &Args<'_>, job: Job<'_>) -> Outcome {
     cx.server.scripts.running = Some(Running {
         token: cx.token,
         db: cx.db,
-        name: job.name.to_vec(),
-        is_eval: job.is_eval,
-        started: Instant::now(),
-        command: if job.is_eval { Vec::new() } else { args.iter_from(0).map(<[u8]>::to_vec).collect() },
+        called: job.called.clone(),
+        // The command's.
+        started: cx.ticks,
+        command: match job.called {
+            Called::Digest(_) => Vec::new(),
+            Called::Name(_) => args.iter_from(0).map(<[u8]>::to_vec).collect(),
+        },
         wrote: false,
         busy: false,
         killed: false,
@@ -230,7 +262,7 @@ pub fn run(cx: &mut Ctx<'_>, args: &Args<'_>, job: Job<'_>) -> Outcome {
         cx,
     };
     let argv = job.keys.end..args.len();
-    job.engine.run(job.function, args, job.keys, argv, job.name, &mut run);
+    job.engine.run(job.function, args, job.keys, argv, job.called.name(), &mut run);
     let (failed, mut scratch) = (run.failed, run.reply);
     scratch.out.truncate(0);
     if scratch.out.memory_bytes() > KEPT_BUFFER {
@@ -377,15 +409,15 @@ impl Host for ScriptRun<'_, '_> {
         let threshold = u128::from(server.settings.busy_reply_threshold);
         let running = server.scripts.running.as_mut()?;
         if !running.busy {
-            let elapsed = running.started.elapsed().as_millis();
+            let elapsed = running.elapsed(&server.cycles).as_millis();
             if threshold == 0 || elapsed < threshold {
                 return None;
             }
             log::warn!(
                 "Slow script detected: still in execution after {elapsed} milliseconds. You can try killing the script \
                  using the {} command. Script name is: {}.",
-                if running.is_eval { "SCRIPT KILL" } else { "FUNCTION KILL" },
-                String::from_utf8_lossy(&running.name)
+                if running.called.is_eval() { "SCRIPT KILL" } else { "FUNCTION KILL" },
+                String::from_utf8_lossy(running.called.name())
             );
             running.busy = true;
             server.is_troubled = true;

@@ -1,6 +1,7 @@
 //! Scripts by their SHA-1. Those that came with EVAL are many and rarely called twice, so only the last
 //! [`EVALUATED_MAX`] used of them are kept; those that came with SCRIPT LOAD stay.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
@@ -47,6 +48,8 @@ struct Evaluated {
 #[derive(Default)]
 pub struct Cache {
     scripts: HashMap<Sha, Script, RandomState>,
+    /// The one that was asked for last: a call asks more than once, and so does the next.
+    last: Cell<Option<(Sha, Script)>>,
     evaluated: Vec<Evaluated>,
     uses: u64,
     /// Bytes of the texts of all scripts.
@@ -77,7 +80,14 @@ impl Cache {
 
     /// A script, which is not thereby used.
     pub fn get(&self, sha: &Sha) -> Option<Script> {
-        self.scripts.get(sha).copied()
+        match self.last.get() {
+            Some((last, script)) if last == *sha => Some(script),
+            _ => {
+                let script = *self.scripts.get(sha)?;
+                self.last.set(Some((*sha, script)));
+                Some(script)
+            }
+        }
     }
 
     /// Notes that a script is used.
@@ -131,6 +141,8 @@ impl Cache {
     }
 
     fn remove_evaluated(&mut self, at: usize) -> Sha {
+        // Another one changes its place.
+        self.last.set(None);
         let removed = self.evaluated.swap_remove(at);
         if let Some(moved) = self.evaluated.get(at).and_then(|moved| self.scripts.get_mut(&moved.sha)) {
             moved.evaluated = Some(at);

@@ -20,14 +20,23 @@ const KEPT_BUFFER: usize = 64 * 1024;
 /// Whole numbers below this are written as integers.
 const INTEGER_MAX: f64 = (1u64 << 62) as f64;
 
+/// Upvalues of `redis.call` and `redis.pcall` behind the first: the field of a status, and the status that is nearly every one.
+pub const STATUS_FIELD: c_int = 2;
+pub const STATUS_OK: c_int = 3;
+
 type Function = unsafe extern "C-unwind" fn(*mut lua_State) -> c_int;
 
 /// Adds the `redis` table, which is `server` as well, to the globals.
 pub unsafe fn install(state: *mut lua_State, shared: *mut Shared, kind: Kind, version: &str) {
     lua::lua_createtable(state, 0, 32);
+    for (name, function) in [(c"call", call as Function), (c"pcall", pcall)] {
+        lua::lua_pushlightuserdata(state, shared.cast());
+        lua::lua_pushstring_(state, c"ok".as_ptr());
+        lua::lua_pushstring_(state, c"OK".as_ptr());
+        lua::lua_pushcclosure(state, function, 3);
+        lua::lua_setfield(state, -2, name.as_ptr());
+    }
     let functions: &[(&CStr, Function)] = &[
-        (c"call", call),
-        (c"pcall", pcall),
         (c"error_reply", error_reply),
         (c"status_reply", status_reply),
         (c"sha1hex", sha1hex),
@@ -73,9 +82,14 @@ fn version_number(version: &str) -> c_int {
 
 /// Sets a field of the table on the stack to a function that knows `shared`.
 pub unsafe fn set_function(state: *mut lua_State, shared: *mut Shared, name: &CStr, function: Function) {
+    push_function(state, shared, function);
+    lua::lua_setfield(state, -2, name.as_ptr());
+}
+
+/// Pushes a function that knows `shared`.
+pub unsafe fn push_function(state: *mut lua_State, shared: *mut Shared, function: Function) {
     lua::lua_pushlightuserdata(state, shared.cast());
     lua::lua_pushcclosure(state, function, 1);
-    lua::lua_setfield(state, -2, name.as_ptr());
 }
 
 unsafe fn set_number(state: *mut lua_State, name: &CStr, number: c_int) {

@@ -25,7 +25,7 @@ use super::{Shared, api, push_bytes, string_at};
 use crate::resp::Proto;
 use crate::types::number::parse_i64;
 
-/// Pushes a reply as a Lua value.
+/// Pushes a reply as a Lua value, in a function that has the upvalues of `redis.call`.
 pub unsafe fn push_reply(state: *mut lua_State, shared: *mut Shared, reply: &[u8]) {
     push(state, shared, reply, 0);
 }
@@ -39,11 +39,15 @@ fn number(line: &[u8]) -> i64 {
     }
 }
 
-/// Pushes the reply that starts at `at`; returns where the next one does.
-unsafe fn push(state: *mut lua_State, shared: *mut Shared, reply: &[u8], at: usize) -> usize {
-    if lua::lua_checkstack(state, 6) == 0 {
+/// Makes room on the stack for an aggregate and one of its elements, which lie on top of those that hold it.
+unsafe fn make_room(state: *mut lua_State) {
+    if lua::lua_checkstack(state, 10) == 0 {
         api::raise(state, "ERR reached lua stack limit");
     }
+}
+
+/// Pushes the reply that starts at `at`; returns where the next one does.
+unsafe fn push(state: *mut lua_State, shared: *mut Shared, reply: &[u8], at: usize) -> usize {
     let rest = &reply[at + 1..];
     let end = memchr::memchr(b'\r', rest).unwrap_or(rest.len());
     let line = &rest[..end];
@@ -58,7 +62,7 @@ unsafe fn push(state: *mut lua_State, shared: *mut Shared, reply: &[u8], at: usi
             push_bytes(state, &reply[next..next + len]);
             return next + len + 2;
         }
-        b'+' => push_field(state, c"ok", line),
+        b'+' => push_status(state, line),
         b'-' => api::push_replied_error(state, shared, line),
         b'*' | b'>' => {
             let Ok(len) = c_int::try_from(number(line)) else {
@@ -69,6 +73,7 @@ unsafe fn push(state: *mut lua_State, shared: *mut Shared, reply: &[u8], at: usi
                 lua::lua_pushboolean(state, 0);
                 return next;
             }
+            make_room(state);
             lua::lua_createtable(state, len, 0);
             let mut next = next;
             for index in 1..=len {
@@ -102,6 +107,7 @@ unsafe fn push(state: *mut lua_State, shared: *mut Shared, reply: &[u8], at: usi
         b'~' => return push_keyed(state, shared, reply, next, number(line), c"set"),
         b'|' => {
             // Scripts do not see attributes.
+            make_room(state);
             let mut next = next;
             for _ in 0..number(line) * 2 {
                 next = push(state, shared, reply, next);
@@ -112,6 +118,18 @@ unsafe fn push(state: *mut lua_State, shared: *mut Shared, reply: &[u8], at: usi
         _ => lua::lua_pushnil(state),
     }
     next
+}
+
+/// Pushes a status.
+unsafe fn push_status(state: *mut lua_State, text: &[u8]) {
+    lua::lua_createtable(state, 0, 1);
+    lua::lua_pushvalue(state, lua::lua_upvalueindex(api::STATUS_FIELD));
+    if text == b"OK" {
+        lua::lua_pushvalue(state, lua::lua_upvalueindex(api::STATUS_OK));
+    } else {
+        push_bytes(state, text);
+    }
+    lua::lua_rawset(state, -3);
 }
 
 /// Pushes a table with one field, a string.
@@ -130,6 +148,7 @@ unsafe fn push_keyed(
     len: i64,
     field: &CStr,
 ) -> usize {
+    make_room(state);
     lua::lua_createtable(state, 0, 1);
     lua::lua_createtable(state, 0, c_int::try_from(len).unwrap_or(0));
     for _ in 0..len {

@@ -39,7 +39,10 @@ pub use library::{Register, Registration};
 pub const MEMORY_MAX: usize = 1 << 30;
 /// Between two looks at the clock a script runs so many instructions.
 const INSTRUCTIONS: c_int = 100_000;
-/// So many runs are between two steps of the garbage collector besides its own, and so large is a step.
+/// The garbage collector keeps step with what scripts make. An interpreter that has grown beyond so many bytes gets a further
+/// step after so many runs, of this many kilobytes, so that what a single script left does not stay until as much has been
+/// made again.
+const LARGE: usize = 1 << 20;
 const COLLECT_EVERY: u32 = 50;
 const COLLECT_STEP: c_int = 50;
 
@@ -80,9 +83,8 @@ struct Shared {
     /// The thread in which scripts begin.
     main: *mut lua_State,
     random: Random,
-    /// Places in the registry: the real global table, the function that completes errors, and the one that runs scripts.
+    /// Places in the registry: the real global table, and the function that runs scripts.
     globals: c_int,
-    on_error: c_int,
     runner: c_int,
     /// Of an engine for functions: the metatable of the global table as scripts see it, and the globals while a library loads.
     globals_meta: c_int,
@@ -95,7 +97,7 @@ pub struct Engine {
     state: *mut lua_State,
     shared: *mut Shared,
     kind: Kind,
-    /// Runs since the last step of the garbage collector.
+    /// Runs of a large interpreter since the last step that the garbage collector was given.
     runs: Cell<u32>,
     /// What it may take, in bytes.
     limit: Cell<usize>,
@@ -132,7 +134,6 @@ impl Engine {
             main: std::ptr::null_mut(),
             random: Random::new(seed),
             globals: 0,
-            on_error: 0,
             runner: 0,
             globals_meta: 0,
             library_globals: 0,
@@ -150,8 +151,12 @@ impl Engine {
                 if kind == Kind::Functions {
                     library::install(raw, shared, version);
                 }
-                lua::lua_pushlightuserdata(raw, shared.cast());
-                lua::lua_pushcclosure(raw, run_protected, 1);
+                // In the order of the runner's upvalues.
+                api::push_function(raw, shared, api::on_error);
+                lua::lua_rawgeti(raw, lua::LUA_REGISTRYINDEX, (*shared).globals.into());
+                lua::lua_pushstring_(raw, c"KEYS".as_ptr());
+                lua::lua_pushstring_(raw, c"ARGV".as_ptr());
+                lua::lua_pushcclosure(raw, run_protected, 4);
                 (*shared).runner = lua::luaL_ref(raw, lua::LUA_REGISTRYINDEX);
                 lua::lua_pushlightuserdata(raw, shared_key());
                 lua::lua_pushlightuserdata(raw, shared.cast());
@@ -242,13 +247,16 @@ impl Engine {
             (*self.shared).host = None;
         }
         self.go_on();
-        self.runs.set(self.runs.get() + 1);
-        if self.memory_bytes() > self.limit.get() / 2 {
+        let bytes = self.memory_bytes();
+        if bytes > self.limit.get() / 2 {
             // What is garbage is not to be in the way of the next script.
             // SAFETY: as in `collect`.
             unsafe { lua::lua_gc(self.state, lua::LUA_GCCOLLECT, 0) };
-        } else if self.runs.get() >= COLLECT_EVERY {
-            self.collect();
+        } else if bytes > LARGE {
+            self.runs.set(self.runs.get() + 1);
+            if self.runs.get() >= COLLECT_EVERY {
+                self.collect();
+            }
         }
     }
 
@@ -315,24 +323,30 @@ unsafe fn push_arguments(state: *mut lua_State, args: &Args<'_>, range: Range<us
     }
 }
 
+/// Upvalues of [`run_protected`]: the function that completes errors, the real global table, and the names of what it sets
+/// there.
+const ON_ERROR: c_int = 1;
+const GLOBALS: c_int = 2;
+const KEYS: c_int = 3;
+const ARGV: c_int = 4;
+
 /// Runs what its argument, a [`Run`], says: in protected mode, so that memory may run out anywhere.
 unsafe extern "C-unwind" fn run_protected(state: *mut lua_State) -> c_int {
     let run = &*lua::lua_touserdata(state, 1).cast::<Run<'_>>();
     let shared = run.shared;
     lua::lua_settop(state, 0);
-    lua::lua_rawgeti(state, lua::LUA_REGISTRYINDEX, (*shared).on_error.into());
+    lua::lua_pushvalue(state, lua::lua_upvalueindex(ON_ERROR));
     lua::lua_rawgeti(state, lua::LUA_REGISTRYINDEX, run.function.0.into());
     let arguments = match run.kind {
         Kind::Eval => {
             // A script that changed its own environment finds the common one again.
             lua::lua_pushvalue(state, lua::LUA_GLOBALSINDEX);
             lua::lua_setfenv(state, -2);
-            lua::lua_rawgeti(state, lua::LUA_REGISTRYINDEX, (*shared).globals.into());
-            push_arguments(state, run.args, run.keys.clone());
-            lua::lua_setfield(state, 3, c"KEYS".as_ptr());
-            push_arguments(state, run.args, run.argv.clone());
-            lua::lua_setfield(state, 3, c"ARGV".as_ptr());
-            lua::lua_settop(state, 2);
+            for (name, range) in [(KEYS, &run.keys), (ARGV, &run.argv)] {
+                lua::lua_pushvalue(state, lua::lua_upvalueindex(name));
+                push_arguments(state, run.args, range.clone());
+                lua::lua_rawset(state, lua::lua_upvalueindex(GLOBALS));
+            }
             0
         }
         Kind::Functions => {

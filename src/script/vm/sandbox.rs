@@ -118,9 +118,6 @@ pub unsafe fn close(state: *mut lua_State, shared: *mut Shared) {
     (*shared).globals_meta = lua::luaL_ref(state, lua::LUA_REGISTRYINDEX);
     lua::lua_replace(state, lua::LUA_GLOBALSINDEX);
     lua::lua_settop(state, 0);
-    lua::lua_pushlightuserdata(state, shared.cast());
-    lua::lua_pushcclosure(state, api::on_error, 1);
-    (*shared).on_error = lua::luaL_ref(state, lua::LUA_REGISTRYINDEX);
 }
 
 /// Removes the globals that scripts are not to see.
