@@ -27,7 +27,7 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use super::hashmap::HashView;
 use super::tags::set::{Membership, TagSet};
@@ -41,6 +41,7 @@ use crate::types::quicklist::{List, Quicklist};
 use crate::types::set::SetRef;
 use crate::types::stream::Stream;
 use crate::types::table::{Item, Step, prefetch};
+use crate::types::telling::Piece;
 pub use crate::types::value::{INLINE_MAX, Type};
 use crate::types::weight::Weight;
 use crate::types::zset::ZsetRef;
@@ -214,6 +215,55 @@ impl Object {
             Object::Hash(fields) => fields.len(),
             Object::Zset(tree) => tree.len(),
             Object::Stream(stream) => stream.items(),
+        }
+    }
+
+    /// Begins to tell what is in it, part by part, while it changes; see [`crate::types::telling`]. The handle is good until
+    /// that is over, or the value gone. `None` for one that is told in one piece.
+    pub fn begin_telling(&mut self) -> Option<Weak<()>> {
+        match self {
+            Object::Blob(_) | Object::Compact(_) => None,
+            Object::Set(members) => Some(members.begin_telling()),
+            Object::List(list) => Some(list.begin_telling()),
+            Object::Hash(fields) => Some(fields.begin_telling()),
+            Object::Zset(tree) => Some(tree.begin_telling()),
+            Object::Stream(stream) => Some(stream.begin_telling()),
+        }
+    }
+
+    /// Whether it is being told.
+    pub fn is_being_told(&self) -> bool {
+        match self {
+            Object::Blob(_) | Object::Compact(_) => false,
+            Object::Set(members) => members.is_being_told(),
+            Object::List(list) => list.is_being_told(),
+            Object::Hash(fields) => fields.is_being_told(),
+            Object::Zset(tree) => tree.is_being_told(),
+            Object::Stream(stream) => stream.is_being_told(),
+        }
+    }
+
+    /// Ends that.
+    pub fn end_telling(&mut self) {
+        match self {
+            Object::Blob(_) | Object::Compact(_) => {}
+            Object::Set(members) => members.end_telling(),
+            Object::List(list) => list.end_telling(),
+            Object::Hash(fields) => fields.end_telling(),
+            Object::Zset(tree) => tree.end_telling(),
+            Object::Stream(stream) => stream.end_telling(),
+        }
+    }
+
+    /// Tells the next part of it: about `count` items. Returns whether that was the last.
+    pub fn tell(&mut self, count: usize, tell: &mut dyn FnMut(Piece<'_>)) -> bool {
+        match self {
+            Object::Blob(_) | Object::Compact(_) => true,
+            Object::Set(members) => members.tell(count, tell),
+            Object::List(list) => list.tell(count, tell),
+            Object::Hash(fields) => fields.tell(count, tell),
+            Object::Zset(tree) => tree.tell(count, tell),
+            Object::Stream(stream) => stream.tell(count, tell),
         }
     }
 

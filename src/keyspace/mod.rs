@@ -36,7 +36,7 @@ use entry::{Encoding, Entry, EntryRef, NewValue, Object, Type};
 use eviction::Evictor;
 use membership::Demise;
 use namespace::Namespace;
-use snapshot::Recorder;
+use snapshot::{Recorder, Snapshot};
 pub use string::string_encoding;
 pub use tagging::{Count, Invalidation, TagTotals, Tagging, Unsettled};
 use tinylfu::TinyLfu;
@@ -154,10 +154,12 @@ pub struct Keyspace {
     pub may_expire: bool,
     /// Large values that were removed, being freed in slices.
     doomed_objects: VecDeque<Box<Object>>,
+    /// Values that were removed, but a snapshot still has to tell.
+    kept_objects: Vec<Box<Object>>,
     /// Databases that were flushed, being freed in slices.
     doomed: VecDeque<Box<Namespace>>,
-    /// Who is told of the keys of a snapshot.
-    recorder: Option<Box<dyn Recorder>>,
+    /// The snapshot that is being told.
+    snapshot: Option<Snapshot>,
     /// Which key goes next when memory is short.
     evictor: Evictor,
     /// Up to so many members of tags are removed at once when these are invalidated. It takes a moment that nobody notices,
@@ -190,8 +192,9 @@ impl Keyspace {
             active_expiry: true,
             may_expire: true,
             doomed_objects: VecDeque::new(),
+            kept_objects: Vec::new(),
             doomed: VecDeque::new(),
-            recorder: None,
+            snapshot: None,
             evictor: Evictor::default(),
             invalidate_at_once: tagging::AT_ONCE,
             sweeping: false,
@@ -342,8 +345,8 @@ impl Keyspace {
     /// Tells a snapshot of an entry that is about to change.
     #[inline]
     fn preserve(&mut self, db: usize, position: Position) {
-        if let (Some(recorder), Some(database)) = (&mut self.recorder, &mut self.databases[db]) {
-            database.preserve(position, recorder.as_mut());
+        if let (Some(snapshot), Some(database)) = (&mut self.snapshot, &mut self.databases[db]) {
+            database.preserve(position, snapshot);
         }
     }
 
@@ -858,7 +861,7 @@ impl Keyspace {
         let tags = database.tags().map_or(0, |tags| tags.len());
         // A database once used stays listed.
         self.database_mut(db);
-        if self.recorder.is_none() {
+        if self.snapshot.is_none() {
             database.forget_walk();
         }
         if entries.max(tags) > FREE_AT_ONCE || database.walked_as().is_some() {
@@ -883,7 +886,9 @@ impl Keyspace {
             return true;
         }
         if let Some(object) = self.doomed_objects.front_mut() {
-            if !object.free_slice() {
+            if object.is_being_told() {
+                self.kept_objects.extend(self.doomed_objects.pop_front());
+            } else if !object.free_slice() {
                 self.doomed_objects.pop_front();
                 self.stats.lazily_freed += 1;
             }
@@ -909,7 +914,7 @@ impl Keyspace {
     /// # Panics
     /// If there is one already.
     pub fn begin_snapshot(&mut self, recorder: Box<dyn Recorder>) {
-        assert!(self.recorder.is_none(), "one snapshot at a time");
+        assert!(self.snapshot.is_none(), "one snapshot at a time");
         // Marks that one left which was given up.
         while self.walk_slice(usize::MAX).1 {}
         let mut recorder = recorder;
@@ -921,30 +926,48 @@ impl Keyspace {
                 database.begin_walk(db);
             }
         }
-        self.recorder = Some(recorder);
+        self.snapshot = Some(Snapshot { recorder, large: VecDeque::new() });
     }
 
     /// Goes on with a snapshot, or tidies up behind one that was given up: about `count` keys, or a part of a large
     /// value. Returns how many keys were told, and whether there are more.
     pub fn walk_slice(&mut self, count: usize) -> (u64, bool) {
+        if let Some(Snapshot { recorder, large }) = &mut self.snapshot
+            && let Some(first) = large.front_mut()
+        {
+            let over = first.tell(recorder.as_mut());
+            if over {
+                large.pop_front();
+                self.free_told();
+            }
+            return (u64::from(over), true);
+        }
         let unfinished = || self.databases.iter().flatten().chain(&self.doomed).filter_map(|one| one.walked_as());
         let Some(next) = unfinished().min() else { return (0, false) };
         let databases = self.databases.iter_mut().flatten().chain(&mut self.doomed);
         let mut told = 0;
         for database in databases.filter(|database| database.walked_as() == Some(next)) {
-            told += database.walk_slice(count, self.recorder.as_deref_mut());
+            told += database.walk_slice(count, self.snapshot.as_mut());
         }
         (told, true)
     }
 
+    /// Values that a snapshot does not have to tell any more can be freed.
+    fn free_told(&mut self) {
+        self.doomed_objects.extend(self.kept_objects.extract_if(.., |object| !object.is_being_told()));
+    }
+
     /// Who is told of the running snapshot.
     pub fn recorder(&mut self) -> Option<&mut (dyn Recorder + 'static)> {
-        self.recorder.as_deref_mut()
+        self.snapshot.as_mut().map(|snapshot| &mut *snapshot.recorder)
     }
 
     /// Ends a snapshot, whether or not all has been told.
     pub fn end_snapshot(&mut self) {
-        self.recorder = None;
+        if let Some(snapshot) = self.snapshot.take() {
+            snapshot.large.into_iter().for_each(|mut large| large.end());
+            self.free_told();
+        }
         self.databases.iter_mut().flatten().for_each(|database| database.mute_walk());
         self.doomed.iter_mut().for_each(|database| database.forget_walk());
     }
@@ -973,8 +996,7 @@ impl Keyspace {
     /// most. Returns whether there are more.
     fn expire_database(&mut self, db: usize, past_ms: u64, budget: usize) -> bool {
         let Some(mut database) = self.databases[db].take() else { return false };
-        let recorder = self.recorder.as_deref_mut();
-        let more = database.take_due(past_ms, budget, recorder, |entry, demise| {
+        let more = database.take_due(past_ms, budget, self.snapshot.as_mut(), |entry, demise| {
             report_end(&mut self.effects, &mut self.stats, db, &entry, demise);
             doom(&mut self.doomed_objects, entry);
         });
@@ -1011,7 +1033,7 @@ fn report_end(effects: &mut Effects, stats: &mut KeyspaceStats, db: usize, entry
 /// Frees an entry, but for a large value, which joins those that are freed in slices.
 #[inline]
 fn doom(doomed: &mut VecDeque<Box<Object>>, entry: Entry) {
-    if entry.as_ref().object().is_some_and(|object| object.items() > VALUE_FREED_AT_ONCE) {
+    if entry.as_ref().object().is_some_and(|object| object.items() > VALUE_FREED_AT_ONCE || object.is_being_told()) {
         doomed.extend(entry.into_object());
     }
 }

@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use super::entry::{Encoding, Entry, EntryMut, EntryRef, INLINE_MAX, NewValue, Object, Type};
 use super::membership::Demise;
-use super::snapshot::{Recorder, WHOLE_MAX, Walk};
+use super::snapshot::{Large, Snapshot, WHOLE_MAX, Walk};
 use super::tags::Tags;
 use super::tags::set::TagSet;
 use super::weight::{FIELDS_CELL_BYTES, Lent, Parts, Scales, Share};
@@ -53,7 +53,7 @@ pub struct Namespace {
     /// The mark of entries that the current snapshot, or else the last one, has or does not have to have.
     mark: bool,
     /// How far the current snapshot has got.
-    walk: Option<Box<Walk>>,
+    walk: Option<Walk>,
     /// How many snapshots have begun here.
     pub(super) walks: u32,
     /// Hashes with deadlines of fields.
@@ -455,11 +455,11 @@ impl Namespace {
 
     /// Moves time to `now_ms` and takes out the entries that are due by then, in about `budget` steps at most, saying of each
     /// what became of it. Returns whether there is more to do.
-    pub fn take_due(
+    pub(super) fn take_due(
         &mut self,
         now_ms: u64,
         budget: usize,
-        mut recorder: Option<&mut (dyn Recorder + 'static)>,
+        mut snapshot: Option<&mut Snapshot>,
         mut take: impl FnMut(Entry, Demise),
     ) -> bool {
         let mut due = Vec::new();
@@ -471,8 +471,8 @@ impl Namespace {
             // SAFETY: the wheel named a live entry of this table, and now it is in the wheel no more.
             let hash = self.table.hash(unsafe { EntryRef::from_ptr(address) }.key());
             let position = self.table.find_address(hash, address).expect("what is in the wheel is in the table");
-            if let Some(recorder) = recorder.as_deref_mut() {
-                self.preserve(position, recorder);
+            if let Some(snapshot) = snapshot.as_deref_mut() {
+                self.preserve(position, snapshot);
             }
             if let Some(due) = self.fields_due(position) {
                 self.fields.remove(&due);
@@ -516,8 +516,7 @@ impl Namespace {
         if !self.table.is_empty() {
             self.mark = !self.mark;
             self.walks = self.walks.wrapping_add(1);
-            let (large, half) = Default::default();
-            self.walk = Some(Box::new(Walk { db, recording: true, cursor: Some(0), large, half }));
+            self.walk = Some(Walk { db, recording: true, cursor: 0 });
         }
     }
 
@@ -530,8 +529,6 @@ impl Namespace {
     pub(super) fn mute_walk(&mut self) {
         if let Some(walk) = &mut self.walk {
             walk.recording = false;
-            // It has not been told, so it has not got its mark.
-            walk.large.extend(walk.half.take());
         }
     }
 
@@ -540,21 +537,15 @@ impl Namespace {
         self.walk = None;
     }
 
-    /// Tells the recorder of an entry that is about to change, if the snapshot does not have it yet.
-    pub(super) fn preserve(&mut self, position: Position, recorder: &mut dyn Recorder) {
+    /// Tells a snapshot of an entry that is about to change, if it does not have it yet.
+    pub(super) fn preserve(&mut self, position: Position, snapshot: &mut Snapshot) {
         let Some(walk) = self.walk.as_mut().filter(|walk| walk.recording) else { return };
         // SAFETY: the table owns the entry and is borrowed exclusively; nobody else looks at it.
         let mut entry = unsafe { EntryMut::from_ptr(self.table.get(position)) };
-        if entry.as_ref().mark() == self.mark {
-            return;
+        if entry.as_ref().mark() != self.mark {
+            tell(walk.db, self.tags.as_deref(), self.walks, &mut entry, snapshot);
+            entry.set_mark(self.mark);
         }
-        if walk.half.as_deref() == Some(entry.as_ref().key()) {
-            walk.half = None;
-            recorder.record_rest(entry.as_ref());
-        } else if tell_tags(self.tags.as_deref(), self.walks, entry.as_ref(), recorder) {
-            recorder.record(walk.db, entry.as_ref());
-        }
-        entry.set_mark(self.mark);
     }
 
     /// A change that no snapshot was told of would be missing there, or be there when it should not.
@@ -566,54 +557,25 @@ impl Namespace {
         );
     }
 
-    /// Goes on with the snapshot: about `count` entries, or a part of a large value. Returns how many keys were told.
-    pub(super) fn walk_slice(&mut self, count: usize, mut recorder: Option<&mut (dyn Recorder + 'static)>) -> u64 {
+    /// Goes on with the snapshot: about `count` entries. Returns how many keys were told, large ones not counted.
+    pub(super) fn walk_slice(&mut self, count: usize, mut snapshot: Option<&mut Snapshot>) -> u64 {
         let Some(walk) = &mut self.walk else { return 0 };
         let mut told = 0;
-        let begun = walk.half.is_some();
-        if let Some(key) = walk.half.take().or_else(|| walk.large.pop_front()) {
-            let position = self.table.find(self.table.hash(&key), &key);
-            if let Some(position) = position {
-                // SAFETY: the table owns the entry and is borrowed exclusively.
-                let mut entry = unsafe { EntryMut::from_ptr(self.table.get(position)) };
-                if entry.as_ref().mark() != self.mark {
-                    let tags = self.tags.as_deref();
-                    let done = recorder.is_none_or(|recorder| {
-                        let told = begun || tell_tags(tags, self.walks, entry.as_ref(), recorder);
-                        !told || recorder.record_part(walk.db, entry.as_ref())
-                    });
-                    if done {
-                        entry.set_mark(self.mark);
-                        told = 1;
-                    } else {
-                        walk.half = Some(key);
-                    }
-                }
+        let (db, mark, tags, walks) = (walk.db, self.mark, self.tags.as_deref(), self.walks);
+        let next = self.table.scan(walk.cursor, count, |address| {
+            // SAFETY: the table owns the entry, which nobody else looks at during the visit; the table itself looks neither
+            // at the mark nor at the value.
+            let mut entry = unsafe { EntryMut::from_ptr(address) };
+            if entry.as_ref().mark() == mark {
+                return;
             }
-        } else if let Some(cursor) = walk.cursor {
-            let (mark, tags, walks) = (self.mark, self.tags.as_deref(), self.walks);
-            let next = self.table.scan(cursor, count, |address| {
-                // SAFETY: the table owns the entry, which nobody else looks at during the visit; the table itself does
-                // not look at the mark.
-                let mut entry = unsafe { EntryMut::from_ptr(address) };
-                if entry.as_ref().mark() == mark {
-                    return;
-                }
-                if let Some(recorder) = recorder.as_deref_mut() {
-                    if entry.as_ref().object().is_some_and(|object| object.items() > WHOLE_MAX) {
-                        walk.large.push_back(entry.as_ref().key().into());
-                        return;
-                    }
-                    if tell_tags(tags, walks, entry.as_ref(), recorder) {
-                        recorder.record(walk.db, entry.as_ref());
-                    }
-                }
-                entry.set_mark(mark);
+            if snapshot.as_deref_mut().is_none_or(|snapshot| tell(db, tags, walks, &mut entry, snapshot)) {
                 told += 1;
-            });
-            walk.cursor = (next != 0).then_some(next);
-        }
-        if walk.cursor.is_none() && walk.half.is_none() && walk.large.is_empty() {
+            }
+            entry.set_mark(mark);
+        });
+        walk.cursor = next;
+        if next == 0 {
             self.walk = None;
         }
         told
@@ -646,15 +608,26 @@ impl Namespace {
     }
 }
 
-/// Tells of an entry's tags, ahead of the entry; false if it was dead when the snapshot began, and is not to be told.
+/// Tells a snapshot of an entry of a database, or begins to if its value is large; then returns false. An entry that was dead
+/// when the snapshot began is not told.
 #[inline]
-fn tell_tags(tags: Option<&Tags>, walk: u32, entry: EntryRef<'_>, recorder: &mut dyn Recorder) -> bool {
-    let Some(tags) = tags.filter(|_| entry.is_tagged()) else { return true };
-    let told = !tags.died_before(entry.tags(), walk);
-    if told {
-        recorder.record_tags(&mut entry.tags().iter().map(|pair| tags.name(pair.tag())));
+fn tell(db: usize, tags: Option<&Tags>, walk: u32, entry: &mut EntryMut<'_>, snapshot: &mut Snapshot) -> bool {
+    let tags = tags.filter(|_| entry.as_ref().is_tagged());
+    if tags.is_some_and(|tags| tags.died_before(entry.as_ref().tags(), walk)) {
+        return true;
     }
-    told
+    if entry.as_ref().object().is_some_and(|object| object.items() > WHOLE_MAX)
+        && let Some(large) = Large::begin(db, tags, entry)
+    {
+        snapshot.large.push_back(large);
+        return false;
+    }
+    if let Some(tags) = tags {
+        let pairs = entry.as_ref().tags();
+        snapshot.recorder.record_tags(&mut pairs.iter().map(|pair| tags.name(pair.tag())));
+    }
+    snapshot.recorder.record(db, entry.as_ref());
+    true
 }
 
 /// The capacity of a long string that has just grown to `len` bytes: room to grow by an eighth, so that appending copies

@@ -6,16 +6,27 @@
 //! change before its turn is told first. So each key is told once, as it was in the beginning; that tables split, shrink
 //! and exchange places meanwhile does not matter.
 //!
-//! Large values are told in parts. One that is about to change when it has been told in part is finished at once, however
-//! long that takes; so is one whose turn has not come. Databases that are flushed meanwhile are kept until they have been
-//! told. Links between tags, of which there are few beside keys, are told in the beginning, all at once. A snapshot that is given up leaves marks of both kinds, and the walk goes on without telling anybody.
+//! A large value is told in parts, from its turn on or from when it is about to change, whichever comes first. Its mark is right
+//! from then on, and it takes notes of its changes by itself ([`crate::types::telling`]) until it has been told. When it is
+//! removed or replaced meanwhile, it is kept that long. One such value is told after the other, before the walk goes on.
+//!
+//! Databases that are flushed meanwhile are kept until they have been told. Links between tags, of which there are few beside
+//! keys, are told in the beginning, all at once. A snapshot that is given up leaves marks of both kinds, and the walk goes on
+//! without telling anybody.
+#![allow(unsafe_code)]
 
 use std::collections::VecDeque;
+use std::ptr::NonNull;
+use std::rc::Weak;
 
-use super::entry::EntryRef;
+use super::entry::{EntryMut, EntryRef, Object, Type};
+use super::tags::Tags;
+use crate::types::telling::Piece;
 
 /// Values with more items than this are told in parts.
 pub const WHOLE_MAX: usize = 256;
+/// Items of a large value that are told at once.
+const PART: usize = 256;
 
 /// Who is told.
 pub trait Recorder {
@@ -28,11 +39,14 @@ pub trait Recorder {
     /// A whole key of a database. It may come while another is being told in parts.
     fn record(&mut self, db: usize, entry: EntryRef<'_>);
 
-    /// The next part of a key with a large value. Returns whether it was the last.
-    fn record_part(&mut self, db: usize, entry: EntryRef<'_>) -> bool;
+    /// A key with a large value, which follows in pieces. Other keys may come between them, but no other large one.
+    fn record_large(&mut self, head: &Head);
 
-    /// All that is left of the key that is being told in parts.
-    fn record_rest(&mut self, entry: EntryRef<'_>);
+    /// A piece of that value.
+    fn record_piece(&mut self, piece: Piece<'_>);
+
+    /// The value is complete.
+    fn record_large_end(&mut self);
 
     /// There are no more keys.
     fn record_end(&mut self);
@@ -44,16 +58,102 @@ pub trait Recorder {
     fn take_recorded(&mut self) -> Vec<u8>;
 }
 
+/// A key with a large value, without the value.
+pub struct Head {
+    /// The database's number when the snapshot began.
+    pub db: usize,
+    pub key: Box<[u8]>,
+    pub tags: Vec<Box<[u8]>>,
+    pub kind: Type,
+    pub deadline: Option<u64>,
+    pub access: u32,
+    /// How many members, fields or nodes there are.
+    pub count: usize,
+    /// The earliest deadline of a field.
+    pub earliest: Option<u64>,
+}
+
+/// A large value that is told in parts.
+pub(super) struct Large {
+    head: Head,
+    object: NonNull<Object>,
+    /// Good as long as the value is there and being told.
+    alive: Weak<()>,
+    /// Whether the recorder knows of it.
+    begun: bool,
+}
+
+impl Large {
+    /// Begins to tell the value of an entry, if it can be told in parts.
+    pub fn begin(db: usize, tags: Option<&Tags>, entry: &mut EntryMut<'_>) -> Option<Large> {
+        let view = entry.as_ref();
+        let count = match view.object()? {
+            Object::Blob(_) | Object::Compact(_) => return None,
+            Object::Set(members) => members.len(),
+            Object::List(list) => list.nodes(),
+            Object::Hash(fields) => fields.len(),
+            Object::Zset(tree) => tree.len(),
+            Object::Stream(stream) => stream.log.node_count(),
+        };
+        let names = tags.map(|tags| view.tags().iter().map(|pair| tags.name(pair.tag()).into()).collect());
+        let head = Head {
+            db,
+            key: view.key().into(),
+            tags: names.unwrap_or_default(),
+            kind: view.kind(),
+            deadline: view.deadline(),
+            access: view.access(),
+            count,
+            earliest: view.earliest_field(),
+        };
+        let object = entry.object_mut()?;
+        let alive = object.begin_telling()?;
+        Some(Large { head, object: NonNull::from(object), alive, begun: false })
+    }
+
+    /// The value, which may belong to another key by now, or to none.
+    ///
+    /// # Panics
+    /// If it has been freed, which must not happen while it is being told.
+    fn object(&mut self) -> &mut Object {
+        assert!(self.alive.strong_count() > 0, "a value that is being told is kept");
+        // SAFETY: the object is in a box that has not been freed, for what the handle belongs to is still in it. Who holds it
+        // is a part of the keyspace, which is borrowed exclusively by who holds this.
+        unsafe { self.object.as_mut() }
+    }
+
+    /// Tells the next part. Returns whether that was the last.
+    pub fn tell(&mut self, recorder: &mut dyn Recorder) -> bool {
+        if !std::mem::replace(&mut self.begun, true) {
+            recorder.record_large(&self.head);
+        }
+        let over = self.object().tell(PART, &mut |piece| recorder.record_piece(piece));
+        if over {
+            recorder.record_large_end();
+            self.end();
+        }
+        over
+    }
+
+    /// It is not to be told any more.
+    pub fn end(&mut self) {
+        self.object().end_telling();
+    }
+}
+
+/// A snapshot that is being told.
+pub(super) struct Snapshot {
+    pub recorder: Box<dyn Recorder>,
+    /// Large values, of which the first is told first.
+    pub large: VecDeque<Large>,
+}
+
 /// How far a database has been told.
 pub(super) struct Walk {
     /// The database's number when the snapshot began.
     pub db: usize,
     /// Whether somebody is told.
     pub recording: bool,
-    /// Where the table's walk goes on; `None` behind its end.
-    pub cursor: Option<u64>,
-    /// Keys with large values whose turn is to come.
-    pub large: VecDeque<Box<[u8]>>,
-    /// The key that has been told in part.
-    pub half: Option<Box<[u8]>>,
+    /// Where the table's walk goes on.
+    pub cursor: u64,
 }

@@ -4,13 +4,11 @@
 
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::entry::EntryRef;
-use crate::keyspace::snapshot::{Recorder, WHOLE_MAX};
+use crate::keyspace::snapshot::{Head, Recorder};
+use crate::types::telling::Piece;
 
-use super::rdb::encode::{self, Manner, Place};
+use super::rdb::encode;
 use super::rdb::{opcode, own};
-
-/// Items of a large value that are written at once.
-const PART: usize = 256;
 
 /// What is remembered of the use of keys.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,8 +49,10 @@ pub struct Writer {
     main: Stretch,
     /// Keys that came while a large value is half written.
     aside: Stretch,
-    /// Where that value goes on.
-    half: Option<Place>,
+    /// Whether there is one.
+    half: bool,
+    /// The earliest deadline of its fields.
+    earliest: Option<u64>,
     compress: bool,
     usage: Usage,
     access: AccessClock,
@@ -76,7 +76,8 @@ impl Writer {
         Writer {
             main: Stretch { bytes, db: None },
             aside: Stretch::default(),
-            half: None,
+            half: false,
+            earliest: None,
             compress: plan.compress,
             usage: plan.usage,
             access: plan.access,
@@ -87,8 +88,8 @@ impl Writer {
     }
 
     /// Lets what follows be of a database.
-    fn select(&mut self, aside: bool, db: usize) -> &mut Vec<u8> {
-        let stretch = if aside { &mut self.aside } else { &mut self.main };
+    fn select(&mut self, db: usize) -> &mut Vec<u8> {
+        let stretch = if self.half { &mut self.aside } else { &mut self.main };
         let out = &mut stretch.bytes;
         if stretch.db != Some(db) {
             stretch.db = Some(db);
@@ -103,15 +104,15 @@ impl Writer {
         out
     }
 
-    /// Everything up to the value.
-    fn head(&mut self, aside: bool, db: usize, entry: EntryRef<'_>) {
-        self.select(aside, db);
-        let out = if aside { &mut self.aside.bytes } else { &mut self.main.bytes };
+    /// Everything up to the value. Returns where that is to be written.
+    fn head(&mut self, db: usize, key: &[u8], deadline: Option<u64>, access: u32, tag: u8) -> &mut Vec<u8> {
+        self.select(db);
+        let out = if self.half { &mut self.aside.bytes } else { &mut self.main.bytes };
         if !self.tags.is_empty() {
             encode::aux(out, own::TAGS, &self.tags);
             self.tags.clear();
         }
-        if let Some(deadline) = entry.deadline() {
+        if let Some(deadline) = deadline {
             out.push(opcode::EXPIRETIME_MS);
             out.extend_from_slice(&deadline.to_le_bytes());
         }
@@ -119,32 +120,15 @@ impl Writer {
             Usage::Nothing => {}
             Usage::Idle => {
                 out.push(opcode::IDLE);
-                encode::number(out, self.access.idle_seconds(entry.access(), self.now_ms));
+                encode::number(out, self.access.idle_seconds(access, self.now_ms));
             }
             Usage::Frequency => {
-                out.extend_from_slice(&[opcode::FREQ, self.access.frequency(entry.access(), self.now_ms) as u8]);
+                out.extend_from_slice(&[opcode::FREQ, self.access.frequency(access, self.now_ms) as u8]);
             }
         }
-        out.push(encode::tag_of(entry));
-        encode::text(out, entry.key(), self.compress);
-    }
-
-    fn manner(&self, items: usize) -> Manner {
-        Manner { compress: self.compress, items }
-    }
-
-    /// A large value that is about to change, and holds up everybody until it has been written: it is not compressed.
-    fn at_once(&self) -> Manner {
-        Manner { compress: false, items: usize::MAX }
-    }
-
-    /// The large value is whole: what was kept aside follows.
-    fn close_half(&mut self) {
-        self.half = None;
-        if self.aside.db.is_some() {
-            self.main.bytes.append(&mut self.aside.bytes);
-            self.main.db = self.aside.db.take();
-        }
+        out.push(tag);
+        encode::text(out, key, self.compress);
+        out
     }
 }
 
@@ -158,40 +142,35 @@ impl Recorder for Writer {
         let mut link = Vec::new();
         encode::text(&mut link, parent, false);
         encode::text(&mut link, child, false);
-        encode::aux(self.select(false, db), own::LINK, &link);
+        encode::aux(self.select(db), own::LINK, &link);
     }
 
     fn record(&mut self, db: usize, entry: EntryRef<'_>) {
-        let aside = self.half.is_some();
-        self.head(aside, db, entry);
-        let large = entry.object().is_some_and(|object| object.items() > WHOLE_MAX);
-        let manner = if large { self.at_once() } else { self.manner(usize::MAX) };
-        let out = if aside { &mut self.aside.bytes } else { &mut self.main.bytes };
-        encode::begin(out, entry, manner);
+        let (compress, tag) = (self.compress, encode::tag_of(entry));
+        let out = self.head(db, entry.key(), entry.deadline(), entry.access(), tag);
+        encode::value(out, entry, compress);
     }
 
-    fn record_part(&mut self, db: usize, entry: EntryRef<'_>) -> bool {
-        let manner = self.manner(PART);
-        self.half = match self.half {
-            Some(place) => encode::go_on(&mut self.main.bytes, entry, place, manner),
-            None => {
-                self.head(false, db, entry);
-                encode::begin(&mut self.main.bytes, entry, manner)
-            }
-        };
-        let done = self.half.is_none();
-        if done {
-            self.close_half();
-        }
-        done
+    fn record_large(&mut self, head: &Head) {
+        let Head { db, deadline, access, count, earliest, .. } = *head;
+        self.record_tags(&mut head.tags.iter().map(|tag| &**tag));
+        let out = self.head(db, &head.key, deadline, access, encode::large_tag(head.kind, earliest));
+        encode::prefix(out, count, earliest);
+        self.half = true;
+        self.earliest = earliest;
     }
 
-    fn record_rest(&mut self, entry: EntryRef<'_>) {
-        let manner = self.at_once();
-        if let Some(place) = self.half {
-            encode::go_on(&mut self.main.bytes, entry, place, manner);
+    fn record_piece(&mut self, piece: Piece<'_>) {
+        encode::piece(&mut self.main.bytes, piece, self.earliest, self.compress);
+    }
+
+    fn record_large_end(&mut self) {
+        self.half = false;
+        // What was kept aside follows.
+        if self.aside.db.is_some() {
+            self.main.bytes.append(&mut self.aside.bytes);
+            self.main.db = self.aside.db.take();
         }
-        self.close_half();
     }
 
     fn recorded(&self) -> usize {

@@ -24,10 +24,11 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use super::hash::KeyHasher;
 use super::table::{Item, Position, Step, Table, prefetch};
+use super::telling::{ByHash, Met, Piece, Slot};
 use super::value::{Expiry, INLINE_MAX, StringValue};
 use crate::memory::size_class;
 
@@ -177,10 +178,7 @@ impl Field {
             None if shape.flags & EXPIRES == 0 => self,
             deadline => {
                 let view = self.as_ref();
-                let value = match view.blob() {
-                    Some(blob) => Stored::Shared(blob),
-                    None => Stored::Inline(view.value()),
-                };
+                let value = view.blob().map_or_else(|| Stored::Inline(view.value()), Stored::Shared);
                 Field::new(view.name(), value, deadline)
             }
         }
@@ -271,6 +269,17 @@ impl<'a> FieldRef<'a> {
         })
     }
 
+    /// The field by itself. A long value is shared.
+    fn duplicate(self) -> Field {
+        let value = self.blob().map_or_else(|| Stored::Inline(self.value()), Stored::Shared);
+        Field::new(self.name(), value, self.deadline())
+    }
+
+    /// The field as a part of its hash.
+    pub fn piece(self) -> Piece<'a> {
+        Piece::Field { name: self.name(), value: self.value(), deadline: self.deadline() }
+    }
+
     /// When it expires, in Unix milliseconds.
     #[inline]
     pub fn deadline(self) -> Option<u64> {
@@ -299,12 +308,13 @@ pub struct FieldTable {
     bytes: usize,
     /// Hashes without such fields pay a pointer.
     deadlines: Option<Box<Deadlines>>,
+    telling: Slot<ByHash<Field>>,
 }
 
 impl FieldTable {
     /// One without fields.
     pub fn new(hasher: KeyHasher) -> FieldTable {
-        FieldTable { table: Table::new(hasher.clone()), hasher, bytes: 0, deadlines: None }
+        FieldTable { table: Table::new(hasher.clone()), hasher, bytes: 0, deadlines: None, telling: Slot::default() }
     }
 
     /// How many fields there are.
@@ -354,10 +364,14 @@ impl FieldTable {
                 Expiry::At(deadline) => Some(deadline),
                 Expiry::Clear | Expiry::Keep => None,
             };
+            if let Some(telling) = self.telling.get_mut() {
+                telling.note(hash, name, || None);
+            }
             let position = self.table.insert(hash, Field::new(name, value, deadline));
             self.joined(position);
             return true;
         };
+        self.note(hash, position);
         if !matches!(expiry, Expiry::At(_)) && self.overwrite(position, &value) {
             return false;
         }
@@ -393,9 +407,20 @@ impl FieldTable {
 
     /// Gives a field a deadline in Unix milliseconds, or takes it away. Returns whether the field is there.
     pub fn set_deadline(&mut self, name: &[u8], deadline: Option<u64>) -> bool {
-        let Some(position) = self.table.find(self.table.hash(name), name) else { return false };
+        let hash = self.table.hash(name);
+        let Some(position) = self.table.find(hash, name) else { return false };
+        self.note(hash, position);
         self.change(position, |field| field.with_deadline(deadline));
         true
+    }
+
+    /// A field is about to change or go: notes it as it is, if that is wanted.
+    #[inline]
+    fn note(&mut self, hash: u64, position: Position) {
+        if let Some(telling) = self.telling.get_mut() {
+            let field = FieldRef(self.table.get(position), PhantomData);
+            telling.note(hash, field.name(), || Some(field.duplicate()));
+        }
     }
 
     fn change(&mut self, position: Position, change: impl FnOnce(Field) -> Field) {
@@ -433,7 +458,9 @@ impl FieldTable {
 
     /// Removes a field. Returns whether it was there.
     pub fn remove(&mut self, name: &[u8]) -> bool {
-        let Some(position) = self.table.find(self.table.hash(name), name) else { return false };
+        let hash = self.table.hash(name);
+        let Some(position) = self.table.find(hash, name) else { return false };
+        self.note(hash, position);
         self.leaves(position);
         self.table.remove(position);
         true
@@ -461,7 +488,9 @@ impl FieldTable {
         }
         // A field is in the set exactly as long as it is in the table.
         let name = FieldRef(block, PhantomData).name();
-        let position = self.table.find_address(self.table.hash(name), block).expect("a field with a deadline is there");
+        let hash = self.table.hash(name);
+        let position = self.table.find_address(hash, block).expect("a field with a deadline is there");
+        self.note(hash, position);
         self.leaves(position);
         let field = self.table.remove(position);
         lend(field.as_ref().name());
@@ -493,6 +522,44 @@ impl FieldTable {
     /// A field chosen fairly; see [`Table::random`].
     pub fn random(&self, random: impl FnMut() -> u64) -> Option<FieldRef<'_>> {
         self.table.random(random).map(|field| FieldRef(field, PhantomData))
+    }
+
+    /// Begins to tell what is in it; see [`super::telling`].
+    pub fn begin_telling(&mut self) -> Weak<()> {
+        self.telling.begin(ByHash::new())
+    }
+
+    /// Whether it is being told.
+    pub fn is_being_told(&self) -> bool {
+        self.telling.is_on()
+    }
+
+    /// Ends that.
+    pub fn end_telling(&mut self) {
+        self.telling.end();
+    }
+
+    /// Tells about `count` fields. Returns whether all have been told.
+    pub fn tell(&mut self, count: usize, tell: &mut dyn FnMut(Piece<'_>)) -> bool {
+        let Some(telling) = self.telling.get_mut() else { return true };
+        let Some(cursor) = telling.cursor else {
+            return telling.tell_rest(count, |_, field| tell(field.as_ref().piece()));
+        };
+        let mut batch = Vec::with_capacity(count);
+        let next = self.table.scan(cursor, count, |field| {
+            prefetch(field);
+            batch.push(field);
+        });
+        for field in batch {
+            let field = FieldRef(field, PhantomData);
+            match telling.meet(cursor, self.table.hash(field.name()), field.name()) {
+                Met::Skip => {}
+                Met::Unchanged => tell(field.piece()),
+                Met::Was(field) => tell(field.as_ref().piece()),
+            }
+        }
+        telling.cursor = (next != 0).then_some(next);
+        false
     }
 
     /// Frees a few hundred fields of a hash that nobody uses any more; false when nothing is left.

@@ -14,9 +14,11 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
+use std::rc::Weak;
 
 use super::hash::KeyHasher;
 use super::table::{Item, Step, Table, prefetch};
+use super::telling::{ByHash, Met, Piece, Slot};
 use crate::memory::size_class;
 
 /// The length byte of members whose length does not fit it.
@@ -102,12 +104,13 @@ pub struct Members {
     hasher: KeyHasher,
     /// Memory that the members' blocks take, in bytes.
     block_bytes: usize,
+    telling: Slot<ByHash<()>>,
 }
 
 impl Members {
     /// An empty set.
     pub fn new(hasher: KeyHasher) -> Members {
-        Members { table: Table::new(hasher.clone()), hasher, block_bytes: 0 }
+        Members { table: Table::new(hasher.clone()), hasher, block_bytes: 0, telling: Slot::default() }
     }
 
     /// How many members there are.
@@ -137,6 +140,9 @@ impl Members {
         if self.table.find(hash, member).is_some() {
             return false;
         }
+        if let Some(telling) = self.telling.get_mut() {
+            telling.note(hash, member, || None);
+        }
         self.table.insert(hash, Member::new(member));
         self.block_bytes += size_class(block_len(member.len()));
         true
@@ -144,7 +150,11 @@ impl Members {
 
     /// Takes a member out. Returns whether it was there.
     pub fn remove(&mut self, member: &[u8]) -> bool {
-        let Some(position) = self.table.find(self.table.hash(member), member) else { return false };
+        let hash = self.table.hash(member);
+        let Some(position) = self.table.find(hash, member) else { return false };
+        if let Some(telling) = self.telling.get_mut() {
+            telling.note(hash, member, || Some(()));
+        }
         drop(self.table.remove(position));
         self.block_bytes -= size_class(block_len(member.len()));
         true
@@ -163,7 +173,11 @@ impl Members {
         let bytes = unsafe { Member::key(address) };
         let seen = see(bytes);
         self.block_bytes -= size_class(block_len(bytes.len()));
-        let position = self.table.find_address(self.table.hash(bytes), address);
+        let hash = self.table.hash(bytes);
+        if let Some(telling) = self.telling.get_mut() {
+            telling.note(hash, bytes, || Some(()));
+        }
+        let position = self.table.find_address(hash, address);
         drop(self.table.remove(position.expect("what was drawn is in the table")));
         Some(seen)
     }
@@ -177,6 +191,44 @@ impl Members {
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8])) -> u64 {
         // SAFETY: the table owns the member and is borrowed during the visit.
         self.table.scan(cursor, count, |member| visit(unsafe { Member::key(member) }))
+    }
+
+    /// Begins to tell what is in it; see [`super::telling`].
+    pub fn begin_telling(&mut self) -> Weak<()> {
+        self.telling.begin(ByHash::new())
+    }
+
+    /// Whether it is being told.
+    pub fn is_being_told(&self) -> bool {
+        self.telling.is_on()
+    }
+
+    /// Ends that.
+    pub fn end_telling(&mut self) {
+        self.telling.end();
+    }
+
+    /// Tells about `count` members. Returns whether all have been told.
+    pub fn tell(&mut self, count: usize, tell: &mut dyn FnMut(Piece<'_>)) -> bool {
+        let Some(telling) = self.telling.get_mut() else { return true };
+        let Some(cursor) = telling.cursor else {
+            return telling.tell_rest(count, |member, ()| tell(Piece::Member(member)));
+        };
+        let mut batch = Vec::with_capacity(count + BATCH);
+        let next = self.table.scan(cursor, count, |member| {
+            prefetch(member);
+            batch.push(member);
+        });
+        for member in batch {
+            // SAFETY: the table owns the member and is borrowed.
+            let bytes = unsafe { Member::key(member) };
+            match telling.meet(cursor, self.table.hash(bytes), bytes) {
+                Met::Skip => {}
+                Met::Unchanged | Met::Was(()) => tell(Piece::Member(bytes)),
+            }
+        }
+        telling.cursor = (next != 0).then_some(next);
+        false
     }
 
     /// Frees a few hundred members of a set that nobody uses any more; false when nothing is left.

@@ -18,6 +18,7 @@ pub mod quicklist;
 pub mod set;
 pub mod stream;
 pub mod table;
+pub mod telling;
 pub mod value;
 pub mod weight;
 pub mod zset;

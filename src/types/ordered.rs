@@ -34,11 +34,14 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::ptr::NonNull;
+use std::rc::Weak;
 
 use super::hash::KeyHasher;
 use super::table::{Item, Position, Step, Table, prefetch};
+use super::telling::{self, Piece, Slot};
 use super::weight::Weight;
 use crate::memory::size_class;
 
@@ -364,6 +367,37 @@ fn list_bytes<T>(list: &Vec<T>) -> usize {
     if list.capacity() == 0 { 0 } else { size_class(list.capacity() * size_of::<T>()) }
 }
 
+/// How far a sorted set has been told, from its last entry to its first.
+#[derive(Default)]
+struct Telling {
+    /// What was told last.
+    bound: Option<(f64, Box<[u8]>)>,
+    /// The first entry has been told: what is left are notes.
+    ended: bool,
+    /// The scores that members had, if they had one.
+    notes: BTreeMap<Box<[u8]>, Option<f64>>,
+}
+
+impl Telling {
+    fn is_passed(&self, score: f64, member: &[u8]) -> bool {
+        let behind = |(bound, last): &(f64, Box<[u8]>)| score > *bound || score == *bound && member >= &**last;
+        self.ended || self.bound.as_ref().is_some_and(behind)
+    }
+
+    /// A member is about to get another score, to come or to go.
+    #[cold]
+    fn note(&mut self, member: &[u8], old: Option<f64>, new: Option<f64>) {
+        if self.notes.contains_key(member) {
+            return;
+        }
+        let was = old.filter(|&score| !self.is_passed(score, member));
+        // Even one that has been told must not be told again at another place.
+        if was.is_some() || new.is_some_and(|score| !self.is_passed(score, member)) {
+            self.notes.insert(member.into(), was);
+        }
+    }
+}
+
 /// A sorted set: members with scores, in the order of the scores.
 pub struct Ordered {
     root: Node,
@@ -373,13 +407,21 @@ pub struct Ordered {
     member_bytes: usize,
     /// Kept for those who count what all values weigh.
     pub weight: Cell<Weight>,
+    telling: Slot<Telling>,
 }
 
 impl Ordered {
     /// An empty set.
     pub fn new(hasher: KeyHasher) -> Ordered {
         let members = Table::new(hasher.clone());
-        Ordered { root: Node::Leaf(Vec::new()), members, hasher, member_bytes: 0, weight: Cell::default() }
+        Ordered {
+            root: Node::Leaf(Vec::new()),
+            members,
+            hasher,
+            member_bytes: 0,
+            weight: Cell::default(),
+            telling: Slot::default(),
+        }
     }
 
     /// How many members there are.
@@ -477,6 +519,7 @@ impl Ordered {
         let hash = self.members.hash(member);
         let Some(position) = self.members.find(hash, member) else {
             if let Some(score) = decide(None) {
+                self.note(member, None, Some(score));
                 self.member_bytes += size_class(layout(member.len()).size());
                 let position = self.members.insert(hash, Member::new(member, score));
                 let entry = Entry { score, member: self.members.get(position) };
@@ -489,6 +532,7 @@ impl Ordered {
         let old = unsafe { score(block) };
         let Some(score) = decide(Some(old)).filter(|&score| score != old) else { return Some(old) };
         debug_assert!(!score.is_nan());
+        self.note(member, Some(old), Some(score));
         // SAFETY: the block starts with the score; nobody looks at it meanwhile, for the set is borrowed exclusively.
         unsafe { block.cast::<f64>().write(score) };
         if let Some(entry) = self.root.take_unless(old, member, |neighbours| {
@@ -504,6 +548,13 @@ impl Ordered {
             self.insert(Entry { score, member: entry.member });
         }
         Some(old)
+    }
+
+    #[inline]
+    fn note(&mut self, member: &[u8], old: Option<f64>, new: Option<f64>) {
+        if let Some(telling) = self.telling.get_mut() {
+            telling.note(member, old, new);
+        }
     }
 
     fn insert(&mut self, entry: Entry) {
@@ -539,6 +590,7 @@ impl Ordered {
     /// Removes a member. Returns its score.
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
         let (position, score) = self.find(member)?;
+        self.note(member, Some(score), None);
         self.root.take_unless(score, member, |_| false);
         self.lower_root();
         self.forget(position);
@@ -549,6 +601,7 @@ impl Ordered {
     pub fn remove_range(&mut self, ranks: Range<usize>) {
         for _ in ranks.clone() {
             let entry = self.take(ranks.start);
+            self.note(entry.member(), Some(entry.score), None);
             let hash = self.members.hash(entry.member());
             if let Some(position) = self.members.find_address(hash, entry.member) {
                 self.forget(position);
@@ -560,6 +613,51 @@ impl Ordered {
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8], f64)) -> u64 {
         // SAFETY: the table's items are members, which live as long as the visit.
         self.members.scan(cursor, count, |block| unsafe { visit(bytes(block), score(block)) })
+    }
+
+    /// Begins to tell what is in it; see [`super::telling`].
+    pub fn begin_telling(&mut self) -> Weak<()> {
+        self.telling.begin(Telling::default())
+    }
+
+    /// Whether it is being told.
+    pub fn is_being_told(&self) -> bool {
+        self.telling.is_on()
+    }
+
+    /// Ends that.
+    pub fn end_telling(&mut self) {
+        self.telling.end();
+    }
+
+    /// Tells about `count` members, from the last to the first: so each is added at the beginning of a skip list, where it is
+    /// cheap. Returns whether all have been told.
+    pub fn tell(&mut self, count: usize, tell: &mut dyn FnMut(Piece<'_>)) -> bool {
+        let bound = self.telling.get().map(|telling| telling.bound.as_ref());
+        let Some(bound) = bound else { return true };
+        let to_come = bound.map_or(self.len(), |(score, member)| self.rank_of(*score, member));
+        // Taken out, because the set is read meanwhile.
+        let mut telling = std::mem::take(&mut self.telling);
+        let over = telling.get_mut().is_none_or(|telling| {
+            if telling.ended {
+                return telling::tell_rest(&mut telling.notes, count, |member, score| {
+                    tell(Piece::Scored(member, score));
+                });
+            }
+            let now = to_come.saturating_sub(count)..to_come;
+            for entry in self.iter_back(now.clone()) {
+                match telling.notes.remove(entry.member()) {
+                    None => tell(Piece::Scored(entry.member(), entry.score)),
+                    Some(Some(score)) => tell(Piece::Scored(entry.member(), score)),
+                    Some(None) => {}
+                }
+            }
+            telling.bound = self.at(now.start).map(|entry| (entry.score, entry.member().into()));
+            telling.ended = now.start == 0;
+            false
+        });
+        self.telling = telling;
+        over
     }
 
     /// How many slots the table of members has, used or not.

@@ -16,14 +16,15 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use super::listpack::{self, Buffer, Element};
 use super::lzf;
 use super::table::{Step, prefetch};
+use super::telling::{NODE_ITEMS, Piece, Slot};
 use super::weight::Weight;
 use crate::memory::size_class;
 
@@ -277,13 +278,35 @@ pub struct Quicklist {
     rules: Rules,
     /// Kept for those who count what all values weigh.
     pub weight: Cell<Weight>,
+    telling: Slot<Telling>,
+}
+
+/// How far a list has been told.
+struct Telling {
+    /// For each node that there is, its number when the telling began, from 1 on; 0 for those that have changed since.
+    numbers: VecDeque<u32>,
+    /// The node with the number that comes next, if it is among those, is not before this one.
+    at: usize,
+    next: u32,
+    /// How many nodes there were.
+    count: u32,
+    /// Nodes to be told that have changed, as they were.
+    notes: BTreeMap<u32, Node>,
+}
+
+impl Telling {
+    /// The number under which a node is to be noted that is about to change.
+    fn to_note(&mut self, at: usize) -> Option<u32> {
+        let number = std::mem::take(&mut self.numbers[at]);
+        (number >= self.next).then_some(number)
+    }
 }
 
 impl Quicklist {
     /// An empty list. Its rules stay with it.
     pub fn new(rules: Rules) -> Quicklist {
         let rules = Rules { fill: rules.fill.clamp(-5, i32::from(i16::MAX)), ..rules };
-        Quicklist { nodes: VecDeque::new(), len: 0, rules, weight: Cell::default() }
+        Quicklist { nodes: VecDeque::new(), len: 0, rules, weight: Cell::default(), telling: Slot::default() }
     }
 
     /// A list whose first node is a listpack as it is.
@@ -362,8 +385,12 @@ impl Quicklist {
 
     fn taken_as_one(&mut self, most_bytes: usize, most_elements: usize) -> Option<Vec<u8>> {
         match self.nodes.front_mut() {
+            // One that is being told stays a list until that is over.
             Some(node @ Node::Packed(_))
-                if self.len == node.count() && node.size() <= most_bytes && self.len <= most_elements =>
+                if !self.telling.is_on()
+                    && self.len == node.count()
+                    && node.size() <= most_bytes
+                    && self.len <= most_elements =>
             {
                 let Node::Packed(pack) = node else { return None };
                 Some(std::mem::take(pack).into_bytes())
@@ -378,6 +405,78 @@ impl Quicklist {
             Some(Node::Packed(pack)) if self.len == pack.count as usize => Some(std::mem::take(pack).into_bytes()),
             _ => None,
         }
+    }
+
+    /// Begins to tell what is in it; see [`super::telling`].
+    pub fn begin_telling(&mut self) -> Weak<()> {
+        let count = u32::try_from(self.nodes.len()).expect("2^32 nodes do not fit the memory");
+        let numbers = (1..=count).collect();
+        self.telling.begin(Telling { numbers, at: 0, next: 1, count, notes: BTreeMap::new() })
+    }
+
+    /// Whether it is being told.
+    pub fn is_being_told(&self) -> bool {
+        self.telling.is_on()
+    }
+
+    /// Ends that.
+    pub fn end_telling(&mut self) {
+        self.telling.end();
+    }
+
+    /// Tells about `count` elements. Returns whether all have been told.
+    pub fn tell(&mut self, count: usize, tell: &mut dyn FnMut(Piece<'_>)) -> bool {
+        let Some(telling) = self.telling.get_mut() else { return true };
+        for _ in 0..count.div_ceil(NODE_ITEMS) {
+            if telling.next > telling.count {
+                return true;
+            }
+            let mut piece = |node: &Node| tell(Piece::Node { bytes: node.open(), plain: node.is_plain() });
+            if let Some(node) = telling.notes.remove(&telling.next) {
+                piece(&node);
+            } else {
+                while telling.numbers[telling.at] != telling.next {
+                    telling.at += 1;
+                }
+                piece(&self.nodes[telling.at]);
+                telling.at += 1;
+            }
+            telling.next += 1;
+        }
+        telling.next > telling.count
+    }
+
+    /// A node, whose elements are about to change.
+    fn changing(&mut self, at: usize) -> &mut Node {
+        if let Some(telling) = self.telling.get_mut()
+            && let Some(number) = telling.to_note(at)
+        {
+            telling.notes.insert(number, self.nodes[at].clone());
+        }
+        &mut self.nodes[at]
+    }
+
+    fn insert_node(&mut self, at: usize, node: Node) {
+        if let Some(telling) = self.telling.get_mut() {
+            telling.numbers.insert(at, 0);
+            telling.at += usize::from(at < telling.at);
+        }
+        self.nodes.insert(at, node);
+    }
+
+    /// Removes nodes that have lost all elements.
+    fn remove_nodes(&mut self, range: Range<usize>) {
+        if let Some(telling) = self.telling.get_mut() {
+            for at in range.clone() {
+                if let Some(number) = telling.to_note(at) {
+                    let node = std::mem::replace(&mut self.nodes[at], Node::Packed(Pack::default()));
+                    telling.notes.insert(number, node);
+                }
+            }
+            telling.numbers.drain(range.clone());
+            telling.at -= telling.at.min(range.end) - telling.at.min(range.start);
+        }
+        self.nodes.drain(range);
     }
 
     /// The uncompressed bytes of a node: a listpack, or, as the flag tells, one element by itself.
@@ -397,7 +496,7 @@ impl Quicklist {
 
     fn append_node(&mut self, node: Node) {
         self.len += node.count();
-        self.nodes.push_back(node);
+        self.insert_node(self.nodes.len(), node);
         self.settle(self.nodes.len().saturating_sub(1 + self.rules.depth));
     }
 
@@ -463,7 +562,7 @@ impl Quicklist {
         let at = if end == End::Left { 0 } else { self.nodes.len().saturating_sub(1) };
         self.len += 1;
         if self.fits(at, text.len()) {
-            self.nodes[at].edit(1, |pack| push_text(pack, &text, end));
+            self.changing(at).edit(1, |pack| push_text(pack, &text, end));
             return;
         }
         // The node that was at the end so far is full: it needs no room to grow.
@@ -471,10 +570,8 @@ impl Quicklist {
             pack.shrink();
         }
         let node = self.node(text);
-        match end {
-            End::Left => self.nodes.push_front(node),
-            End::Right => self.nodes.push_back(node),
-        }
+        let place = if end == End::Left { 0 } else { self.nodes.len() };
+        self.insert_node(place, node);
         self.settle(at);
     }
 
@@ -498,29 +595,29 @@ impl Quicklist {
         let side = usize::from(behind);
         let at_edge = if behind { nth + 1 == self.nodes[at].count() } else { nth == 0 };
         if self.fits(at, text.len()) {
-            self.nodes[at].edit(1, |pack| {
+            self.changing(at).edit(1, |pack| {
                 let place = offset(pack.bytes(), nth + side);
                 listpack::insert_element(pack, place, Element::of(&text));
             });
         } else if at_edge && behind && self.fits(at + 1, text.len()) {
-            self.nodes[at + 1].edit(1, |pack| push_text(pack, &text, End::Left));
+            self.changing(at + 1).edit(1, |pack| push_text(pack, &text, End::Left));
         } else if at_edge && !behind && at > 0 && self.fits(at - 1, text.len()) {
-            self.nodes[at - 1].edit(1, |pack| push_text(pack, &text, End::Right));
+            self.changing(at - 1).edit(1, |pack| push_text(pack, &text, End::Right));
         } else if at_edge {
             let node = self.node(text);
-            self.nodes.insert(at + side, node);
+            self.insert_node(at + side, node);
         } else if self.rules.is_large(text.len()) {
             self.split(at, nth + side);
             let node = self.node(text);
-            self.nodes.insert(at + 1, node);
+            self.insert_node(at + 1, node);
         } else {
             // The new element goes to the part of the node that the old one does not stay in.
             self.split(at, nth + side);
             if behind {
-                self.nodes[at + 1].edit(1, |pack| push_text(pack, &text, End::Left));
+                self.changing(at + 1).edit(1, |pack| push_text(pack, &text, End::Left));
                 self.join_around(at);
             } else {
-                self.nodes[at].edit(1, |pack| push_text(pack, &text, End::Right));
+                self.changing(at).edit(1, |pack| push_text(pack, &text, End::Right));
                 self.join_around(at + 1);
             }
         }
@@ -530,14 +627,14 @@ impl Quicklist {
     fn split(&mut self, at: usize, nth: usize) {
         let mut tail = listpack::EMPTY.to_vec();
         let moved = self.nodes[at].count() - nth;
-        self.nodes[at].edit(-(moved as i32), |pack| {
+        self.changing(at).edit(-(moved as i32), |pack| {
             let from = offset(pack.bytes(), nth);
             listpack::append(&mut tail, &pack.bytes()[from..], moved);
             let end = pack.bytes().len();
             listpack::remove(pack, from..end, moved);
             pack.shrink();
         });
-        self.nodes.insert(at + 1, Node::Packed(Pack { bytes: tail, start: 0, count: moved as u32 }));
+        self.insert_node(at + 1, Node::Packed(Pack { bytes: tail, start: 0, count: moved as u32 }));
     }
 
     /// Joins small nodes around one: first two to its left, two to its right, then the one itself with its neighbours.
@@ -560,12 +657,9 @@ impl Quicklist {
         if left.is_plain() || right.is_plain() || self.rules.exceeded_by(size, left.count() + right.count()) {
             return false;
         }
-        if let Some(right) = self.nodes.remove(at + 1) {
-            let count = right.count();
-            self.nodes[at].edit(count as i32, |pack| {
-                listpack::append(pack, &right.open()[listpack::START..], count);
-            });
-        }
+        let (count, bytes) = (right.count(), right.open().into_owned());
+        self.remove_nodes(at + 1..at + 2);
+        self.changing(at).edit(count as i32, |pack| listpack::append(pack, &bytes[listpack::START..], count));
         true
     }
 
@@ -573,13 +667,13 @@ impl Quicklist {
     pub fn set(&mut self, index: usize, text: Cow<'_, [u8]>) -> bool {
         let Some((at, nth)) = self.locate(index) else { return false };
         let large = self.rules.is_large(text.len());
-        let node = &mut self.nodes[at];
+        let node = self.changing(at);
         if node.is_plain() {
             if large {
                 *node = Node::Plain(Rc::new(text.into_owned()));
             } else {
                 self.insert_beside(at, 0, text, true);
-                self.nodes.remove(at);
+                self.remove_nodes(at..at + 1);
                 self.len -= 1;
             }
         } else if !large {
@@ -593,11 +687,11 @@ impl Quicklist {
                 self.split(at, nth + 1);
             }
             let new = self.node(text);
-            self.nodes.insert(at + 1, new);
+            self.insert_node(at + 1, new);
             if nth == 0 {
-                self.nodes.remove(at);
+                self.remove_nodes(at..at + 1);
             } else {
-                self.nodes[at].edit(-1, |pack| {
+                self.changing(at).edit(-1, |pack| {
                     let range = offset(pack.bytes(), nth)..pack.bytes().len();
                     listpack::remove(pack, range, 1);
                 });
@@ -621,7 +715,7 @@ impl Quicklist {
             if here == there {
                 whole = if whole.is_empty() { at..at + 1 } else { whole.start..at + 1 };
             } else {
-                self.nodes[at].edit(-(here as i32), |pack| {
+                self.changing(at).edit(-(here as i32), |pack| {
                     let bytes = pack.bytes();
                     let start = offset(bytes, nth);
                     let end = (nth..nth + here).fold(start, |place, _| listpack::end(bytes, place));
@@ -632,7 +726,7 @@ impl Quicklist {
             (at, nth) = (at + 1, 0);
         }
         if !whole.is_empty() {
-            self.nodes.drain(whole);
+            self.remove_nodes(whole);
         }
         self.settle(first);
     }
@@ -643,24 +737,27 @@ impl Quicklist {
         let mut turn = 0;
         while turn < self.nodes.len() && removed < limit {
             let at = if backwards { self.nodes.len() - 1 - turn } else { turn };
-            let node = &mut self.nodes[at];
-            let here = if node.is_plain() {
-                usize::from(*node.open() == *text)
+            let node = &self.nodes[at];
+            let (left, here) = if node.is_plain() {
+                let here = usize::from(*node.open() == *text);
+                (1 - here, here)
             } else {
                 let closed = matches!(node, Node::Compressed { .. });
                 let mut bytes = node.open().into_owned();
                 let here = remove_equal(&mut bytes, text, limit - removed, backwards);
-                if here > 0 {
-                    *node = Node::Packed(Pack { bytes, start: 0, count: (node.count() - here) as u32 });
+                let left = node.count() - here;
+                if here > 0 && left > 0 {
+                    let node = self.changing(at);
+                    *node = Node::Packed(Pack { bytes, start: 0, count: left as u32 });
                     if closed {
                         node.compress();
                     }
                 }
-                here
+                (left, here)
             };
             removed += here;
-            if here > 0 && (node.is_plain() || node.count() == 0) {
-                self.nodes.remove(at);
+            if left == 0 {
+                self.remove_nodes(at..at + 1);
             } else {
                 turn += 1;
             }

@@ -307,6 +307,12 @@ impl Iterator for SlotBits {
     }
 }
 
+/// Where a scan has an element with a hash: it has visited all that are below its cursor.
+#[inline]
+pub fn cursor_of(hash: u64) -> u64 {
+    hash >> (64 - CURSOR_BITS)
+}
+
 #[inline]
 fn fingerprint(hash: u64) -> u8 {
     // 0 means an empty slot.

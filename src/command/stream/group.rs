@@ -179,15 +179,16 @@ pub fn set_id(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 
 pub fn destroy(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args, 2);
-    let group = change(cx, key, "xgroup-destroy", |stream| {
-        let group = stream.groups.remove(&args[3]);
-        let reported = group.is_some();
-        Ok((group, reported))
+    let (found, group) = change(cx, key, "xgroup-destroy", |stream| {
+        let (found, group) = stream.destroy_group(&args[3]);
+        Ok(((found, group), found))
     })?;
-    cx.reply.integer(i64::from(group.is_some()));
-    if let Some(group) = group {
+    cx.reply.integer(i64::from(found));
+    if found {
         // Who waits for the group waits for nothing now.
         cx.server.keys.wake(cx.db, key);
+    }
+    if let Some(group) = group {
         let mut rest = Box::<Stream>::default();
         rest.groups.insert(Box::default(), group);
         cx.server.keys.free_later(Object::Stream(rest));

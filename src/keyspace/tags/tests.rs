@@ -14,7 +14,7 @@ use std::{cell::RefCell, mem};
 use crate::config::{EvictionPolicy, KeyspaceEvents, Settings};
 use crate::effects::{Event, News};
 use crate::keyspace::entry::{Encoding, EntryRef, NewValue, Object, Type};
-use crate::keyspace::snapshot::Recorder;
+use crate::keyspace::snapshot::{Head, Recorder};
 use crate::keyspace::tags::record::NO_NODE;
 use crate::keyspace::tests::in_use;
 use crate::keyspace::value::Changed;
@@ -22,6 +22,7 @@ use crate::keyspace::*;
 use crate::keyspace::hashmap::{self, HashView, Limits};
 use crate::types::listpack;
 use crate::types::member::Members;
+use crate::types::telling::Piece;
 
 const DATABASES: usize = 3;
 const START_MS: u64 = 1_700_000_000_000;
@@ -92,14 +93,13 @@ impl Recorder for Witness {
         assert!(taken.keys.insert((db, entry.key().to_vec()), held).is_none(), "a key is told once");
     }
 
-    fn record_part(&mut self, db: usize, entry: EntryRef<'_>) -> bool {
-        self.record(db, entry);
-        true
+    fn record_large(&mut self, _: &Head) {
+        unreachable!("nothing is large here");
     }
 
-    fn record_rest(&mut self, _: EntryRef<'_>) {
-        unreachable!("nothing is told in part here");
-    }
+    fn record_piece(&mut self, _: Piece<'_>) {}
+
+    fn record_large_end(&mut self) {}
 
     fn record_end(&mut self) {}
 

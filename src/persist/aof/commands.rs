@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::effects::journal;
 use crate::keyspace::entry::{EntryRef, Type};
-use crate::keyspace::snapshot::Recorder;
 use crate::keyspace::hashmap::HashView;
+use crate::keyspace::snapshot::{Head, Recorder};
+use crate::types::listpack;
 use crate::types::number::write_f64;
+use crate::types::quicklist::List;
 use crate::types::set::SetRef;
-use crate::types::stream::{Id, Stream};
+use crate::types::stream::{self, Counters, Id};
+use crate::types::telling::Piece;
 
 /// Items that one command adds at most.
 const ITEMS: usize = 64;
@@ -22,6 +25,10 @@ pub struct Commands {
     names: BTreeMap<usize, Vec<u8>>,
     /// The tags of the next key.
     tags: Vec<Box<[u8]>>,
+    /// The large value that is being told.
+    large: Option<Pieces>,
+    /// Its key's database, deadline and tags.
+    large_end: (usize, Option<u64>, Vec<Box<[u8]>>),
 }
 
 impl Commands {
@@ -69,19 +76,29 @@ impl Recorder for Commands {
         self.select(db);
         encode(&mut self.bytes, entry);
         let tags = std::mem::take(&mut self.tags);
-        if !tags.is_empty() {
-            let mut words: Vec<&[u8]> = vec![b"ADDTAG", entry.key()];
-            words.extend(tags.iter().map(|tag| &**tag));
-            journal::encode(&mut self.bytes, words.into_iter());
+        complete(&mut self.bytes, entry.key(), entry.deadline(), &tags);
+    }
+
+    fn record_large(&mut self, head: &Head) {
+        self.large = Some(Pieces::new(&head.key, head.kind));
+        self.large_end = (head.db, head.deadline, head.tags.clone());
+    }
+
+    fn record_piece(&mut self, piece: Piece<'_>) {
+        self.select(self.large_end.0);
+        if let Some(pieces) = &mut self.large {
+            pieces.add(&mut self.bytes, piece);
         }
     }
 
-    fn record_part(&mut self, db: usize, entry: EntryRef<'_>) -> bool {
-        self.record(db, entry);
-        true
+    fn record_large_end(&mut self) {
+        let (db, deadline, tags) = std::mem::take(&mut self.large_end);
+        self.select(db);
+        if let Some(mut pieces) = self.large.take() {
+            pieces.finish(&mut self.bytes);
+            complete(&mut self.bytes, &pieces.key, deadline, &tags);
+        }
     }
-
-    fn record_rest(&mut self, _: EntryRef<'_>) {}
 
     fn record_end(&mut self) {}
 
@@ -94,119 +111,181 @@ impl Recorder for Commands {
     }
 }
 
-/// Appends the commands that make a key with its value and its time to live.
+/// Appends the commands that make a key with its value.
 pub fn encode(out: &mut Vec<u8>, entry: EntryRef<'_>) {
-    let key = entry.key();
+    if entry.kind() == Type::String {
+        journal::encode(out, [b"SET", entry.key(), entry.string()].into_iter());
+        return;
+    }
+    let mut pieces = Pieces::new(entry.key(), entry.kind());
+    let mut add = |piece: Piece<'_>| pieces.add(out, piece);
     match entry.kind() {
-        Type::String => {
-            let mut command = Words::default();
-            [b"SET", key, entry.string()].into_iter().for_each(|word| command.push(word));
-            command.write(out);
-        }
-        Type::List => {
-            let mut batch = Batch::new(out, b"RPUSH", key);
-            if let Some(list) = entry.list() {
-                list.visit(0, false, |item| {
-                    batch.add(|words| item.with_bytes(|text| words.push(text)));
-                    true
-                });
+        Type::String => {}
+        Type::List => match entry.list() {
+            Some(List::Compact(bytes)) => add(Piece::Node { bytes: bytes.into(), plain: false }),
+            Some(List::Nodes(list)) => {
+                let nodes = (0..list.nodes()).filter_map(|at| list.node_bytes(at));
+                nodes.for_each(|(bytes, plain)| add(Piece::Node { bytes, plain }));
             }
-            batch.finish();
-        }
+            None => {}
+        },
         Type::Set => {
-            let mut batch = Batch::new(out, b"SADD", key);
             for member in entry.set().into_iter().flat_map(SetRef::iter) {
-                batch.add(|words| member.with_bytes(|text| words.push(text)));
+                member.with_bytes(|member| add(Piece::Member(member)));
             }
-            batch.finish();
         }
         Type::Zset => {
-            let mut batch = Batch::new(out, b"ZADD", key);
             if let Some(zset) = entry.zset() {
-                let mut text = Vec::new();
                 for (member, score) in zset.iter(0..zset.len()) {
-                    batch.add(|words| {
-                        text.clear();
-                        write_f64(score, &mut text);
-                        words.push(&text);
-                        member.with_bytes(|member| words.push(member));
-                    });
+                    member.with_bytes(|member| add(Piece::Scored(member, score)));
                 }
             }
-            batch.finish();
         }
         Type::Hash => {
-            let mut batch = Batch::new(out, b"HMSET", key);
             if let Some(hash) = HashView::of(entry) {
-                hash.each(|name, value, _| {
-                    batch.add(|words| {
-                        name.with_bytes(|name| words.push(name));
-                        value.with_bytes(|value| words.push(value));
-                    });
-                });
-            }
-            batch.finish();
-            if let Some(hash) = HashView::of(entry).filter(|hash| hash.earliest().is_some()) {
-                hash.each(|name, _, deadline| {
-                    let Some(deadline) = deadline else { return };
-                    let mut command = Words::default();
-                    let mut number = itoa::Buffer::new();
-                    let words = [b"HPEXPIREAT", key, number.format(deadline).as_bytes(), b"FIELDS", b"1"];
-                    words.into_iter().for_each(|word| command.push(word));
-                    name.with_bytes(|name| command.push(name));
-                    command.write(out);
+                hash.each(|name, value, deadline| {
+                    name.with_bytes(|name| value.with_bytes(|value| add(Piece::Field { name, value, deadline })));
                 });
             }
         }
         Type::Stream => {
             if let Some(stream) = entry.stream() {
-                encode_stream(out, key, stream);
+                stream.each(&mut add);
             }
         }
     }
-    if let Some(deadline) = entry.deadline() {
-        let mut command = Words::default();
+    pieces.finish(out);
+}
+
+/// Appends the commands that give a key what belongs to it beside its value.
+fn complete(out: &mut Vec<u8>, key: &[u8], deadline: Option<u64>, tags: &[Box<[u8]>]) {
+    if let Some(deadline) = deadline {
         let mut number = itoa::Buffer::new();
-        [b"PEXPIREAT", key, number.format(deadline).as_bytes()].into_iter().for_each(|word| command.push(word));
-        command.write(out);
+        journal::encode(out, [b"PEXPIREAT", key, number.format(deadline).as_bytes()].into_iter());
+    }
+    if !tags.is_empty() {
+        let mut words: Vec<&[u8]> = vec![b"ADDTAG", key];
+        words.extend(tags.iter().map(|tag| &**tag));
+        journal::encode(out, words.into_iter());
     }
 }
 
-/// Appends the commands that make a stream with its groups, their consumers and what is pending.
-fn encode_stream(out: &mut Vec<u8>, key: &[u8], stream: &Stream) {
-    let counters = stream.log.counters();
-    for entry in stream.log.range(Id::MIN, Id::MAX) {
-        let mut command = Words::default();
-        [b"XADD", key, &entry.id.to_vec()].into_iter().for_each(|word| command.push(word));
-        for word in entry.pairs().flat_map(|(name, value)| [name, value]) {
-            word.with_bytes(|text| command.push(text));
+/// Makes commands out of the pieces of a collection. Members, fields and elements are added by some at once.
+struct Pieces {
+    key: Box<[u8]>,
+    verb: &'static [u8],
+    words: Words,
+    items: usize,
+    /// The commands that give the fields their deadlines which are being added.
+    deadlines: Vec<u8>,
+    /// A number as text.
+    text: Vec<u8>,
+    /// Whether a stream has had an entry.
+    filled: bool,
+    /// The group and the consumer that are being told.
+    group: Box<[u8]>,
+    consumer: Box<[u8]>,
+}
+
+impl Pieces {
+    fn new(key: &[u8], kind: Type) -> Pieces {
+        let verb: &[u8] = match kind {
+            Type::List => b"RPUSH",
+            Type::Set => b"SADD",
+            Type::Zset => b"ZADD",
+            Type::Hash => b"HMSET",
+            Type::String | Type::Stream => b"",
+        };
+        Pieces {
+            key: key.into(),
+            verb,
+            words: Words::default(),
+            items: 0,
+            deadlines: Vec::new(),
+            text: Vec::new(),
+            filled: false,
+            group: Box::default(),
+            consumer: Box::default(),
         }
-        command.write(out);
     }
-    if stream.log.is_empty() {
-        // A stream without entries is one that had some. No entry has the ID 0-0.
-        let id = if counters.last_id == Id::MIN { Id { ms: 0, seq: 1 } } else { counters.last_id };
-        journal::encode(out, [b"XADD", key, b"MAXLEN", b"0", &id.to_vec(), b"x", b"y"].into_iter());
+
+    /// Adds an item, which is so many words.
+    fn item(&mut self, out: &mut Vec<u8>, words: &[&[u8]]) {
+        if self.items == ITEMS {
+            self.finish(out);
+        }
+        if self.items == 0 {
+            self.words.push(self.verb);
+            self.words.push(&self.key);
+        }
+        words.iter().for_each(|word| self.words.push(word));
+        self.items += 1;
     }
-    let added = counters.entries_added.to_string();
-    let (last, deleted) = (counters.last_id.to_vec(), counters.max_deleted_id.to_vec());
-    let words: [&[u8]; 7] = [b"XSETID", key, &last, b"ENTRIESADDED", added.as_bytes(), b"MAXDELETEDID", &deleted];
-    journal::encode(out, words.into_iter());
-    for (name, group) in &stream.groups {
-        let (last, read) = (group.last_id.to_vec(), group.entries_read.unwrap_or(-1).to_string());
-        let words: [&[u8]; 7] = [b"XGROUP", b"CREATE", key, name, &last, b"ENTRIESREAD", read.as_bytes()];
-        journal::encode(out, words.into_iter());
-        for consumer in group.consumers() {
-            let words: [&[u8]; 5] = [b"XGROUP", b"CREATECONSUMER", key, name, consumer.name()];
-            journal::encode(out, words.into_iter());
-            for id in consumer.pending_from(Id::MIN) {
-                let Some(pending) = group.pending(id) else { continue };
+
+    /// Appends the command that has not been.
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        if self.items > 0 {
+            self.words.write(out);
+            self.items = 0;
+        }
+        out.append(&mut self.deadlines);
+    }
+
+    fn add(&mut self, out: &mut Vec<u8>, piece: Piece<'_>) {
+        match piece {
+            Piece::Member(member) => self.item(out, &[member]),
+            Piece::Scored(member, score) => {
+                let mut text = std::mem::take(&mut self.text);
+                text.clear();
+                write_f64(score, &mut text);
+                self.item(out, &[&text, member]);
+                self.text = text;
+            }
+            Piece::Field { name, value, deadline } => {
+                self.item(out, &[name, value]);
+                if let Some(deadline) = deadline {
+                    let mut number = itoa::Buffer::new();
+                    let number = number.format(deadline).as_bytes();
+                    let words: [&[u8]; 6] = [b"HPEXPIREAT", &self.key, number, b"FIELDS", b"1", name];
+                    journal::encode(&mut self.deadlines, words.into_iter());
+                }
+            }
+            Piece::Node { bytes, plain: true } => self.item(out, &[&bytes]),
+            Piece::Node { bytes, plain: false } => {
+                for (_, element) in listpack::iter(&bytes) {
+                    element.with_bytes(|text| self.item(out, &[text]));
+                }
+            }
+            Piece::Entries(id, bytes) => {
+                for entry in stream::entries_of(id, bytes) {
+                    self.filled = true;
+                    [b"XADD", &*self.key, &entry.id.to_vec()].into_iter().for_each(|word| self.words.push(word));
+                    for word in entry.pairs().flat_map(|(name, value)| [name, value]) {
+                        word.with_bytes(|text| self.words.push(text));
+                    }
+                    self.words.write(out);
+                }
+            }
+            Piece::Counters { counters, .. } => self.counters(out, counters),
+            Piece::Group { name, last_id, entries_read, .. } => {
+                self.group = name.into();
+                let (last, read) = (last_id.to_vec(), entries_read.unwrap_or(-1).to_string());
+                let words: [&[u8]; 7] = [b"XGROUP", b"CREATE", &self.key, name, &last, b"ENTRIESREAD", read.as_bytes()];
+                journal::encode(out, words.into_iter());
+            }
+            Piece::Pending(..) | Piece::Consumers(_) => {}
+            Piece::Consumer { name, .. } => {
+                self.consumer = name.into();
+                let words: [&[u8]; 5] = [b"XGROUP", b"CREATECONSUMER", &self.key, &self.group, name];
+                journal::encode(out, words.into_iter());
+            }
+            Piece::Held(id, pending) => {
                 let (id, time, count) = (id.to_vec(), pending.delivered_ms.to_string(), pending.deliveries.to_string());
                 let words: [&[u8]; 12] = [
                     b"XCLAIM",
-                    key,
-                    name,
-                    consumer.name(),
+                    &self.key,
+                    &self.group,
+                    &self.consumer,
                     b"0",
                     &id,
                     b"TIME",
@@ -219,6 +298,21 @@ fn encode_stream(out: &mut Vec<u8>, key: &[u8], stream: &Stream) {
                 journal::encode(out, words.into_iter());
             }
         }
+    }
+
+    /// What follows the entries of a stream.
+    fn counters(&mut self, out: &mut Vec<u8>, counters: Counters) {
+        if !self.filled {
+            // A stream without entries is one that had some. No entry has the ID 0-0.
+            let id = if counters.last_id == Id::MIN { Id { ms: 0, seq: 1 } } else { counters.last_id };
+            let words: [&[u8]; 7] = [b"XADD", &self.key, b"MAXLEN", b"0", &id.to_vec(), b"x", b"y"];
+            journal::encode(out, words.into_iter());
+        }
+        let added = counters.entries_added.to_string();
+        let (last, deleted) = (counters.last_id.to_vec(), counters.max_deleted_id.to_vec());
+        let words: [&[u8]; 7] =
+            [b"XSETID", &self.key, &last, b"ENTRIESADDED", added.as_bytes(), b"MAXDELETEDID", &deleted];
+        journal::encode(out, words.into_iter());
     }
 }
 
@@ -245,40 +339,5 @@ impl Words {
         out.extend_from_slice(b"\r\n");
         out.append(&mut self.text);
         self.count = 0;
-    }
-}
-
-/// Commands of one kind that add items to a key.
-struct Batch<'a> {
-    out: &'a mut Vec<u8>,
-    verb: &'static [u8],
-    key: &'a [u8],
-    words: Words,
-    items: usize,
-}
-
-impl<'a> Batch<'a> {
-    fn new(out: &'a mut Vec<u8>, verb: &'static [u8], key: &'a [u8]) -> Batch<'a> {
-        Batch { out, verb, key, words: Words::default(), items: 0 }
-    }
-
-    /// Adds an item, which is what `push` pushes.
-    fn add(&mut self, push: impl FnOnce(&mut Words)) {
-        if self.items == ITEMS {
-            self.finish();
-        }
-        if self.items == 0 {
-            self.words.push(self.verb);
-            self.words.push(self.key);
-        }
-        push(&mut self.words);
-        self.items += 1;
-    }
-
-    fn finish(&mut self) {
-        if self.items > 0 {
-            self.words.write(self.out);
-            self.items = 0;
-        }
     }
 }

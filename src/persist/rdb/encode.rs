@@ -1,16 +1,14 @@
 //! Writing values.
 //!
 //! Everything is appended to a buffer. A value is written as what it is in memory, so a snapshot costs little more than
-//! copying, and what is loaded again has the same encoding. A large value is written in pieces: [`begin`] and [`go_on`]
-//! write about as much as they are told and return where they stopped.
+//! copying, and what is loaded again has the same encoding. [`value`] writes a value as it is; one that changes while it is
+//! written comes as a [`prefix`] and [pieces](piece).
 
 use super::{length, node, opcode, stream, tag};
 use crate::keyspace::entry::{Encoding, EntryRef, Object, Type};
 use crate::keyspace::hashmap::{Form, HashView, entries};
 use crate::types::number::parse_i64;
-use crate::types::quicklist::{List, Quicklist};
-use crate::types::set::SetRef;
-use crate::types::zset::ZsetRef;
+use crate::types::telling::Piece;
 use crate::types::{intset, listpack, lzf};
 
 /// Text that may be an integer has no more bytes than this.
@@ -120,121 +118,115 @@ pub fn aux(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 /// The type that a value is written as.
 pub fn tag_of(entry: EntryRef<'_>) -> u8 {
     let large = entry.object().is_some_and(|object| !matches!(object, Object::Compact(_) | Object::Blob(_)));
-    match (entry.kind(), entry.encoding(), large) {
-        (Type::String, ..) => tag::STRING,
-        (Type::List, ..) => tag::LIST_QUICKLIST_2,
-        (Type::Set, _, true) => tag::SET,
-        (Type::Set, Encoding::Intset, false) => tag::SET_INTSET,
-        (Type::Set, _, false) => tag::SET_LISTPACK,
-        (Type::Zset, _, true) => tag::ZSET_2,
-        (Type::Zset, _, false) => tag::ZSET_LISTPACK,
-        (Type::Hash, _, large) => match (large, entry.earliest_field()) {
-            (true, None) => tag::HASH,
-            (false, None) => tag::HASH_LISTPACK,
-            (true, Some(_)) => tag::HASH_METADATA,
-            (false, Some(_)) => tag::HASH_LISTPACK_EX,
-        },
-        (Type::Stream, ..) => tag::STREAM_LISTPACKS_3,
+    match (entry.kind(), entry.encoding()) {
+        (kind, _) if large => large_tag(kind, entry.earliest_field()),
+        (Type::Set, Encoding::Intset) => tag::SET_INTSET,
+        (Type::Set, _) => tag::SET_LISTPACK,
+        (Type::Zset, _) => tag::ZSET_LISTPACK,
+        (Type::Hash, _) if entry.earliest_field().is_some() => tag::HASH_LISTPACK_EX,
+        (Type::Hash, _) => tag::HASH_LISTPACK,
+        (kind, _) => large_tag(kind, None),
     }
 }
 
-/// Where a value that is half written goes on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place(u64);
-
-/// How text is written, and how much at once.
-#[derive(Clone, Copy, Debug)]
-pub struct Manner {
-    /// As `rdbcompression`.
-    pub compress: bool,
-    /// Items of a large value, about.
-    pub items: usize,
+/// The type that a large value is written as, given the earliest deadline of a field.
+pub fn large_tag(kind: Type, earliest: Option<u64>) -> u8 {
+    match kind {
+        Type::String => tag::STRING,
+        Type::List => tag::LIST_QUICKLIST_2,
+        Type::Set => tag::SET,
+        Type::Zset => tag::ZSET_2,
+        Type::Hash if earliest.is_some() => tag::HASH_METADATA,
+        Type::Hash => tag::HASH,
+        Type::Stream => tag::STREAM_LISTPACKS_3,
+    }
 }
 
-/// Appends a value without its type, or the beginning of it. Returns where to go on.
-pub fn begin(out: &mut Vec<u8>, entry: EntryRef<'_>, manner: Manner) -> Option<Place> {
-    let compress = manner.compress;
-    if entry.kind() == Type::String {
-        text(out, entry.string(), compress);
-        return None;
-    }
-    if let Some(list) = entry.list() {
-        match list {
-            List::Compact(bytes) => {
-                number(out, 1);
-                number(out, node::PACKED);
-                listpack(out, bytes, compress);
-                return None;
-            }
-            List::Nodes(list) => number(out, list.nodes() as u64),
-        }
-    } else if let Some(set) = entry.set() {
-        match set {
-            SetRef::Ints(bytes) => {
-                ints(out, bytes, compress);
-                return None;
-            }
-            SetRef::List(bytes) => {
-                listpack(out, bytes, compress);
-                return None;
-            }
-            SetRef::Table(members) => number(out, members.len() as u64),
-        }
-    } else if let Some(zset) = entry.zset() {
-        match zset {
-            ZsetRef::List(bytes) => {
-                listpack(out, bytes, compress);
-                return None;
-            }
-            ZsetRef::Tree(tree) => number(out, tree.len() as u64),
-        }
-    } else if let Some(hash) = HashView::of(entry) {
-        match hash {
-            HashView::Compact(bytes, form) => {
-                compact_hash(out, bytes, form, entry.earliest_field(), compress);
-                return None;
-            }
-            HashView::Large(fields) => {
-                if let Some(first) = fields.earliest() {
-                    out.extend_from_slice(&first.to_le_bytes());
-                }
-                number(out, fields.len() as u64);
+/// Appends a value without its type.
+pub fn value(out: &mut Vec<u8>, entry: EntryRef<'_>, compress: bool) {
+    match entry.object() {
+        None | Some(Object::Blob(_) | Object::Compact(_)) => small(out, entry, compress),
+        Some(Object::List(list)) => {
+            prefix(out, list.nodes(), None);
+            for (bytes, plain) in (0..list.nodes()).filter_map(|at| list.node_bytes(at)) {
+                piece(out, Piece::Node { bytes, plain }, None, compress);
             }
         }
-    } else if let Some(stream) = entry.stream() {
-        number(out, stream.log.node_count() as u64);
-    }
-    go_on(out, entry, Place(0), manner)
-}
-
-/// Appends more of a large value, which must not have changed since [`begin`].
-pub fn go_on(out: &mut Vec<u8>, entry: EntryRef<'_>, Place(from): Place, manner: Manner) -> Option<Place> {
-    let Manner { compress, items } = manner;
-    let next = match entry.object() {
-        Some(Object::List(list)) => nodes(out, list, from as usize, manner),
-        Some(Object::Set(members)) => members.scan(from, items, |member| text(out, member, compress)),
-        Some(Object::Hash(fields)) => fields.scan(from, items, |field| {
-            // Deadlines count from the earliest, which is one; 0 is none.
-            if let Some(first) = fields.earliest() {
-                number(out, field.deadline().map_or(0, |deadline| deadline - first + 1));
-            }
-            text(out, field.name(), compress);
-            text(out, field.value(), compress);
-        }),
-        Some(Object::Stream(stream)) => stream::write(out, stream, from as usize, manner),
+        Some(Object::Set(members)) => {
+            prefix(out, members.len(), None);
+            members.iter().for_each(|member| piece(out, Piece::Member(member), None, compress));
+        }
         Some(Object::Zset(tree)) => {
-            // From the last to the first: so each is added at the beginning of a skip list, where it is cheap.
-            let left = tree.len() - from as usize;
-            let now = left.min(items);
-            for entry in tree.iter_back(left - now..left) {
-                text(out, entry.member(), compress);
-                out.extend_from_slice(&entry.score().to_le_bytes());
+            prefix(out, tree.len(), None);
+            for entry in tree.iter_back(0..tree.len()) {
+                piece(out, Piece::Scored(entry.member(), entry.score()), None, compress);
             }
-            if now == left { 0 } else { from + now as u64 }
         }
-        _ => 0,
-    };
-    (next != 0).then_some(Place(next))
+        Some(Object::Hash(fields)) => {
+            let earliest = fields.earliest();
+            prefix(out, fields.len(), earliest);
+            fields.each(|field| piece(out, field.piece(), earliest, compress));
+        }
+        Some(Object::Stream(stream)) => {
+            prefix(out, stream.log.node_count(), None);
+            stream.each(&mut |part| piece(out, part, None, compress));
+        }
+    }
+}
+
+/// Appends a value that is not an object of its own.
+fn small(out: &mut Vec<u8>, entry: EntryRef<'_>, compress: bool) {
+    let bytes = entry.compact();
+    match entry.kind() {
+        Type::String => text(out, entry.string(), compress),
+        Type::List => {
+            number(out, 1);
+            number(out, node::PACKED);
+            listpack(out, bytes, compress);
+        }
+        Type::Set if entry.encoding() == Encoding::Intset => ints(out, bytes, compress),
+        Type::Hash => {
+            if let Some(HashView::Compact(bytes, form)) = HashView::of(entry) {
+                compact_hash(out, bytes, form, entry.earliest_field(), compress);
+            }
+        }
+        Type::Set | Type::Zset | Type::Stream => listpack(out, bytes, compress),
+    }
+}
+
+/// Appends what comes before the pieces of a large value: how many members, fields or nodes there are, and before that the
+/// earliest deadline of a field.
+pub fn prefix(out: &mut Vec<u8>, count: usize, earliest: Option<u64>) {
+    out.extend(earliest.into_iter().flat_map(u64::to_le_bytes));
+    number(out, count as u64);
+}
+
+/// Appends a piece of a large value. `earliest` is the earliest deadline of a field.
+pub fn piece(out: &mut Vec<u8>, piece: Piece<'_>, earliest: Option<u64>, compress: bool) {
+    match piece {
+        Piece::Member(member) => text(out, member, compress),
+        Piece::Scored(member, score) => {
+            text(out, member, compress);
+            out.extend_from_slice(&score.to_le_bytes());
+        }
+        Piece::Field { name, value, deadline } => {
+            // Deadlines count from the earliest, which is one; 0 is none.
+            if let Some(earliest) = earliest {
+                number(out, deadline.map_or(0, |deadline| deadline - earliest + 1));
+            }
+            text(out, name, compress);
+            text(out, value, compress);
+        }
+        Piece::Node { bytes, plain: true } => {
+            number(out, node::PLAIN);
+            text(out, &bytes, compress);
+        }
+        Piece::Node { bytes, plain: false } => {
+            number(out, node::PACKED);
+            listpack(out, &bytes, compress);
+        }
+        of_stream => stream::write(out, of_stream, compress),
+    }
 }
 
 /// Appends a compact hash. One that has only room for deadlines is written without, as older versions know it.
@@ -256,22 +248,4 @@ fn compact_hash(out: &mut Vec<u8>, bytes: &[u8], form: Form, first: Option<u64>,
             listpack(out, &pairs, compress);
         }
     }
-}
-
-/// Appends some nodes of a list.
-fn nodes(out: &mut Vec<u8>, list: &Quicklist, from: usize, manner: Manner) -> u64 {
-    /// Nodes are large: so many items are one.
-    const ITEMS: usize = 16;
-    let until = from.saturating_add((manner.items / ITEMS).max(1)).min(list.nodes());
-    for at in from..until {
-        let Some((bytes, plain)) = list.node_bytes(at) else { break };
-        if plain {
-            number(out, node::PLAIN);
-            text(out, &bytes, manner.compress);
-        } else {
-            number(out, node::PACKED);
-            listpack(out, &bytes, manner.compress);
-        }
-    }
-    if until == list.nodes() { 0 } else { until as u64 }
 }

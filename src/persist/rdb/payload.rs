@@ -2,7 +2,7 @@
 //! all that (u64 LE).
 
 use super::decode::{Decoder, Outcome, Rules};
-use super::encode::{self, Manner};
+use super::encode;
 use super::error::Error;
 use super::source::{Slice, Source};
 use super::{VERSION, checksum, opcode};
@@ -23,9 +23,7 @@ pub enum Refused {
 /// The payload of a value.
 pub fn dump(entry: EntryRef<'_>, compress: bool) -> Vec<u8> {
     let mut out = vec![encode::tag_of(entry)];
-    let manner = Manner { compress, items: usize::MAX };
-    let rest = encode::begin(&mut out, entry, manner);
-    debug_assert!(rest.is_none(), "all items at once are all there are");
+    encode::value(&mut out, entry, compress);
     finish(out)
 }
 

@@ -11,65 +11,62 @@
 //! What stands in brackets came with the second and third version of the type. IDs are two numbers where nothing else is
 //! said, times are Unix milliseconds, little-endian.
 
-use super::encode::{self, Manner};
+use super::encode;
 use super::error::Error;
 use super::frames;
 use super::source::Source;
 use super::tag;
 use crate::types::stream::{Counters, Group, Id, Log, Stream};
+use crate::types::telling::Piece;
 
 /// A number of entries read that is not known, as it is written.
 const UNKNOWN: u64 = u64::MAX;
 /// A time at which nothing ever happened.
 const NEVER: i64 = -1;
 
-/// Appends nodes from one on, and behind the last all the rest. Returns the node to go on with, or 0.
-pub fn write(out: &mut Vec<u8>, stream: &Stream, from: usize, manner: Manner) -> u64 {
-    let nodes = stream.log.node_count();
-    let until = from.saturating_add(manner.items.max(1)).min(nodes);
-    for (id, bytes) in stream.log.nodes().skip(from).take(until - from) {
-        encode::text(out, &id.to_bytes(), false);
-        encode::listpack(out, bytes, manner.compress);
+/// Appends a piece of a stream.
+pub fn write(out: &mut Vec<u8>, piece: Piece<'_>, compress: bool) {
+    match piece {
+        Piece::Entries(id, bytes) => {
+            encode::text(out, &id.to_bytes(), false);
+            encode::listpack(out, bytes, compress);
+        }
+        Piece::Counters { len, first_id, counters, groups } => {
+            encode::number(out, len);
+            write_id(out, counters.last_id);
+            write_id(out, first_id);
+            write_id(out, counters.max_deleted_id);
+            encode::number(out, counters.entries_added);
+            encode::number(out, groups as u64);
+        }
+        Piece::Group { name, last_id, entries_read, pending } => {
+            encode::text(out, name, compress);
+            write_id(out, last_id);
+            encode::number(out, entries_read.map_or(UNKNOWN, |read| read as u64));
+            encode::number(out, pending as u64);
+        }
+        Piece::Pending(id, pending) => {
+            out.extend_from_slice(&id.to_bytes());
+            out.extend_from_slice(&pending.delivered_ms.to_le_bytes());
+            encode::number(out, pending.deliveries);
+        }
+        Piece::Consumers(count) => encode::number(out, count as u64),
+        Piece::Consumer { name, seen_ms, active_ms, pending } => {
+            encode::text(out, name, compress);
+            out.extend_from_slice(&seen_ms.to_le_bytes());
+            out.extend_from_slice(&active_ms.unwrap_or(NEVER).to_le_bytes());
+            encode::number(out, pending as u64);
+        }
+        Piece::Held(id, _) => out.extend_from_slice(&id.to_bytes()),
+        Piece::Member(_) | Piece::Scored(..) | Piece::Field { .. } | Piece::Node { .. } => {
+            unreachable!("no piece of a stream")
+        }
     }
-    if until < nodes {
-        return until as u64;
-    }
-    let counters = stream.log.counters();
-    encode::number(out, stream.log.len());
-    write_id(out, counters.last_id);
-    write_id(out, stream.log.first_id());
-    write_id(out, counters.max_deleted_id);
-    encode::number(out, counters.entries_added);
-    encode::number(out, stream.groups.len() as u64);
-    for (name, group) in &stream.groups {
-        encode::text(out, name, manner.compress);
-        write_group(out, group, manner.compress);
-    }
-    0
 }
 
 fn write_id(out: &mut Vec<u8>, id: Id) {
     encode::number(out, id.ms);
     encode::number(out, id.seq);
-}
-
-fn write_group(out: &mut Vec<u8>, group: &Group, compress: bool) {
-    write_id(out, group.last_id);
-    encode::number(out, group.entries_read.map_or(UNKNOWN, |read| read as u64));
-    encode::number(out, group.pending_len() as u64);
-    for (id, pending) in group.pending_from(Id::default()) {
-        out.extend_from_slice(&id.to_bytes());
-        out.extend_from_slice(&pending.delivered_ms.to_le_bytes());
-        encode::number(out, pending.deliveries);
-    }
-    encode::number(out, group.consumers_len() as u64);
-    for consumer in group.consumers() {
-        encode::text(out, consumer.name(), compress);
-        out.extend_from_slice(&consumer.seen_ms.to_le_bytes());
-        out.extend_from_slice(&consumer.active_ms.unwrap_or(NEVER).to_le_bytes());
-        encode::number(out, consumer.pending_len() as u64);
-        consumer.pending_from(Id::default()).for_each(|id| out.extend_from_slice(&id.to_bytes()));
-    }
 }
 
 /// Reads a node.
@@ -98,7 +95,8 @@ pub fn read_rest(mut log: Log, kind: u8, source: &mut impl Source) -> Result<Str
         Counters { last_id, max_deleted_id: read_id(source)?, entries_added: source.number()? }
     };
     log.complete(len, counters).map_err(|_| source.corrupt("Stream length inconsistent with rax entries"))?;
-    let mut stream = Stream { log, ..Stream::default() };
+    let mut stream = Stream::default();
+    stream.log = log;
     for _ in 0..source.number()? {
         let name = source.text()?.into_boxed_slice();
         let group = read_group(&stream.log, kind, source)?;

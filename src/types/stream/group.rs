@@ -13,6 +13,7 @@ use super::id::Id;
 use super::log::{Log, Malformed};
 use super::tree_bytes;
 use crate::memory::size_class;
+use crate::types::telling::Slot;
 
 /// Pending entries that are freed in one slice.
 const FREED_AT_ONCE: usize = 512;
@@ -73,12 +74,24 @@ pub struct Group {
     pending: ById<Pending>,
     consumers: Slab<Consumer>,
     names: BTreeMap<Rc<[u8]>, ConsumerKey>,
+    /// What was pending under the IDs that have changed since the telling of the stream began; see [`crate::types::telling`].
+    notes: Slot<Notes>,
 }
+
+/// What was pending under IDs, if anything was.
+pub type Notes = BTreeMap<Id, Option<Pending>>;
 
 impl Group {
     /// A group without consumers.
     pub fn new(last_id: Id, entries_read: Option<i64>) -> Group {
-        Group { last_id, entries_read, pending: ById::new(), consumers: Slab::new(), names: BTreeMap::new() }
+        Group {
+            last_id,
+            entries_read,
+            pending: ById::new(),
+            consumers: Slab::new(),
+            names: BTreeMap::new(),
+            notes: Slot::default(),
+        }
     }
 
     /// How many entries are pending.
@@ -154,9 +167,44 @@ impl Group {
         let key = self.names.remove(name)?;
         let consumer = self.consumers.remove(key.0);
         for &(id, ()) in consumer.pending.from(Id::MIN) {
+            self.note(id);
             self.pending.remove(id);
         }
         Some(consumer.pending.len())
+    }
+
+    /// What is pending under an ID is about to change.
+    #[inline]
+    fn note(&mut self, id: Id) {
+        if let Some(notes) = self.notes.get_mut() {
+            notes.entry(id).or_insert_with(|| self.pending.get(id).copied());
+        }
+    }
+
+    /// Begins to take notes.
+    pub fn begin_notes(&mut self) {
+        self.notes.begin(BTreeMap::new());
+    }
+
+    /// What was noted.
+    pub fn notes(&self) -> Option<&Notes> {
+        self.notes.get()
+    }
+
+    /// Ends that.
+    pub fn end_notes(&mut self) {
+        self.notes.end();
+    }
+
+    /// The consumers' names, in their order, and keys.
+    pub fn names(&self) -> impl Iterator<Item = (&Rc<[u8]>, ConsumerKey)> {
+        self.names.iter().map(|(name, &key)| (name, key))
+    }
+
+    /// The entries from an ID on that are pending with a consumer, if there is such a consumer.
+    pub fn held_from(&self, key: ConsumerKey, from: Id) -> impl Iterator<Item = (Id, &Pending)> {
+        let held = self.consumers.get(key.0).into_iter().flat_map(move |consumer| consumer.pending_from(from));
+        held.filter_map(|id| Some((id, self.pending.get(id)?)))
     }
 
     /// The group has read an entry of a stream for the first time.
@@ -190,6 +238,7 @@ impl Group {
 
     /// Makes an entry pending like this, whether it was or not.
     pub fn assign(&mut self, id: Id, pending: Pending) {
+        self.note(id);
         let before = self.pending.insert(id, pending).map(|before| before.consumer);
         if before == Some(pending.consumer) {
             return;
@@ -202,6 +251,7 @@ impl Group {
 
     /// A pending entry is delivered to its consumer again.
     pub fn redeliver(&mut self, id: Id, now_ms: i64) {
+        self.note(id);
         if let Some(pending) = self.pending.get_mut(id) {
             pending.delivered_ms = now_ms;
             pending.deliveries = pending.deliveries.wrapping_add(1);
@@ -210,6 +260,7 @@ impl Group {
 
     /// An entry is pending no more. Returns whether it was.
     pub fn acknowledge(&mut self, id: Id) -> bool {
+        self.note(id);
         let Some(pending) = self.pending.remove(id) else { return false };
         self.consumer_mut(pending.consumer).pending.remove(id);
         true

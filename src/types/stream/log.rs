@@ -113,6 +113,11 @@ impl Log {
         self.nodes.iter()
     }
 
+    /// The nodes, to be told.
+    pub fn nodes_mut(&mut self) -> &mut Nodes {
+        &mut self.nodes
+    }
+
     /// The ID of an entry that is added now.
     pub fn next_id(&self, now_ms: u64) -> Option<Id> {
         let last = self.counters.last_id;

@@ -14,6 +14,7 @@ mod id;
 mod log;
 mod node;
 mod nodes;
+mod telling;
 #[cfg(test)]
 mod tests;
 
@@ -24,12 +25,19 @@ pub use group::{Consumer, ConsumerKey, Group, Pending};
 pub use id::{ID_TEXT_MAX, Id};
 pub use log::{Counters, Keep, Limits, Log, Malformed, Range, TooLarge, Trim};
 pub use node::Entry;
+use telling::Telling;
 
+use super::telling::Slot;
 use super::weight::Weight;
 use crate::memory::size_class;
 
 /// Groups whose pending entries are looked at when the size of a stream is estimated.
 const GROUPS_COUNTED: usize = 1024;
+
+/// The entries of a node, given its ID and its bytes.
+pub fn entries_of(id: Id, bytes: &[u8]) -> impl Iterator<Item = Entry<'_>> {
+    node::Entries::new(bytes, id).live()
+}
 
 /// A stream.
 #[derive(Clone, Default)]
@@ -39,6 +47,7 @@ pub struct Stream {
     pub groups: BTreeMap<Box<[u8]>, Box<Group>>,
     /// Kept for those who count what all values weigh.
     pub weight: Cell<Weight>,
+    telling: Slot<Telling>,
 }
 
 impl Stream {

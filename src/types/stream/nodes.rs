@@ -11,10 +11,11 @@
 //! stands by itself, where an append finds it without a search, and the others have no spare capacity. Removing a node moves
 //! at most the rest of its row, and the other rows' headers when a row has become empty.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::id::Id;
 use crate::memory::size_class;
+use crate::types::telling::Slot;
 
 /// Nodes of a row.
 const ROW: usize = 64;
@@ -26,6 +27,25 @@ pub struct Nodes {
     rows: VecDeque<Vec<(Id, Box<[u8]>)>>,
     last: Option<(Id, Vec<u8>)>,
     len: usize,
+    telling: Slot<Telling>,
+}
+
+/// How far nodes have been told.
+#[derive(Default)]
+struct Telling {
+    /// Those with this ID and with greater ones are to come; `None` if none is.
+    next: Option<Id>,
+    /// Nodes to come that have changed, as they were, if they were there.
+    notes: BTreeMap<Id, Option<Box<[u8]>>>,
+}
+
+impl Telling {
+    #[cold]
+    fn note(&mut self, id: Id, was: impl FnOnce() -> Option<Box<[u8]>>) {
+        if self.next.is_some_and(|next| id >= next) {
+            self.notes.entry(id).or_insert_with(was);
+        }
+    }
 }
 
 /// Where a node is; the last one comes behind all rows. Good until nodes come or go.
@@ -56,12 +76,18 @@ impl Nodes {
     /// The last node, to be changed.
     #[inline]
     pub fn last_mut(&mut self) -> Option<(Id, &mut Vec<u8>)> {
+        if let (Some(telling), Some((id, bytes))) = (self.telling.get_mut(), &self.last) {
+            telling.note(*id, || Some(bytes.as_slice().into()));
+        }
         self.last.as_mut().map(|(id, bytes)| (*id, bytes))
     }
 
     /// Adds a node behind all others.
     pub fn push(&mut self, id: Id, bytes: Vec<u8>) {
         self.len += 1;
+        if let Some(telling) = self.telling.get_mut() {
+            telling.note(id, || None);
+        }
         let Some((before, full)) = self.last.replace((id, bytes)) else { return };
         debug_assert!(before < id, "nodes come in their order");
         match self.rows.back_mut() {
@@ -117,6 +143,7 @@ impl Nodes {
     /// # Panics
     /// If there is none.
     pub fn edit<R>(&mut self, place: Place, edit: impl FnOnce(Id, &mut Vec<u8>) -> R) -> R {
+        self.note(place);
         if let Some(row) = self.rows.get_mut(place.row) {
             let (id, node) = &mut row[place.at];
             let mut bytes = std::mem::take(node).into_vec();
@@ -130,6 +157,7 @@ impl Nodes {
 
     /// Removes the node at a place.
     pub fn remove(&mut self, place: Place) {
+        self.note(place);
         self.len -= 1;
         if let Some(row) = self.rows.get_mut(place.row) {
             row.remove(place.at);
@@ -142,6 +170,64 @@ impl Nodes {
         if self.rows.back().is_some_and(Vec::is_empty) {
             self.rows.pop_back();
         }
+    }
+
+    /// The node at a place is about to change or to go.
+    fn note(&mut self, place: Place) {
+        if !self.telling.is_on() {
+            return;
+        }
+        let mut telling = std::mem::take(&mut self.telling);
+        if let (Some(telling), Some((id, bytes))) = (telling.get_mut(), self.get(place)) {
+            telling.note(id, || Some(bytes.into()));
+        }
+        self.telling = telling;
+    }
+
+    /// Begins to tell what is in them; see [`crate::types::telling`].
+    pub fn begin_telling(&mut self) {
+        self.telling.begin(Telling { next: Some(Id::MIN), notes: BTreeMap::new() });
+    }
+
+    /// Ends that.
+    pub fn end_telling(&mut self) {
+        self.telling.end();
+    }
+
+    /// Tells about `count` nodes. Returns whether all have been told.
+    pub fn tell(&mut self, count: usize, mut tell: impl FnMut(Id, &[u8])) -> bool {
+        let mut telling = std::mem::take(&mut self.telling);
+        let over = telling.get_mut().is_none_or(|telling| {
+            for _ in 0..count {
+                let Some(next) = telling.next else { break };
+                let noted = telling.notes.first_key_value().map(|(&id, _)| id);
+                let there = self.get_from(next).filter(|(id, _)| noted.is_none_or(|noted| *id < noted));
+                let told = match (there, noted) {
+                    (Some((id, bytes)), _) => {
+                        tell(id, bytes);
+                        Some(id)
+                    }
+                    (None, Some(id)) => {
+                        if let Some(Some(bytes)) = telling.notes.remove(&id) {
+                            tell(id, &bytes);
+                        }
+                        Some(id)
+                    }
+                    (None, None) => None,
+                };
+                telling.next = told.and_then(Id::next);
+            }
+            telling.next.is_none()
+        });
+        self.telling = telling;
+        over
+    }
+
+    /// The first node with an ID or a greater one.
+    fn get_from(&self, id: Id) -> Option<(Id, &[u8])> {
+        let place = self.find(id).or(self.first())?;
+        let found = self.get(place)?;
+        if found.0 >= id { Some(found) } else { self.get(self.next(place)?) }
     }
 
     /// Frees some nodes of a stream that nobody uses any more. Returns whether there are more.
