@@ -311,18 +311,23 @@ pub fn slice(server: &mut Server, budget: Duration) -> Next {
         let Some(recorder) = keys.recorder() else { return Next::Told };
         if !more {
             recorder.record_end();
-            running.sink.write(recorder.take_recorded());
+            hand_over(recorder, &mut *running.sink, 1);
             running.sink.finish();
             running.walked = true;
             keys.end_snapshot();
             return Next::Told;
         }
-        if recorder.recorded() >= CHUNK {
-            running.sink.write(recorder.take_recorded());
-        }
+        hand_over(recorder, &mut *running.sink, CHUNK);
         if begin.elapsed() > budget {
             return Next::Now;
         }
+    }
+}
+
+/// Hands over bytes as long as there are so many.
+fn hand_over(recorder: &mut dyn Recorder, sink: &mut dyn Sink, least: usize) {
+    while recorder.recorded() >= least {
+        sink.write(recorder.take_recorded());
     }
 }
 
@@ -333,7 +338,7 @@ fn hurry(server: &mut Server) {
     while keys.walk_slice(STEP * 16).1 {}
     if let Some(recorder) = keys.recorder() {
         recorder.record_end();
-        running.sink.write(recorder.take_recorded());
+        hand_over(recorder, &mut *running.sink, 1);
     }
     running.sink.finish();
     running.walked = true;
@@ -482,7 +487,7 @@ fn write_now(server: &mut Server, target: Target, impatient: &mut dyn FnMut() ->
         if !more {
             recorder.record_end();
         }
-        if !more || recorder.recorded() >= CHUNK {
+        while recorder.recorded() >= if more { CHUNK } else { 1 } {
             file.write(&recorder.take_recorded()).map_err(Unsaved::Disk)?;
         }
         if !more {

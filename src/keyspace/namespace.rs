@@ -450,7 +450,9 @@ impl Namespace {
             self.wheel.replace(ticket, moved);
         }
         self.settle_tags(position);
-        old.into_object()
+        let old = old.into_object();
+        debug_assert!(old.as_ref().is_none_or(|old| !old.is_being_told()), "what is being told is kept");
+        old
     }
 
     /// Moves time to `now_ms` and takes out the entries that are due by then, in about `budget` steps at most, saying of each

@@ -54,7 +54,7 @@ pub trait Recorder {
     /// How many bytes have been made of all that and are still here.
     fn recorded(&self) -> usize;
 
-    /// Hands over those bytes.
+    /// Hands over the first of those bytes.
     fn take_recorded(&mut self) -> Vec<u8>;
 }
 

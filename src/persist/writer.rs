@@ -2,13 +2,14 @@
 //!
 //! A key may have to be told while a large value is half written; such keys are kept aside until that value is whole.
 
+use std::collections::VecDeque;
+
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::entry::EntryRef;
 use crate::keyspace::snapshot::{Head, Recorder};
 use crate::types::telling::Piece;
 
-use super::rdb::encode;
-use super::rdb::{opcode, own};
+use super::rdb::{encode, opcode, own};
 
 /// What is remembered of the use of keys.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +48,8 @@ struct Stretch {
 /// Makes the bytes.
 pub struct Writer {
     main: Stretch,
+    /// What comes before that.
+    ready: VecDeque<Vec<u8>>,
     /// Keys that came while a large value is half written.
     aside: Stretch,
     /// Whether there is one.
@@ -75,6 +78,7 @@ impl Writer {
         }
         Writer {
             main: Stretch { bytes, db: None },
+            ready: VecDeque::new(),
             aside: Stretch::default(),
             half: false,
             earliest: None,
@@ -166,18 +170,21 @@ impl Recorder for Writer {
 
     fn record_large_end(&mut self) {
         self.half = false;
-        // What was kept aside follows.
+        // What was kept aside follows. It may be much, and is not copied.
         if self.aside.db.is_some() {
-            self.main.bytes.append(&mut self.aside.bytes);
-            self.main.db = self.aside.db.take();
+            let whole = std::mem::replace(&mut self.main, std::mem::take(&mut self.aside));
+            self.ready.push_back(whole.bytes);
         }
     }
 
     fn recorded(&self) -> usize {
-        self.main.bytes.len()
+        self.main.bytes.len() + self.ready.iter().map(Vec::len).sum::<usize>()
     }
 
     fn take_recorded(&mut self) -> Vec<u8> {
+        if let Some(bytes) = self.ready.pop_front() {
+            return bytes;
+        }
         let room = self.main.bytes.len();
         std::mem::replace(&mut self.main.bytes, Vec::with_capacity(room))
     }

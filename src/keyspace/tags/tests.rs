@@ -73,6 +73,9 @@ struct Taken {
     keys: Told,
     links: BTreeSet<(usize, Name, Name)>,
     tags: BTreeSet<Name>,
+    /// The large key that is being told, and its members or fields so far.
+    large: Option<(usize, Name, Held)>,
+    members: Vec<Name>,
 }
 
 struct Witness(Rc<RefCell<Taken>>);
@@ -93,13 +96,29 @@ impl Recorder for Witness {
         assert!(taken.keys.insert((db, entry.key().to_vec()), held).is_none(), "a key is told once");
     }
 
-    fn record_large(&mut self, _: &Head) {
-        unreachable!("nothing is large here");
+    fn record_large(&mut self, head: &Head) {
+        let taken = &mut *self.0.borrow_mut();
+        let tags = head.tags.iter().map(|tag| tag.to_vec()).collect();
+        let held = Held { value: Vec::new(), kind: head.kind as u8, deadline: head.deadline, tags };
+        assert!(taken.large.replace((head.db, head.key.to_vec(), held)).is_none(), "one large key at a time");
     }
 
-    fn record_piece(&mut self, _: Piece<'_>) {}
+    fn record_piece(&mut self, piece: Piece<'_>) {
+        match piece {
+            Piece::Member(name) | Piece::Field { name, .. } => self.0.borrow_mut().members.push(name.to_vec()),
+            _ => unreachable!("nothing else is large here"),
+        }
+    }
 
-    fn record_large_end(&mut self) {}
+    fn record_large_end(&mut self) {
+        let taken = &mut *self.0.borrow_mut();
+        let (db, key, held) = taken.large.take().expect("it has begun");
+        let mut members = mem::take(&mut taken.members);
+        members.sort_unstable();
+        let hash = held.kind == Type::Hash as u8;
+        let value = if hash { members.len().to_string().into_bytes() } else { members.concat() };
+        assert!(taken.keys.insert((db, key), Held { value, ..held }).is_none(), "a key is told once");
+    }
 
     fn record_end(&mut self) {}
 

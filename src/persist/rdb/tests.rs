@@ -553,7 +553,9 @@ fn a_snapshot_is_the_state_of_one_instant() {
                 if !more {
                     recorder.record_end();
                 }
-                bytes.append(&mut recorder.take_recorded());
+                while recorder.recorded() > 0 {
+                    bytes.append(&mut recorder.take_recorded());
+                }
                 slices += 1;
             }
             keys.end_snapshot();
@@ -752,7 +754,9 @@ fn a_large_value_is_told_as_it_was() {
                 if !more {
                     recorder.record_end();
                 }
-                bytes.append(&mut recorder.take_recorded());
+                while recorder.recorded() > 0 {
+                    bytes.append(&mut recorder.take_recorded());
+                }
                 slices += 1;
             }
             keys.end_snapshot();
