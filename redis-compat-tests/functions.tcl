@@ -253,6 +253,23 @@ check "a function that runs for long" -server {--busy-reply-threshold 10} {
     expect {"quick"} [ask FCALL g 0]
 }
 
+check "libraries are freed aside, but not under a function that runs" {
+    set code "#!lua name=large
+        local kept
+        local function keep() kept = kept or string.rep('x', 3000000) return #kept end
+        redis.register_function('length', keep)
+        redis.register_function('last', function() keep() redis.call('function', 'flush', 'async') return keep() end)"
+    expect {"large"} [ask FUNCTION LOAD $code]
+    expect :3000000 [ask FCALL length 0]
+    expect +OK [ask FUNCTION FLUSH ASYNC]
+    expect {-ERR Function not found} [ask FCALL length 0]
+    expect {"large"} [ask FUNCTION LOAD $code]
+    expect +OK [ask DEBUG SET-DISABLE-DENY-SCRIPTS 1]
+    expect :3000000 [ask FCALL last 0]
+    expect +OK [ask DEBUG SET-DISABLE-DENY-SCRIPTS 0]
+    expect {-ERR Function not found} [ask FCALL length 0]
+}
+
 case "libraries of scripts" {
     EVAL "return cjson.encode({1, 2.5, 'a/b', {}, cjson.null})" 0        -> "[1,2.5,\"a\\/b\",{},null]"
     EVAL "return cjson.decode(ARGV[1]).a[2]" 0 "{\"a\":\[1,\"x\"\]}"     -> "x"

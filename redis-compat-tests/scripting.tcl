@@ -357,3 +357,38 @@ check "SHUTDOWN NOSAVE ends a script that has written, and nothing of it lasts" 
     start B SHUTDOWN NOSAVE
     eventually {![server::alive $run::server]}
 }
+
+check "SIGTERM waits for the end of a script, and SHUTDOWN ABORT takes it back" -server {--lua-time-limit 10} {
+    start A EVAL "redis.call('set','k','v') local n = 0 repeat n = n + 1 until n == 20000000 return n" 1 k
+    busy
+    server::signal $run::server TERM
+    eventually {[refusal SHUTDOWN ABORT] eq ""}
+    then A :20000000
+    idle
+    start A EVAL "while true do end" 0
+    busy
+    server::signal $run::server TERM
+    busy
+    same "" [refusal SCRIPT KILL] "SCRIPT KILL"
+    eventually {![server::alive $run::server]}
+}
+
+check "a second SIGINT does not wait for a script" -server {--lua-time-limit 10} {
+    start A EVAL "redis.call('set','k','v') while true do end" 1 k
+    busy
+    server::signal $run::server INT
+    busy
+    server::signal $run::server INT
+    eventually {![server::alive $run::server]}
+}
+
+check "scripts are forgotten at once, however they are freed" {
+    foreach mode {SYNC ASYNC} {
+        for {set i 0} {$i < 2000} {incr i} {
+            set sha [lindex [ask SCRIPT LOAD "return '[string repeat x 1000] $i'"] 1]
+        }
+        expect +OK [ask SCRIPT FLUSH $mode] $mode
+        expect {[:0]} [ask SCRIPT EXISTS $sha] $mode
+        expect :1 [ask EVAL "return 1" 0] $mode
+    }
+}

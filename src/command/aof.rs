@@ -415,7 +415,7 @@ impl Server {
         for db in 0..self.keys.databases() {
             self.keys.flush(db);
         }
-        self.functions.clear();
+        self.functions.clear(false);
         let place = self.aof.place.clone();
         let loaded = read_manifest(&place).and_then(|manifest| {
             self.aof.manifest = manifest;

@@ -595,7 +595,7 @@ fn reload(cx: &mut Ctx<'_>, args: &Args<'_>) -> Result<(), Error> {
         for db in 0..server.keys.databases() {
             server.keys.flush(db);
         }
-        server.functions.clear();
+        server.functions.clear(false);
     }
     let loaded = load_now(server, Manner { merge, keep_expired: false });
     server.tick();

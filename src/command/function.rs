@@ -251,7 +251,7 @@ fn flush(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         // The interpreter counts, too.
         server.keys.stats.lazily_freed += count as u64 + 1;
     }
-    server.functions.clear();
+    server.functions.clear(lazy);
     changed(cx);
     cx.reply.ok();
     Ok(())

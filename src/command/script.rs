@@ -284,7 +284,8 @@ fn flush(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     if args.len() > 3 || !matches!(mode.as_deref(), None | Some(b"sync" | b"async")) {
         return Err(Error::fixed("ERR SCRIPT FLUSH only support SYNC|ASYNC option"));
     }
-    cx.server.scripts.flush();
+    let aside = mode.map_or(cx.server.settings.lazyfree_lazy_user_flush, |mode| mode == b"async");
+    cx.server.scripts.flush(aside);
     cx.reply.ok();
     Ok(())
 }

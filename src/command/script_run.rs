@@ -98,10 +98,14 @@ impl Scripts {
         Ok(self.engine.insert(Rc::new(engine)).clone())
     }
 
-    /// Forgets all scripts, and the interpreter with all that they left in it.
-    pub fn flush(&mut self) {
-        self.engine = None;
+    /// Forgets all scripts, and the interpreter with all that they left in it; if `aside`, what takes long of that does not
+    /// happen here.
+    pub fn flush(&mut self, aside: bool) {
         self.cache = Cache::default();
+        match self.engine.take() {
+            Some(engine) if aside => Engine::free(engine),
+            _ => {}
+        }
     }
 
     /// Forgets a compiled function.
@@ -426,7 +430,8 @@ impl Host for ScriptRun<'_, '_> {
             attendant(server, self.cx.token);
             server.attendant = Some(attendant);
         }
-        if server.shutdown.is_some() {
+        // What a signal asks for waits for the script.
+        if server.shutdown.is_some_and(|shutdown| shutdown.client.is_some()) {
             // Nobody is to see half of what it was about to do.
             server.keys.effects.journal.abandon();
             return Some("The server is about to end");

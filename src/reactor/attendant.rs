@@ -8,7 +8,9 @@
 //! reads the loop's own poll may tell once more, and the loop finds nothing there. The client whose script runs is left alone: it
 //! is in the batch, always as the last (see [`super::batch`]), so that nothing of anybody else's is.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::Instant;
 
 use mio::Token;
@@ -17,6 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::accept::accept;
 use super::bury;
 use super::intake::Intake;
+use super::signals::Signals;
 use crate::command::state::Server;
 
 /// So many times as long as a look takes, which grows with the number of clients, is the time to the next.
@@ -31,12 +34,14 @@ enum Heard {
 /// See the module.
 pub struct Attendant {
     intake: Intake,
+    signals: Rc<RefCell<Signals>>,
     next: Option<Instant>,
 }
 
 impl Attendant {
-    pub fn new() -> Attendant {
-        Attendant { intake: Intake::new(), next: None }
+    /// One that looks for the signals which the loop gets otherwise.
+    pub fn new(signals: Rc<RefCell<Signals>>) -> Attendant {
+        Attendant { intake: Intake::new(), signals, next: None }
     }
 
     /// Serves everybody once but the client that is `busy`.
@@ -45,6 +50,7 @@ impl Attendant {
         if self.next.is_some_and(|next| started < next) {
             return;
         }
+        self.signals.borrow_mut().handle_while_busy(server);
         for heard in listen(server) {
             match heard {
                 Heard::Listener(token) => {

@@ -11,7 +11,9 @@ mod builder;
 mod intake;
 mod signals;
 
+use std::cell::RefCell;
 use std::io::{self, ErrorKind};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -84,7 +86,7 @@ pub struct Reactor {
     intake: Intake,
     /// Listeners that may have more connections waiting.
     accepting: Vec<Token>,
-    signals: Signals,
+    signals: Rc<RefCell<Signals>>,
     inbox: Inbox<Server>,
     outbox: Outbox<Server>,
     warmer: Warmer,
@@ -107,7 +109,7 @@ impl Reactor {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         let (outbox, inbox) = mailbox(waker);
-        let signals = Signals::new(poll.registry(), FIRST_SIGNAL)?;
+        let signals = Rc::new(RefCell::new(Signals::new(poll.registry(), FIRST_SIGNAL)?));
         let listeners = Listeners::new(poll.registry().try_clone()?);
         let mut server =
             Server::new(settings, source, listeners, outbox.clone(), seed, plugins).map_err(StartError::Commands)?;
@@ -115,7 +117,7 @@ impl Reactor {
         listeners.bind_tcp(settings).map_err(StartError::Listen)?;
         listeners.bind_unix(settings).map_err(StartError::Listen)?;
         server.aof.use_disk(Disk::start(outbox.clone())?);
-        let mut attendant = Attendant::new();
+        let mut attendant = Attendant::new(Rc::clone(&signals));
         server.attendant = Some(Box::new(move |server, busy| attendant.attend(server, busy)));
         server.startup_memory = memory::used();
         Ok(Reactor {
@@ -216,7 +218,7 @@ impl Reactor {
             return Ok(true);
         }
         log::info!("Saving the final RDB snapshot before exiting.");
-        let signals = &mut self.signals;
+        let mut signals = self.signals.borrow_mut();
         match save::save_now(server, &mut || signals.interrupted()) {
             Ok(()) => Ok(true),
             Err(Unsaved::Interrupted) => Err("You insist... exiting now.".to_string()),
@@ -255,7 +257,7 @@ impl Reactor {
         if token == WAKE {
             // The jobs are run in every turn.
         } else if token.0 >= FIRST_SIGNAL {
-            self.signals.handle(token, &mut self.server);
+            self.signals.borrow_mut().handle(token, &mut self.server);
         } else if token.0 >= FIRST_LISTENER {
             self.accepting.push(token);
         } else if let Some(client) = self.server.clients.get_mut(token.0) {

@@ -46,34 +46,56 @@ impl Signals {
     /// Does what the signal behind a token asks for.
     pub fn handle(&mut self, token: Token, server: &mut Server) {
         let at = token.0 - self.first_token;
-        let Some(pipe) = self.pipes.get_mut(at) else { return };
+        if self.take(at) > 0 {
+            match HANDLED[at] {
+                SIGHUP => server.reload_settings(),
+                signal => schedule_shutdown(server, signal),
+            }
+        }
+    }
+
+    /// Notes, while a script runs, what asks for the end, which comes when the script is over. Who insists does not wait for
+    /// that: the process ends here.
+    pub fn handle_while_busy(&mut self, server: &mut Server) {
+        for (at, signal) in HANDLED.into_iter().enumerate().filter(|&(_, signal)| signal != SIGHUP) {
+            let times = self.take(at);
+            if signal == SIGINT && (times > 1 || times == 1 && server.shutdown.is_some()) {
+                log::error!("You insist... exiting now.");
+                std::process::exit(1);
+            }
+            if times > 0 {
+                schedule_shutdown(server, signal);
+            }
+        }
+    }
+
+    /// How often a signal has come since it was asked for last.
+    fn take(&mut self, at: usize) -> usize {
+        let Some(pipe) = self.pipes.get_mut(at) else { return 0 };
         let mut bytes = [0; 64];
         let mut times = 0;
         while let Ok(read @ 1..) = pipe.read(&mut bytes) {
             times += read;
         }
-        if times == 0 {
-            return;
-        }
-        match HANDLED[at] {
-            SIGHUP => server.reload_settings(),
-            signal => {
-                let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
-                log::warn!("Received {name} scheduling shutdown...");
-                let settings = &server.settings;
-                let flags = if signal == SIGINT { settings.shutdown_on_sigint } else { settings.shutdown_on_sigterm };
-                let has = |flag| flags.contains(flag);
-                server.shutdown = Some(Shutdown {
-                    save: match (has(ShutdownFlags::SAVE), has(ShutdownFlags::NOSAVE)) {
-                        (true, _) => Some(true),
-                        (_, true) => Some(false),
-                        _ => None,
-                    },
-                    now: has(ShutdownFlags::NOW),
-                    force: has(ShutdownFlags::FORCE),
-                    client: None,
-                });
-            }
-        }
+        times
     }
+}
+
+/// Ends the server when nothing runs, as the settings say for a signal.
+fn schedule_shutdown(server: &mut Server, signal: i32) {
+    let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
+    log::warn!("Received {name} scheduling shutdown...");
+    let settings = &server.settings;
+    let flags = if signal == SIGINT { settings.shutdown_on_sigint } else { settings.shutdown_on_sigterm };
+    let has = |flag| flags.contains(flag);
+    server.shutdown = Some(Shutdown {
+        save: match (has(ShutdownFlags::SAVE), has(ShutdownFlags::NOSAVE)) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        },
+        now: has(ShutdownFlags::NOW),
+        force: has(ShutdownFlags::FORCE),
+        client: None,
+    });
 }

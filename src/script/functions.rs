@@ -4,6 +4,8 @@
 //! functions under names that no other library has. All libraries share one interpreter; it is made when the first is loaded,
 //! and goes with all of them ([`Libraries::clear`]).
 
+#![allow(unsafe_code)]
+
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -11,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 
-use super::{Engine, Function, Kind, Register, Registration, ScriptFlags};
+use super::{Engine, Function, Kind, Register, Registration, ScriptFlags, free_aside};
 use crate::resp::request::split_words;
 
 /// The one language in which libraries are written, under its name in replies.
@@ -130,9 +132,15 @@ impl Libraries {
         self.functions.get(name)
     }
 
-    /// Removes all, and the interpreter with them.
-    pub fn clear(&mut self) {
-        *self = Libraries::default();
+    /// Removes all, and the interpreter with them; if `aside`, what takes long of that does not happen here.
+    pub fn clear(&mut self, aside: bool) {
+        let old = std::mem::take(self);
+        // One is ours, each function has one, and so has who runs a function.
+        let alone = |engine: &Rc<Engine>| Rc::strong_count(engine) == 1 + old.functions.len();
+        if aside && old.engine.as_ref().is_some_and(|engine| engine.is_large() && alone(engine)) {
+            // SAFETY: whoever keeps a function keeps its interpreter, too, and nobody else does.
+            unsafe { free_aside(old) };
+        }
     }
 
     /// Removes a library; false if there is none of that name.
@@ -373,7 +381,7 @@ mod tests {
         assert!(libraries.function(b"G").is_some() && libraries.function(b"f").is_none());
         assert!(libraries.delete(b"a") && !libraries.delete(b"a"));
         assert_eq!(shown(&libraries), "b:h");
-        libraries.clear();
+        libraries.clear(false);
         assert!(libraries.is_empty() && libraries.engine_bytes() == 0);
     }
 

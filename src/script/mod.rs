@@ -13,6 +13,7 @@ pub mod shebang;
 mod vm;
 
 pub use cache::{Cache, Script, Sha, sha1};
+use vm::free_aside;
 pub use vm::{Engine, Function, Kind, Register, Registration};
 
 use bitflags::bitflags;

@@ -330,7 +330,8 @@ fn fuzz_values() {
                 spoil(&mut text, rng);
             }
             lua.globals().raw_set("text", lua.create_string(&text).expect("a string")).expect("a global");
-            run(&lua, &format!("return pcall({})", library.replace('(', ",").replace(')', "")));
+            // One result of many: the interpreter's own `pcall` forgets to ask for room for what it adds to them.
+            run(&lua, &format!("return pcall(function() return ({library}) end)"));
         }
     });
     assert!(run(&lua, "collectgarbage() return collectgarbage('count') < 10000") == "true", "nothing stays");

@@ -23,6 +23,7 @@ use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::ops::Range;
+use std::rc::Rc;
 
 use mlua::ffi as lua;
 use mlua::ffi::lua_State;
@@ -212,6 +213,21 @@ impl Engine {
         }
     }
 
+    /// Whether to free it takes long: then it is for [`free_aside`].
+    pub fn is_large(&self) -> bool {
+        self.memory_bytes() > LARGE
+    }
+
+    /// Frees the interpreter in a thread of its own if that takes long and nobody else has it.
+    pub fn free(engine: Rc<Engine>) {
+        if let Ok(engine) = Rc::try_unwrap(engine)
+            && engine.is_large()
+        {
+            // SAFETY: it is the only one that knows its state.
+            unsafe { free_aside(engine) };
+        }
+    }
+
     /// Forgets a function.
     pub fn forget(&self, function: Function) {
         // SAFETY: the registry has a place of that number, which was made by `luaL_ref`; to free it makes no value.
@@ -285,6 +301,27 @@ impl Drop for Engine {
             ManuallyDrop::drop(&mut self.lua);
             drop(Box::from_raw(self.shared));
         }
+    }
+}
+
+/// Drops what holds interpreters in a thread of its own, which frees them while the server goes on. Without a thread it is done
+/// here.
+///
+/// # Safety
+/// Nothing else may hold a part of it: no other [`Engine`], and none of the reference counts within, is shared with this thread.
+pub(in crate::script) unsafe fn free_aside<T: 'static>(old: T) {
+    struct Aside<T>(T);
+    // SAFETY: an interpreter is memory that any thread may free, mlua keeps nothing of it in thread-local places, and the
+    // caller says that there is no other way to it.
+    unsafe impl<T> Send for Aside<T> {}
+    let old = Aside(old);
+    let body = move || {
+        // The whole of it, not its field, is what the closure takes.
+        let old = old;
+        drop(old.0);
+    };
+    if let Err(error) = std::thread::Builder::new().name("scripts".to_string()).spawn(body) {
+        log::warn!("No thread to free old scripts in, it has been done at once: {error}");
     }
 }
 
