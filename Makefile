@@ -11,7 +11,7 @@ CONF   ?= conf/cachestorm.yaml
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := build
-.PHONY: run build test compat bench bench-eviction lint fuzz clients crash memcheck clean help
+.PHONY: run build test compat bench bench-eviction lint fuzz clients suites crash memcheck clean help
 
 help:      ## show this list
 	@sed -n 's/^\([a-z-]*\): .*##/\1\t/p' Makefile | expand -t 16
@@ -52,6 +52,10 @@ fuzz: build ## random bytes into what reads them and into a running server (SECO
 clients: build ## short sessions of redis-py, ioredis and node-redis
 	utils/need python3:python3 npm:npm
 	utils/clients/run --server $(BINARY)
+
+suites: build ## tests of client packages against our server and redis-server (ARGS="limits bottleneck")
+	utils/need python3:python3 npm:npm redis-server:redis-server unshare:util-linux ip:iproute2
+	utils/clients/suites --server $(BINARY) $(ARGS)
 
 crash: build ## kill the server, cut its power, fill its disk: nothing acknowledged is lost (ARGS="power --rounds 20")
 	utils/need python3:python3 cc:build-essential setpriv:util-linux

@@ -36,15 +36,15 @@ def close_at_once(connection):
 class Server:
     """A server started from a binary, without persistence; use as a context manager.
 
-    `core` pins it to one processor. The kernel kills it when this process dies (setpriv).
+    `core` pins it to one processor; without `port` it gets a free one. The kernel kills it when this process dies (setpriv).
     """
 
-    def __init__(self, binary, *flags, core=None):
+    def __init__(self, binary, *flags, core=None, port=None):
         found = shutil.which(binary)
         if not found:
             raise SystemExit(f"{binary} is not an executable file")
         self.name = Path(binary).name
-        self.port = free_port()
+        self.port = port or free_port()
         self.directory = tempfile.mkdtemp(prefix=f"{self.name}.")
         command = ["setpriv", "--pdeathsig", "KILL", "--"]
         if core is not None:
