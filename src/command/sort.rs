@@ -331,20 +331,20 @@ fn sorted(place: &mut Place<'_>, query: &Query<'_>, texts: &Texts) -> Result<Vec
         return Ok(items[range].iter().map(|&(_, span)| span).collect());
     }
     let mut looked_up = Texts::default();
-    let mut items: Vec<(Option<Span>, Span)> = Vec::with_capacity(texts.spans.len());
+    let mut pairs: Vec<(Option<Span>, Span)> = Vec::with_capacity(texts.spans.len());
     for &span in &texts.spans {
         let key = match query.by {
             None => Some(span),
             Some(pattern) => pattern.look_up(place, texts.get(span), |found| found.map(|text| looked_up.push(text))),
         };
-        items.push((key, span));
+        pairs.push((key, span));
     }
     let keys = if query.by.is_none() { texts } else { &looked_up };
     let whole = query.destination.is_some();
     let text = |span: Span| if whole { keys.get(span) } else { c_text(keys.get(span)) };
+    let mut items: Vec<_> = pairs.into_iter().map(|(key, span)| (key.map(text), span)).collect();
     arrange(&mut items, &range, |a, b| {
-        let ordering = a.0.map(text).cmp(&b.0.map(text));
-        directed(ordering, descending).then_with(|| by_position(a.1, b.1))
+        directed(a.0.cmp(&b.0), descending).then_with(|| by_position(a.1, b.1))
     });
     Ok(items[range].iter().map(|&(_, span)| span).collect())
 }

@@ -49,6 +49,8 @@ use crate::memory::size_class;
 const LEAF: usize = 64;
 /// Children of an inner node: 1792 bytes.
 const FAN: usize = 32;
+/// Bytes of a cache line.
+const CACHE_LINE: usize = 64;
 /// Lengths from here on take eight bytes more.
 const LONG: usize = 255;
 
@@ -229,6 +231,16 @@ fn level<T>(left: &mut Vec<T>, right: &mut Vec<T>, full: usize) {
 }
 
 impl Node {
+    /// Asks for all of a leaf at once: a search in it would wait for one line after the other.
+    #[inline]
+    fn prefetch_leaf(&self) {
+        if let Node::Leaf(entries) = self {
+            for line in entries.chunks(CACHE_LINE / size_of::<Entry>()) {
+                prefetch(NonNull::from(line).cast());
+            }
+        }
+    }
+
     /// # Panics
     /// If the node is empty.
     fn first(&self) -> &Entry {
@@ -263,6 +275,7 @@ impl Node {
                 let before = children.partition_point(|child| child.first.is_before(entry.score, entry.member()));
                 let at = before.saturating_sub(1);
                 let child = &mut children[at];
+                child.node.prefetch_leaf();
                 if before == 0 {
                     child.first = entry.duplicate();
                 }
@@ -291,6 +304,7 @@ impl Node {
                 let at = behind - 1;
                 let alone = children.len() == 1;
                 let child = &mut children[at];
+                child.node.prefetch_leaf();
                 let entry = child.node.take_unless(score, member, stays)?;
                 child.count -= 1;
                 if child.count == 0 {
@@ -461,8 +475,9 @@ impl Ordered {
                 Node::Leaf(entries) => return rank + entries.partition_point(&first),
                 Node::Inner(children) => {
                     let at = children.partition_point(|child| first(&child.first)).saturating_sub(1);
-                    rank += children[..at].iter().map(|child| child.count).sum::<usize>();
                     node = &children[at].node;
+                    node.prefetch_leaf();
+                    rank += children[..at].iter().map(|child| child.count).sum::<usize>();
                 }
             }
         }
@@ -532,6 +547,7 @@ impl Ordered {
         let old = unsafe { score(block) };
         let Some(score) = decide(Some(old)).filter(|&score| score != old) else { return Some(old) };
         debug_assert!(!score.is_nan());
+        self.prefetch_place(score);
         self.note(member, Some(old), Some(score));
         // SAFETY: the block starts with the score; nobody looks at it meanwhile, for the set is borrowed exclusively.
         unsafe { block.cast::<f64>().write(score) };
@@ -555,6 +571,16 @@ impl Ordered {
         if let Some(telling) = self.telling.get_mut() {
             telling.note(member, old, new);
         }
+    }
+
+    /// Asks for the leaf that a score belongs in, before something else is done.
+    fn prefetch_place(&self, score: f64) {
+        let mut node = &self.root;
+        while let Node::Inner(children) = node {
+            let at = children.partition_point(|child| child.first.score < score).saturating_sub(1);
+            node = &children[at].node;
+        }
+        node.prefetch_leaf();
     }
 
     fn insert(&mut self, entry: Entry) {
