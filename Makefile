@@ -46,7 +46,7 @@ lint:      ## formatting and clippy, warnings are errors
 
 fuzz: build ## random bytes into what reads them and into a running server (SECONDS=60)
 	utils/need python3:python3
-	FUZZ_SECONDS=$(or $(SECONDS),60) $(CARGO) test --release --locked --lib fuzz_
+	FUZZ_SECONDS=$(or $(SECONDS),60) $(CARGO) test --release --locked --lib fuzz_ -- --show-output
 	utils/fuzz-socket --server $(BINARY) --seconds $(or $(SECONDS),60)
 
 clients: build ## short sessions of redis-py, ioredis and node-redis

@@ -880,3 +880,34 @@ check "COMMAND DOCS names what its groups are" {
         same $names [lmap argument $docs(arguments) {lindex $argument 1 1 1}] "arguments of $command"
     }
 }
+
+check "the score by which the kernel kills is left alone unless it is set" -config {oom-score-adj no oom-score-adj-values {0 200 800}} {
+    regexp {process_id:(\d+)} [lindex [ask INFO server] 1] all pid
+    proc score {pid {new ""}} {
+        set file [open /proc/$pid/oom_score_adj [expr {$new eq "" ? "r" : "w"}]]
+        if {$new ne ""} {
+            puts $file $new
+        } else {
+            set new [gets $file]
+        }
+        close $file
+        return $new
+    }
+    set base [expr {[score $pid] + 2}]
+    score $pid $base
+    ask CONFIG SET oom-score-adj-values "5 5 5"
+    same $base [score $pid]
+    ask CONFIG SET oom-score-adj relative
+    same [expr {$base + 5}] [score $pid]
+    ask CONFIG SET oom-score-adj-values "7 7 7"
+    same [expr {$base + 7}] [score $pid]
+    ask CONFIG SET oom-score-adj no
+    same $base [score $pid]
+    score $pid [incr base]
+    ask CONFIG SET oom-score-adj yes
+    same [expr {$base + 7}] [score $pid]
+    ask CONFIG SET oom-score-adj absolute
+    same 7 [score $pid]
+    ask CONFIG SET oom-score-adj no
+    same $base [score $pid]
+}

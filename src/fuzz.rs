@@ -3,19 +3,20 @@
 use std::time::Instant;
 
 /// Runs a test `rounds` times with random numbers that are the same each time; or, if `FUZZ_SECONDS` is set, with others for so
-/// many seconds.
+/// many seconds. Then it tells how many rounds there were, and if it fails, of which seed; `FUZZ_SEED` repeats that.
 pub fn fuzz(rounds: u64, mut test: impl FnMut(&mut fastrand::Rng)) {
-    let seconds: Option<u64> = std::env::var("FUZZ_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    let setting = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
+    let seconds = setting("FUZZ_SECONDS");
+    let seed = setting("FUZZ_SEED").unwrap_or_else(|| seconds.map_or(1, |_| fastrand::u64(..)));
     let started = Instant::now();
-    let mut rng = fastrand::Rng::with_seed(seconds.map_or(1, |_| fastrand::u64(..)));
+    println!("seed {seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
     let mut round = 0;
     while seconds.map_or(round < rounds, |seconds| started.elapsed().as_secs() < seconds) {
         round += 1;
         test(&mut rng);
     }
-    if seconds.is_some() {
-        println!("{round} rounds");
-    }
+    println!("{round} rounds");
 }
 
 /// Spoils bytes in one of the ways in which a file or a client may: changed, lost and repeated bytes, a part of them, others

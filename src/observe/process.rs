@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::net::UnixDatagram;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::config::{OomScoreAdj, Settings, expand_title};
 
@@ -16,7 +16,6 @@ struct TitleArea {
 }
 
 static TITLE: OnceLock<Option<TitleArea>> = OnceLock::new();
-static OOM_SCORE_AT_START: OnceLock<i32> = OnceLock::new();
 
 /// Makes room for titles: the memory of the command line and of the environment, which moves elsewhere. Must be called
 /// before any other thread exists.
@@ -81,22 +80,29 @@ pub fn remember_config_file(path: String) {
     CONFIG_FILE.get_or_init(|| path);
 }
 
-/// Sets the score by which the kernel chooses whom to kill when memory runs out.
+/// The score that the process had before the settings decided it, while they do.
+static OOM_SCORE_BEFORE: Mutex<Option<i32>> = Mutex::new(None);
+
+/// Sets the score by which the kernel chooses whom to kill when memory runs out. While the settings leave it alone, so does
+/// this: somebody else may have set it.
 ///
 /// # Errors
 /// If the kernel refuses; lowering it takes privileges.
 pub fn set_oom_score(settings: &Settings) -> io::Result<()> {
     const PATH: &str = "/proc/self/oom_score_adj";
-    let current: i32 = fs::read_to_string(PATH)?.trim().parse().map_err(io::Error::other)?;
-    let at_start = *OOM_SCORE_AT_START.get_or_init(|| current);
+    let set = |score: i32| fs::write(PATH, score.clamp(-1000, 1000).to_string());
+    let mut before = OOM_SCORE_BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
     let master = settings.oom_score_adj_values[0];
-    let wanted = match settings.oom_score_adj {
-        OomScoreAdj::No => at_start,
-        OomScoreAdj::Absolute => master,
-        _ => at_start + master,
+    if settings.oom_score_adj == OomScoreAdj::No {
+        return before.take().map_or(Ok(()), set);
+    }
+    let base = match *before {
+        Some(score) => score,
+        None => fs::read_to_string(PATH)?.trim().parse().map_err(io::Error::other)?,
     };
-    let wanted = wanted.clamp(-1000, 1000);
-    if wanted == current { Ok(()) } else { fs::write(PATH, wanted.to_string()) }
+    set(if settings.oom_score_adj == OomScoreAdj::Absolute { master } else { base + master })?;
+    *before = Some(base);
+    Ok(())
 }
 
 /// Goes into the background. Must be called before any other thread exists.
