@@ -186,3 +186,32 @@ case "arguments" {
     FLUSHDB async             -> +OK
     CLIENT NO-EVICT maybe     -> -ERR syntax error
 }
+
+check "what subscribers leave unread costs them, and no keys" -config {maxmemory-clients 0 maxmemory 0 maxmemory-policy noeviction} {
+    ask CLIENT NO-EVICT on
+    ask CONFIG RESETSTAT
+    ask CONFIG SET maxmemory-clients 3000000 maxmemory-policy allkeys-lru
+    for {set n 0} {$n < 30} {incr n} {
+        ask SETRANGE key:$n 100000 x
+    }
+    regexp {used_memory:(\d+)} [lindex [ask INFO memory] 1] all used
+    ask CONFIG SET maxmemory [expr {$used + 6000000}]
+    for {set n 0} {$n < 5} {incr n} {
+        named S$n
+        resp::send [run::connection S$n] {SUBSCRIBE news}
+        resp::read [run::connection S$n]
+    }
+    # All at once, so that nobody is sent anything in between.
+    set message [string repeat x 20000]
+    set publisher [run::connection A]
+    for {set n 0} {$n < 600} {incr n} {
+        resp::send $publisher [list PUBLISH news $message]
+    }
+    for {set n 0} {$n < 600} {incr n} {
+        resp::read $publisher
+    }
+    set statistics [lindex [ask INFO stats] 1]
+    regexp {evicted_clients:(\d+)} $statistics all clients
+    regexp {evicted_keys:(\d+)} $statistics all keys
+    same {1 0 30} [list [expr {$clients > 0}] $keys [lindex [ask DBSIZE] 1]]
+}

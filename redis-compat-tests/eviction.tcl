@@ -175,6 +175,26 @@ check "under pressure keys go ahead of need, for what comes in" -only cachestorm
     same none [told memory_pressure]
 }
 
+check "for what clients take no key goes ahead of need" -config $full {
+    ask CONFIG RESETSTAT
+    ask CONFIG SET maxmemory-policy allkeys-lru
+    # With the next look at the pressure a second away, all that follows is new to it.
+    ask CONFIG SET hz 1
+    after 200
+    ask CONFIG SET maxmemory [expr {[told used_memory] + 20000000}]
+    for {set n 0} {$n < 50} {incr n} {
+        ask SETRANGE key:$n 100000 x
+    }
+    for {set n 0} {$n < 6} {incr n} {
+        resp::raw [run::connection B$n] "*250\r\n[string repeat "\$10000\r\n[string repeat x 10000]\r\n" 200]"
+    }
+    eventually {[told used_memory] > [told maxmemory] * 0.8}
+    after 1200
+    same {50 0} [list [lindex [ask DBSIZE] 1] [told evicted_keys]]
+    ask CONFIG SET hz 10
+    ask CONFIG SET maxmemory 0
+}
+
 check "without eviction pressure is only told" -only cachestorm -config $full {
     ask CONFIG RESETSTAT
     ask CONFIG SET maxmemory [expr {[told used_memory] * 2}]

@@ -748,6 +748,32 @@ case "DEBUG" {
     DBSIZE                      -> :6
 }
 
+check "commands that Redis does not have say since which version of CacheStorm" -only cachestorm {
+    foreach command {
+        settag tags addtag remtag tagkeys tagcount tagscan invalidate taginvalidate taglink tagunlink tagchildren
+        namespace namespaces namespacedel namespaceinfo hotkeys meminfo
+    } {
+        regexp {"since" "([^"]*)"} [resp::show [ask COMMAND DOCS $command]] all since
+        same 0.1.0 $since $command
+    }
+}
+
+case "DEBUG MALLCTL reads and sets what the allocator has a name for" {
+    DEBUG MALLCTL arenas.page                       -> :4096
+    DEBUG MALLCTL nosuch                            -> -ERR No such file or directory
+    DEBUG MALLCTL arenas.page 1                     -> -ERR Operation not permitted
+    DEBUG MALLCTL arenas.dirty_decay_ms x           -> -ERR value is not an integer or out of range
+    DEBUG MALLCTL arenas.muzzy_decay_ms 100         -> :0
+    DEBUG MALLCTL arenas.muzzy_decay_ms 0           -> :100
+    DEBUG MALLCTL-STR version                       -> /^5\.\d+\.\d+/
+    DEBUG MALLCTL-STR nosuch                        -> -ERR No such file or directory
+    DEBUG MALLCTL-STR thread.tcache.flush           -> -ERR Operation not permitted
+    DEBUG MALLCTL-STR thread.tcache.flush VOID      -> +OK
+    DEBUG MALLCTL-STR arena.0.dss primary           -> "secondary"
+    DEBUG MALLCTL-STR arena.0.dss nosuch            -> "primary"
+    DEBUG MALLCTL-STR arena.0.dss secondary         -> "primary"
+}
+
 case "DEBUG PROTOCOL shows every type of reply" {
     DEBUG PROTOCOL string       -> "Hello World"
     DEBUG PROTOCOL integer      -> :12345

@@ -111,7 +111,7 @@ fn dbsize(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 /// Whether the client has been set aside until it is known how many keys some databases have.
-fn wait_until_counted(cx: &mut Ctx<'_>, args: &Args<'_>, mut databases: Range<usize>) -> bool {
+pub(super) fn wait_until_counted(cx: &mut Ctx<'_>, args: &Args<'_>, mut databases: Range<usize>) -> bool {
     let uncounted = databases.any(|db| !cx.server.keys.is_counted(db));
     let ask = |cx: &mut Ctx<'_>| if cx.server.keys.is_settled() { Ok(()) } else { Err(Unsettled) };
     uncounted && cx.ask_settled(args, Until::Settled, ask).is_none()

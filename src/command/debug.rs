@@ -19,7 +19,7 @@ use crate::effects::Event;
 use crate::keyspace::entry::{Encoding, EntryRef, Object, Type};
 use crate::keyspace::{Expiry, StringValue, Touch};
 use crate::net::Client;
-use crate::observe::heap;
+use crate::observe::heap::{self, NewText};
 use crate::resp::{Args, Proto};
 use crate::types::glob;
 use crate::keyspace::hashmap::HashView;
@@ -75,10 +75,10 @@ const HELP: &[&str] = &[
     "    Drop all data and load the append-only file.",
     "LOG <message>",
     "    Write a line to the log.",
-    "MALLCTL <name>",
-    "    Answer one of the allocator's numbers.",
-    "MALLCTL-STR <name>",
-    "    Answer one of the allocator's texts.",
+    "MALLCTL <name> [<number>]",
+    "    Answer one of the allocator's numbers, and set it.",
+    "MALLCTL-STR <name> [<text>]",
+    "    Answer one of the allocator's texts, and set it; with VOID, do what the name stands for.",
     "OBJECT <key>",
     "    Tell how a key is kept.",
     "PANIC",
@@ -153,16 +153,8 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             Error::fixed("ERR Error trying to load the AOF files, check server logs.")
         })?,
         (b"LOG", 1) => log::warn!("DEBUG LOG: {}", String::from_utf8_lossy(&args[2])),
-        (b"MALLCTL", 1) => {
-            let number = std::str::from_utf8(&args[2]).ok().and_then(heap::number);
-            cx.reply.count(number.ok_or(Error::fixed("ERR No such file or directory"))?);
-            return Ok(());
-        }
-        (b"MALLCTL-STR", 1) => {
-            let text = std::str::from_utf8(&args[2]).ok().and_then(heap::text);
-            cx.reply.bulk(text.ok_or(Error::fixed("ERR No such file or directory"))?);
-            return Ok(());
-        }
+        (b"MALLCTL", 1 | 2) => return mallctl(cx, args),
+        (b"MALLCTL-STR", 1 | 2) => return mallctl_text(cx, args),
         (b"OBJECT", 1) => {
             // A key whose time is over is shown, too, as long as it is there.
             cx.server.keys.freeze(true);
@@ -404,6 +396,37 @@ fn digest_values(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
 }
 
 // --- how things are kept --------------------------------------------------------------------------------------
+
+/// What the allocator calls by a name.
+fn allocator_name<'a>(args: &'a Args<'_>) -> Result<&'a str, Error> {
+    str::from_utf8(&args[2]).map_err(|_| Error::fixed("ERR No such file or directory"))
+}
+
+fn refused(why: heap::Refusal) -> Error {
+    Error::new(format!("ERR {why}"))
+}
+
+fn mallctl(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
+    let new = args.get(3).map(|new| parse_i64(new).ok_or(Error::NOT_AN_INTEGER)).transpose()?;
+    match heap::exchange(allocator_name(args)?, new).map_err(refused)? {
+        Some(old) => cx.reply.integer(old),
+        None => cx.reply.ok(),
+    }
+    Ok(())
+}
+
+fn mallctl_text(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
+    let new = match args.get(3) {
+        None => NewText::Old,
+        Some(b"VOID") => NewText::Void,
+        Some(new) => NewText::These(str::from_utf8(new).map_err(|_| Error::fixed("ERR Invalid argument"))?),
+    };
+    match heap::exchange_text(allocator_name(args)?, new).map_err(refused)? {
+        Some(old) => cx.reply.bulk(&old),
+        None => cx.reply.ok(),
+    }
+    Ok(())
+}
 
 fn object(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
     let now_ms = cx.server.keys.now_ms();

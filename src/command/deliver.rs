@@ -29,7 +29,9 @@ const EXCESS: usize = 1000;
 struct Outbox<'s> {
     clients: &'s mut Slab<Box<Client>>,
     unsent: &'s mut Vec<usize>,
-    /// Those that leave much unread.
+    /// Whether all clients together have a limit, and are counted.
+    counted: bool,
+    /// Those that leave much unread, or are counted.
     behind: Vec<usize>,
 }
 
@@ -43,7 +45,7 @@ impl Outbox<'_> {
                 continue;
             }
             message.queue(client.proto, &mut client.output);
-            if client.output.len() > BACKLOG {
+            if self.counted || client.output.len() > BACKLOG {
                 self.behind.push(token);
             }
             // Of a client whose socket is full, the poll tells when it takes more.
@@ -61,8 +63,8 @@ pub fn publish(server: &mut Server, kind: Kind, channel: &[u8], payload: &[u8]) 
     if !server.subscriptions.any() {
         return 0;
     }
-    let Server { subscriptions, clients, unsent, .. } = server;
-    let mut outbox = Outbox { clients, unsent, behind: Vec::new() };
+    let Server { subscriptions, clients, unsent, budget, .. } = server;
+    let mut outbox = Outbox { clients, unsent, counted: budget.is_on(), behind: Vec::new() };
     let listed = subscriptions.subscribers(kind, channel);
     let mut receivers = listed.len();
     if !listed.is_empty() {
@@ -81,7 +83,10 @@ pub fn publish(server: &mut Server, kind: Kind, channel: &[u8], payload: &[u8]) 
     server.delivered |= receivers > 0;
     for token in behind {
         server.check_output(token);
+        server.count_client(token);
     }
+    // Now, because keys are not to go for what clients do not read.
+    server.end_large_clients();
     receivers
 }
 

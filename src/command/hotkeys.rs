@@ -8,7 +8,7 @@
 use super::Ctx;
 use super::error::{Error, Outcome};
 use super::key_positions::each_key;
-use super::table::{Accesses, Acl, Command, Doc, Flags, KeyFlags};
+use super::table::{Accesses, Acl, Command, Doc, Flags, KeyFlags, OURS_SINCE};
 use crate::keyspace::Touch;
 use crate::resp::Args;
 use crate::types::number::parse_i64;
@@ -25,7 +25,7 @@ pub const COMMANDS: &[Command] = &[Command {
     tips: &["request_policy:all_shards", "response_policy:special", "nondeterministic_output"],
     doc: Doc {
         summary: "Estimates which keys of the namespace are accessed most: pairs of a key and its accesses a minute.",
-        since: "7.4.0",
+        since: OURS_SINCE,
         group: "server",
         complexity: "O(N) where N is the number of counters, which is constant.",
         syntax: "[count]",

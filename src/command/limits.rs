@@ -32,6 +32,9 @@ impl Server {
             self.stats.evicted_clients += 1;
             // Which takes it out of the books.
             self.close(token, Closing::Now);
+            // At once: keys are not to go for what nobody needs any more.
+            let client = &mut self.clients[token];
+            (client.output, client.input, client.replay) = Default::default();
         }
     }
 

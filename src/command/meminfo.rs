@@ -10,7 +10,7 @@ use super::Ctx;
 use super::error::{Error, Outcome};
 use super::memory::Account;
 use super::namespace::existing;
-use super::table::{Command, Doc};
+use super::table::{Command, Doc, OURS_SINCE};
 use crate::keyspace::entry::Type;
 use crate::keyspace::weight::Parts;
 use crate::resp::{Args, Reply};
@@ -24,7 +24,7 @@ pub const COMMANDS: &[Command] = &[Command {
     tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
     doc: Doc {
         summary: "Tells what takes how many bytes: in the server, in a namespace, or under a tag.",
-        since: "7.4.0",
+        since: OURS_SINCE,
         group: "server",
         complexity: "O(N) where N is the number of clients and namespaces.",
         syntax: "[of: NAMESPACE name | TAG tag]",

@@ -4,9 +4,10 @@
 //! does, and any other comes into being when NAMESPACE first names it. To a namespace belong a time to live for keys that are
 //! written without one and a limit of memory; where they come from is told in [`crate::keyspace::directory`].
 
+use super::database::wait_until_counted;
 use super::error::{Error, Outcome};
 use super::state::Server;
-use super::table::{Acl, Command, Doc, Flags};
+use super::table::{Acl, Command, Doc, Flags, OURS_SINCE};
 use super::{Ctx, blocking};
 use crate::config::{NamespaceLimits, parse_size};
 use crate::keyspace::directory::{MAX_NAMED, Profile};
@@ -18,7 +19,7 @@ const NO_SUCH_NAMESPACE: Error = Error::fixed("ERR no such namespace");
 const DELETED: Error = Error::fixed("UNBLOCKED the namespace was deleted");
 
 const fn doc(summary: &'static str, complexity: &'static str, syntax: &'static str) -> Doc {
-    Doc { summary, since: "0.1.0", group: "server", complexity, syntax, ..Command::NONE.doc }
+    Doc { summary, since: OURS_SINCE, group: "server", complexity, syntax, ..Command::NONE.doc }
 }
 
 pub const COMMANDS: &[Command] = &[
@@ -170,6 +171,9 @@ fn namespacedel(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let slot = existing(cx, &args[1])?;
     if slot == 0 {
         return Err(Error::fixed("ERR cannot delete the default namespace"));
+    }
+    if wait_until_counted(cx, args, slot..slot + 1) {
+        return Ok(());
     }
     for token in cx.server.keys.effects.waiting.in_database(slot) {
         blocking::unblock_with(cx.server, token, true, |cx| cx.error(&DELETED));

@@ -7,7 +7,7 @@
 //!
 //! Ahead of need, keys are evicted while the memory in use is near maxmemory ([`Pressure`]) and the data grow: a part of what
 //! came in, so that there is room when a burst comes, and all of maxmemory is used nevertheless. Where nothing comes in,
-//! nothing goes.
+//! nothing goes; nor does it for what clients take, who may be gone the next moment, or for what is being freed.
 //!
 //! A namespace with a limit of its own gives up its own keys, by the same policy and in the same way, before a command writes
 //! in it.
@@ -90,8 +90,11 @@ impl Server {
         if self.is_short_of_memory() && self.make_room() == Room::None && needs_memory {
             return Err(Error::OUT_OF_MEMORY);
         }
-        if flags.contains(Flags::WRITE) && self.make_room_within(db) == Room::None && needs_memory {
-            return Err(Error::NAMESPACE_FULL);
+        if flags.contains(Flags::WRITE) {
+            self.keys.note_crowded(db);
+            if self.make_room_within(db) == Room::None && needs_memory {
+                return Err(Error::NAMESPACE_FULL);
+            }
         }
         Ok(())
     }
@@ -106,17 +109,24 @@ impl Server {
             return false;
         }
         let mut more = short && self.make_room() == Room::Soon;
-        for at in 0..self.keys.directory().limited().len() {
-            let db = self.keys.directory().limited()[at];
-            more |= self.make_room_within(db) == Room::Soon;
+        for db in self.keys.take_crowded() {
+            if self.make_room_within(db) == Room::Soon {
+                self.keys.note_crowded(db);
+                more = true;
+            }
         }
         more
     }
 
     /// How near the memory in use is to maxmemory now.
     pub fn pressure_now(&self) -> Pressure {
+        self.pressure_of(memory::used())
+    }
+
+    /// How near to maxmemory so many bytes are.
+    fn pressure_of(&self, bytes: usize) -> Pressure {
         let settings = &self.settings;
-        let percent = (memory::used() as u64).saturating_mul(100).checked_div(settings.maxmemory).unwrap_or(0);
+        let percent = (bytes as u64).saturating_mul(100).checked_div(settings.maxmemory).unwrap_or(0);
         match percent {
             _ if percent < u64::from(settings.memory_pressure_warning) => Pressure::None,
             _ if percent < u64::from(settings.memory_pressure_critical) => Pressure::Warning,
@@ -137,29 +147,44 @@ impl Server {
             log::warn!("Memory pressure: {}. {used} bytes of {most} are in use.", pressure.word());
         }
         self.pressure = pressure;
-        let part = match pressure {
+        if pressure == Pressure::None || self.settings.maxmemory_policy == EvictionPolicy::NoEviction || self.rests() {
+            self.data_seen = None;
+            return;
+        }
+        let data = self.keys.weight();
+        let came = data.saturating_sub(self.data_seen.unwrap_or(data));
+        let part = if came > 0 { self.part_to_evict() } else { usize::MAX };
+        let gone = self.evict_ahead(came / part);
+        self.data_seen = Some(data - gone.min(data));
+    }
+
+    /// For how many bytes that came in one is to be evicted ahead of need.
+    fn part_to_evict(&self) -> usize {
+        if self.keys.pending_free() > 0 || self.keys.is_sweeping() {
+            return usize::MAX;
+        }
+        let clients: usize = self.clients.iter().map(|(_, client)| client.memory_bytes()).sum();
+        match self.pressure_of(memory::used().saturating_sub(clients)) {
             Pressure::None => usize::MAX,
             Pressure::Warning => WARNING_PART,
             Pressure::Critical | Pressure::Emergency => CRITICAL_PART,
-        };
-        let data = self.keys.entries_bytes();
-        let wanted = data.saturating_sub(self.data_seen) / part;
-        if wanted > 0 && self.settings.maxmemory_policy != EvictionPolicy::NoEviction && !self.rests() {
-            self.evict_ahead(data.saturating_sub(wanted));
         }
-        self.data_seen = self.keys.entries_bytes();
     }
 
-    /// Evicts keys until what is left takes so many bytes, or for as long as nobody minds.
-    fn evict_ahead(&mut self, most: usize) {
+    /// Evicts keys until the data weigh so many bytes less, or for as long as nobody minds. Returns how much less they weigh.
+    fn evict_ahead(&mut self, wanted: usize) -> usize {
         let (policy, samples) = (self.settings.maxmemory_policy, self.settings.maxmemory_samples as usize);
         let started = self.cycles.raw();
+        let mut gone = 0;
         for round in 1.. {
             let in_time = round % ROUND != 0 || self.cycles.delta(started, self.cycles.raw()) < RELIEF_TIME;
-            if !in_time || self.keys.entries_bytes() <= most || self.keys.evict(policy, samples, None).is_none() {
+            if !in_time || gone >= wanted {
                 break;
             }
+            let Some(evicted) = self.keys.evict(policy, samples, None) else { break };
+            gone += evicted.weight;
         }
+        gone
     }
 
     /// Whether the data must not change by themselves.
@@ -226,7 +251,7 @@ impl Server {
                 wanted -= before as isize - memory::used() as isize;
             } else {
                 match self.keys.evict(policy, samples, None) {
-                    Some(freed) => wanted -= freed,
+                    Some(evicted) => wanted -= evicted.freed,
                     None => return Room::None,
                 }
             }

@@ -124,8 +124,8 @@ pub struct Server {
     pub pressure: Pressure,
     /// When keys are evicted ahead of need again, in milliseconds of uptime.
     pub next_relief_ms: u64,
-    /// Bytes of the data as they were seen last.
-    pub data_seen: usize,
+    /// What the data weighed when they were looked at last, under pressure.
+    pub data_seen: Option<usize>,
     /// Set when the loop is to end.
     pub shutdown: Option<Shutdown>,
     /// used_memory when the server was ready.
@@ -259,7 +259,7 @@ impl Server {
             short_since_us: None,
             pressure: Pressure::None,
             next_relief_ms: 0,
-            data_seen: 0,
+            data_seen: None,
             shutdown: None,
             startup_memory: 0,
             peak_memory: 0,

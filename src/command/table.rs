@@ -241,10 +241,14 @@ pub enum Channels {
     Patterns,
 }
 
+/// Since when there are the commands that Redis does not have: the version of CacheStorm, not of Redis.
+pub const OURS_SINCE: &str = "0.1.0";
+
 /// The documentation of a command, in our own words.
 #[derive(Clone, Copy, Debug)]
 pub struct Doc {
     pub summary: &'static str,
+    /// The version of Redis with which the command came, or [`OURS_SINCE`].
     pub since: &'static str,
     /// As COMMAND DOCS groups commands: `string`, `generic`, `connection`, `server` …
     pub group: &'static str,

@@ -10,7 +10,7 @@ use super::blocking::Until;
 use super::error::{Error, Outcome};
 use super::keys::Pattern;
 use super::string::SetOptions;
-use super::table::{Acl, Command, Doc, Flags, Handler, KeyFlags, KeySpec};
+use super::table::{Acl, Command, Doc, Flags, Handler, KeyFlags, KeySpec, OURS_SINCE};
 use super::{Ctx, keys};
 use crate::keyspace::tags::set::MOST_TAGS;
 use crate::keyspace::{Count, Invalidation, Tagging};
@@ -171,7 +171,7 @@ const fn row(
 }
 
 const fn doc(complexity: &'static str, syntax: &'static str, summary: &'static str) -> Doc {
-    Doc { summary, since: "7.4.0", group: "tag", complexity, syntax, ..Command::NONE.doc }
+    Doc { summary, since: OURS_SINCE, group: "tag", complexity, syntax, ..Command::NONE.doc }
 }
 
 /// Tags that a command names, each once, in their order.

@@ -203,10 +203,15 @@ impl Effects {
     /// Tags of a database were invalidated by one command, which removed `count` keys. That these are gone is reported apart.
     #[cold]
     pub fn invalidated(&mut self, db: usize, tags: Vec<Box<[u8]>>, count: usize) {
-        log::trace!(target: "keyspace", "db {db}: {} tags were invalidated, and {count} keys with them", tags.len());
-        if (self.published | self.reported).contains(KeyspaceEvents::INVALIDATED) {
+        log::trace!(target: "keyspace", "db {db}: tags were invalidated, and {count} keys with them");
+        if self.tells_invalidations() {
             self.news.extend(tags.into_iter().map(|tag| News::Tag { db, tag, count }));
         }
+    }
+
+    /// Whether anybody is told which tags were invalidated.
+    pub fn tells_invalidations(&self) -> bool {
+        (self.published | self.reported).contains(KeyspaceEvents::INVALIDATED)
     }
 
     /// Whether clients are told of anything, so that there may be news.

@@ -4,7 +4,7 @@
 //! with another name gets a slot behind them when it is created, and gives it back when it is deleted. What is said here of
 //! a namespace stays with its name, whatever becomes of its keys: emptying or exchanging databases does not change it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::eviction::Evictor;
 use super::{Key, Keyspace};
@@ -67,6 +67,8 @@ pub struct Directory {
     declared: Vec<NamespaceLimits>,
     /// Slots of namespaces that may not take any number of bytes.
     limited: Vec<usize>,
+    /// Those among them that may take more than they may: something was written there, or their limit has changed.
+    crowded: BTreeSet<usize>,
 }
 
 impl Directory {
@@ -77,6 +79,7 @@ impl Directory {
             by_name: BTreeMap::new(),
             declared: Vec::new(),
             limited: Vec::new(),
+            crowded: BTreeSet::new(),
         };
         for number in 0..numbered {
             let name = if number == 0 { "default".to_string() } else { format!("db{number}") };
@@ -120,9 +123,9 @@ impl Directory {
         self.by_name.values().filter_map(|&slot| Some((slot, self.profile(slot)?)))
     }
 
-    /// Slots of namespaces with limits.
-    pub fn limited(&self) -> &[usize] {
-        &self.limited
+    /// More may be in all namespaces with limits than before.
+    pub(super) fn note_all_crowded(&mut self) {
+        self.crowded.extend(&self.limited);
     }
 
     /// The time to live that keys written without one get, in milliseconds; 0 for none.
@@ -164,6 +167,7 @@ impl Directory {
             profile.default_ttl_ms = u64::try_from(limits.default_ttl.as_millis()).unwrap_or(u64::MAX);
             profile.max_memory = limits.max_memory;
             profile.declared = true;
+            self.crowded.insert(slot);
         }
     }
 }
@@ -229,6 +233,7 @@ impl Keyspace {
         if let Some(profile) = self.directory.profile_mut(slot) {
             (profile.default_ttl_ms, profile.max_memory, profile.declared) = (default_ttl_ms, max_memory, false);
             self.directory.note_limits();
+            self.note_crowded(slot);
         }
     }
 
@@ -288,15 +293,27 @@ impl Keyspace {
         Some(deadline)
     }
 
-    /// Bytes of the entries and values of all databases.
-    pub fn entries_bytes(&self) -> usize {
-        self.databases.iter().flatten().map(|database| database.entries_parts().bytes()).sum()
+    /// What all databases weigh; see [`Namespace::weight`](super::namespace::Namespace::weight).
+    pub fn weight(&mut self) -> usize {
+        self.databases.iter_mut().flatten().map(|database| database.weight()).sum()
     }
 
     /// Whether there is a namespace that may not take any number of bytes.
     #[inline]
     pub fn is_limited(&self) -> bool {
         !self.directory.limited.is_empty()
+    }
+
+    /// More may be in a namespace than before.
+    pub fn note_crowded(&mut self, slot: usize) {
+        if self.directory.profile(slot).is_some_and(|profile| profile.max_memory > 0) {
+            self.directory.crowded.insert(slot);
+        }
+    }
+
+    /// The namespaces that may take more memory than they may since this was asked last.
+    pub fn take_crowded(&mut self) -> BTreeSet<usize> {
+        std::mem::take(&mut self.directory.crowded)
     }
 
     /// Bytes by which a namespace takes more memory than it may.

@@ -32,24 +32,23 @@ impl Keyspace {
         self.expire_fields(db, position, |hash, tell| hashmap::remove_due(hash, now_ms, usize::MAX, tell));
     }
 
-    /// Removes fields that are due, about `budget` at most. Returns whether there are more.
-    pub(super) fn expire_fields_slice(&mut self, db: usize, budget: usize) -> bool {
+    /// Removes fields that are due, about `budget` at most.
+    pub(super) fn expire_fields_slice(&mut self, db: usize, budget: &mut usize) {
         let now_ms = self.horizon_ms;
-        let mut left = budget;
         while let Some(position) = self.databases[db].as_deref().and_then(|database| database.first_fields_due(now_ms))
         {
-            if left == 0 {
-                return true;
+            if *budget == 0 {
+                return;
             }
             if self.database(db).is_some_and(|database| database.is_dead(database.entry(position))) {
                 self.remove_dead(db, position);
-                left -= 1;
+                *budget -= 1;
                 continue;
             }
-            let removed = self.expire_fields(db, position, |hash, tell| hashmap::remove_due(hash, now_ms, left, tell));
-            left = left.saturating_sub(removed.max(1));
+            let most = *budget;
+            let removed = self.expire_fields(db, position, |hash, tell| hashmap::remove_due(hash, now_ms, most, tell));
+            *budget = most.saturating_sub(removed.max(1));
         }
-        false
     }
 
     /// Where a hash is that has fields to be removed. It is not even looked for while no field of the database expires.

@@ -5,6 +5,7 @@
 //! [`Keyspace::free_slice`] and [`Keyspace::expire_slice`].
 
 pub mod access;
+mod agenda;
 pub mod directory;
 pub mod entry;
 mod eviction;
@@ -31,6 +32,7 @@ use crate::types::hash::KeyHasher;
 use crate::types::table::Position;
 pub use crate::types::value::{Expiry, StringValue};
 use access::AccessClock;
+use agenda::Agenda;
 use directory::Directory;
 use entry::{Encoding, Entry, EntryRef, NewValue, Object, Type};
 use eviction::Evictor;
@@ -42,7 +44,7 @@ pub use tagging::{Count, Invalidation, TagTotals, Tagging, Unsettled};
 use tinylfu::TinyLfu;
 use value::{Changed, Value};
 
-/// Below this many keys, a database is freed at once: that is no slower than a slice.
+/// So many keys of flushed databases are freed at once in a turn: that is no slower than a slice.
 const FREE_AT_ONCE: usize = 512;
 /// Below this many items, a value is freed at once. As in Redis, so that `lazyfreed_objects` counts the same values.
 const VALUE_FREED_AT_ONCE: usize = 64;
@@ -137,6 +139,8 @@ pub struct Keyspace {
     databases: Vec<Option<Box<Namespace>>>,
     /// Which namespace has which slot.
     directory: Directory,
+    /// In which of them something expires, and when.
+    agenda: Agenda,
     hasher: KeyHasher,
     rng: fastrand::Rng,
     now_ms: u64,
@@ -160,6 +164,14 @@ pub struct Keyspace {
     doomed: VecDeque<Box<Namespace>>,
     /// The snapshot that is being told.
     snapshot: Option<Snapshot>,
+    /// How many keys of flushed databases may be freed at once before time goes on.
+    free_at_once: usize,
+    /// Databases before this one are no part of the snapshot any more, unless they have moved.
+    unwalked: usize,
+    /// Whether a database has another slot than when the snapshot began, or none.
+    walks_moved: bool,
+    /// Databases before this one have no dead entries.
+    unswept: usize,
     /// Which key goes next when memory is short.
     evictor: Evictor,
     /// Up to so many members of tags are removed at once when these are invalidated. It takes a moment that nobody notices,
@@ -181,6 +193,7 @@ impl Keyspace {
         Keyspace {
             databases: (0..databases).map(|_| None).collect(),
             directory: Directory::new(databases, now_ms),
+            agenda: Agenda::default(),
             hasher: KeyHasher::new(seed),
             rng: fastrand::Rng::with_seed(seed),
             now_ms,
@@ -195,6 +208,10 @@ impl Keyspace {
             kept_objects: Vec::new(),
             doomed: VecDeque::new(),
             snapshot: None,
+            free_at_once: FREE_AT_ONCE,
+            unwalked: usize::MAX,
+            walks_moved: false,
+            unswept: usize::MAX,
             evictor: Evictor::default(),
             invalidate_at_once: tagging::AT_ONCE,
             sweeping: false,
@@ -207,6 +224,7 @@ impl Keyspace {
     /// Says what time it is, in Unix milliseconds.
     pub fn set_now(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
+        self.free_at_once = FREE_AT_ONCE;
         if !self.frozen {
             self.horizon_ms = now_ms;
         }
@@ -215,6 +233,10 @@ impl Keyspace {
     /// Says whether keys live on whatever their deadlines.
     pub fn freeze(&mut self, frozen: bool) {
         self.frozen = frozen;
+        if !frozen {
+            // What was loaded may be too much.
+            self.directory.note_all_crowded();
+        }
         self.horizon_ms = if frozen { 0 } else { self.now_ms };
     }
 
@@ -267,7 +289,9 @@ impl Keyspace {
 
     #[inline]
     fn database_mut(&mut self, db: usize) -> &mut Namespace {
-        self.databases[db].get_or_insert_with(|| Box::new(Namespace::new(self.hasher.clone(), self.now_ms)))
+        self.databases[db].get_or_insert_with(|| {
+            Box::new(Namespace::new(self.hasher.clone(), self.now_ms, self.agenda.listing(db)))
+        })
     }
 
     /// Brings the bucket of a key's hash into the cache.
@@ -767,6 +791,7 @@ impl Keyspace {
             None => self.database_mut(db).insert(key.hash, entry),
         };
         self.database_mut(db).entry_mut(position).set_access(access);
+        self.note_crowded(db);
         // What was there counts as deleted first.
         self.entered(db, key);
     }
@@ -842,6 +867,18 @@ impl Keyspace {
             self.watched_database_goes(b, Some(a));
         }
         self.databases.swap(a, b);
+        if let Ok([in_a, in_b]) = self.databases.get_disjoint_mut([a, b]) {
+            match (in_a, in_b) {
+                (Some(in_a), Some(in_b)) => in_a.listing.exchange(&mut in_b.listing),
+                (Some(moved), None) => moved.listing.move_to(a),
+                (None, Some(moved)) => moved.listing.move_to(b),
+                (None, None) => {}
+            }
+        }
+        self.note_crowded(a);
+        self.note_crowded(b);
+        self.walks_moved |= self.unwalked != usize::MAX;
+        self.unswept = self.unswept.min(a).min(b);
         self.effects.swapped(a, b);
     }
 
@@ -857,6 +894,7 @@ impl Keyspace {
         };
         let keys = database.len();
         database.sweeping = false;
+        database.listing.put(None);
         let entries = database.entries();
         let tags = database.tags().map_or(0, |tags| tags.len());
         // A database once used stays listed.
@@ -864,9 +902,11 @@ impl Keyspace {
         if self.snapshot.is_none() {
             database.forget_walk();
         }
-        if entries.max(tags) > FREE_AT_ONCE || database.walked_as().is_some() {
+        if entries.max(tags) > self.free_at_once || database.walked_as().is_some() {
+            self.walks_moved |= database.walked_as().is_some();
             self.doomed.push_back(database);
         } else {
+            self.free_at_once -= entries.max(tags);
             let waiting = self.doomed_objects.len();
             while database.free_slice(|entry| doom(&mut self.doomed_objects, entry)) {}
             self.stats.lazily_freed += (entries - (self.doomed_objects.len() - waiting)) as u64;
@@ -926,6 +966,7 @@ impl Keyspace {
                 database.begin_walk(db);
             }
         }
+        self.unwalked = 0;
         self.snapshot = Some(Snapshot { recorder, large: VecDeque::new() });
     }
 
@@ -942,14 +983,31 @@ impl Keyspace {
             }
             return (u64::from(over), true);
         }
-        let unfinished = || self.databases.iter().flatten().chain(&self.doomed).filter_map(|one| one.walked_as());
-        let Some(next) = unfinished().min() else { return (0, false) };
-        let databases = self.databases.iter_mut().flatten().chain(&mut self.doomed);
-        let mut told = 0;
-        for database in databases.filter(|database| database.walked_as() == Some(next)) {
-            told += database.walk_slice(count, self.snapshot.as_mut());
-        }
-        (told, true)
+        let Some(number) = self.next_walk() else { return (0, false) };
+        let is_it = |database: &&mut Box<Namespace>| database.walked_as() == Some(number);
+        let database = match self.databases.get_mut(number).and_then(Option::as_mut).filter(is_it) {
+            Some(database) => database,
+            None => {
+                let mut all = self.databases.iter_mut().flatten().chain(&mut self.doomed);
+                all.find(is_it).expect("the one that has the number")
+            }
+        };
+        (database.walk_slice(count, self.snapshot.as_mut()), true)
+    }
+
+    /// The number of the next database that a snapshot has not been told of, or not all of it. The order matters, because one
+    /// large value is told after the other.
+    fn next_walk(&mut self) -> Option<usize> {
+        let next = if self.walks_moved {
+            let unfinished = self.databases.iter().flatten().chain(&self.doomed);
+            unfinished.filter_map(|one| one.walked_as()).min()
+        } else {
+            let slots = self.unwalked..self.databases.len();
+            slots.into_iter().find(|&slot| self.database(slot).is_some_and(|one| one.walked_as().is_some()))
+        };
+        self.unwalked = next.unwrap_or(usize::MAX);
+        self.walks_moved &= next.is_some();
+        next
     }
 
     /// Values that a snapshot does not have to tell any more can be freed.
@@ -977,31 +1035,39 @@ impl Keyspace {
         self.doomed_objects.len() + self.doomed.iter().map(|database| database.len()).sum::<usize>()
     }
 
-    /// Removes keys that are due, and fields of hashes, about `budget` of each database at most. Returns whether there are
-    /// more.
-    pub fn expire_slice(&mut self, budget: usize) -> bool {
+    /// Removes keys that are due, and fields of hashes, in about `budget` steps at most. Returns whether there are more.
+    pub fn expire_slice(&mut self, mut budget: usize) -> bool {
+        /// Steps that it takes to look at a database.
+        const LOOK: usize = 4;
         if !self.active_expiry || !self.may_expire {
             return false;
         }
         // What is due now lives on until the millisecond is over.
         let Some(past_ms) = self.horizon_ms.checked_sub(1) else { return false };
-        let mut more = false;
-        for db in 0..self.databases.len() {
-            more |= self.expire_database(db, past_ms, budget);
+        while let Some((at, db)) = self.agenda.first()
+            && at <= past_ms
+        {
+            if budget == 0 {
+                return true;
+            }
+            self.expire_database(db, past_ms, &mut budget);
+            budget = budget.saturating_sub(LOOK);
         }
-        more
+        false
     }
 
-    /// Removes keys of a database that are due at a time, and fields of hashes that are due now, about `budget` of each at
-    /// most. Returns whether there are more.
-    fn expire_database(&mut self, db: usize, past_ms: u64, budget: usize) -> bool {
-        let Some(mut database) = self.databases[db].take() else { return false };
-        let more = database.take_due(past_ms, budget, self.snapshot.as_mut(), |entry, demise| {
+    /// Removes keys of a database that are due at a time, and fields of hashes that are due now, in about `budget` steps at most.
+    fn expire_database(&mut self, db: usize, past_ms: u64, budget: &mut usize) {
+        let Some(mut database) = self.databases[db].take() else { return };
+        database.take_due(past_ms, budget, self.snapshot.as_mut(), |entry, demise| {
             report_end(&mut self.effects, &mut self.stats, db, &entry, demise);
             doom(&mut self.doomed_objects, entry);
         });
         self.databases[db] = Some(database);
-        more | self.expire_fields_slice(db, budget)
+        self.expire_fields_slice(db, budget);
+        if let Some(database) = &mut self.databases[db] {
+            database.relist();
+        }
     }
 
     /// When [`Keyspace::expire_slice`] has something to do, in Unix milliseconds.
@@ -1009,8 +1075,7 @@ impl Keyspace {
         if !self.active_expiry || !self.may_expire {
             return None;
         }
-        let due = self.databases.iter().flatten().filter_map(|database| database.next_deadline()).min()?;
-        Some(due.saturating_add(1))
+        self.agenda.first().map(|(at, _)| at.saturating_add(1))
     }
 }
 

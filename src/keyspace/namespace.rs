@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
+use super::agenda::Listing;
 use super::entry::{Encoding, Entry, EntryMut, EntryRef, INLINE_MAX, NewValue, Object, Type};
 use super::membership::Demise;
 use super::snapshot::{Large, Snapshot, WHOLE_MAX, Walk};
@@ -50,6 +51,8 @@ const FIELDS_SLICE: usize = 512;
 pub struct Namespace {
     pub(super) table: Table<Entry>,
     wheel: Wheel<Timed>,
+    /// Where it stands among all namespaces in which something expires: at its first deadline, or before.
+    pub(super) listing: Listing,
     /// The mark of entries that the current snapshot, or else the last one, has or does not have to have.
     mark: bool,
     /// How far the current snapshot has got.
@@ -70,10 +73,11 @@ pub struct Namespace {
 
 impl Namespace {
     /// An empty namespace; `now_ms` is the time in Unix milliseconds.
-    pub fn new(hasher: KeyHasher, now_ms: u64) -> Namespace {
+    pub fn new(hasher: KeyHasher, now_ms: u64, listing: Listing) -> Namespace {
         Namespace {
             table: Table::new(hasher),
             wheel: Wheel::new(now_ms),
+            listing,
             mark: false,
             walk: None,
             walks: 0,
@@ -223,11 +227,9 @@ impl Namespace {
     /// Adds an entry whose key is not here.
     pub fn insert(&mut self, hash: u64, entry: Entry) -> Position {
         self.scales.enter(entry.as_ref());
-        let expires = entry.as_ref().deadline().is_some();
+        let deadline = entry.as_ref().deadline();
         let position = self.table.insert(hash, entry.marked(self.mark));
-        if expires {
-            self.wheel.insert(Timed(self.table.get(position)));
-        }
+        self.schedule(position, deadline);
         self.fields_changed(position, None);
         self.settle_tags(position);
         position
@@ -239,11 +241,9 @@ impl Namespace {
         self.assert_recorded(position);
         self.unschedule(position);
         self.scales.enter(entry.as_ref());
-        let expires = entry.as_ref().deadline().is_some();
+        let deadline = entry.as_ref().deadline();
         let mut old = self.table.replace(position, entry.marked(self.mark));
-        if expires {
-            self.wheel.insert(Timed(self.table.get(position)));
-        }
+        self.schedule(position, deadline);
         self.fields_changed(position, None);
         self.scales.leave(old.as_ref());
         self.inherit_tags(position, &mut old);
@@ -260,6 +260,15 @@ impl Namespace {
         self.scales.leave(entry.as_ref());
         self.leave_tags(&entry);
         entry
+    }
+
+    /// Takes down when an entry expires that is not in the wheel, if it does.
+    #[inline]
+    fn schedule(&mut self, position: Position, deadline: Option<u64>) {
+        if let Some(deadline) = deadline {
+            self.listing.due(deadline);
+            self.wheel.insert(Timed(self.table.get(position)));
+        }
     }
 
     fn unschedule(&mut self, position: Position) {
@@ -287,6 +296,9 @@ impl Namespace {
         if before != after {
             if let Some(before) = before {
                 self.fields.remove(&before);
+            }
+            if let Some((deadline, _)) = after {
+                self.listing.due(deadline);
             }
             self.fields.extend(after);
         }
@@ -319,10 +331,11 @@ impl Namespace {
                 let ticket = entry.ticket();
                 if self.wheel.same_slot(ticket, new) {
                     self.entry_mut(position).set_deadline(new);
+                    self.listing.due(new);
                 } else {
                     self.wheel.remove(ticket);
                     self.entry_mut(position).set_deadline(new);
-                    self.wheel.insert(Timed(self.table.get(position)));
+                    self.schedule(position, Some(new));
                 }
             }
             _ => {
@@ -332,9 +345,7 @@ impl Namespace {
                 self.table.update(position, |entry| entry.with_deadline(deadline).marked(mark));
                 let after = self.scales.weigh(self.entry(position));
                 self.scales.reweigh(before, after);
-                if deadline.is_some() {
-                    self.wheel.insert(Timed(self.table.get(position)));
-                }
+                self.schedule(position, deadline);
                 self.fields_changed(position, None);
                 self.settle_tags(position);
             }
@@ -456,16 +467,16 @@ impl Namespace {
     }
 
     /// Moves time to `now_ms` and takes out the entries that are due by then, in about `budget` steps at most, saying of each
-    /// what became of it. Returns whether there is more to do.
+    /// what became of it.
     pub(super) fn take_due(
         &mut self,
         now_ms: u64,
-        budget: usize,
+        budget: &mut usize,
         mut snapshot: Option<&mut Snapshot>,
         mut take: impl FnMut(Entry, Demise),
-    ) -> bool {
+    ) {
         let mut due = Vec::new();
-        let more = self.wheel.advance(now_ms, budget, &mut due);
+        self.wheel.advance(now_ms, budget, &mut due);
         for &Timed(address) in &due {
             table::prefetch(address);
         }
@@ -485,13 +496,18 @@ impl Namespace {
             self.leave_tags(&entry);
             take(entry, demise);
         }
-        more
     }
 
     /// When [`Namespace::take_due`] or [`Namespace::first_fields_due`] has something to do, in Unix milliseconds.
     pub fn next_deadline(&self) -> Option<u64> {
         let fields = self.fields.first().map(|&(deadline, _)| deadline);
         self.wheel.next_deadline().into_iter().chain(fields).min()
+    }
+
+    /// Looks when something is due next, now that what was has been taken out.
+    pub(super) fn relist(&mut self) {
+        let next = self.next_deadline();
+        self.listing.put(next);
     }
 
     /// The deadlines of up to `count` keys that expire, spread over all of them.

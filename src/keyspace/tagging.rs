@@ -6,6 +6,8 @@
 use std::collections::HashSet;
 use std::ptr::NonNull;
 
+use foldhash::fast::RandomState;
+
 use super::entry::EntryRef;
 use super::membership::{Demise, TooManyTags};
 use super::namespace::Namespace;
@@ -345,6 +347,7 @@ impl Keyspace {
             return Invalidation::Later;
         }
         self.sweeping = true;
+        self.unswept = self.unswept.min(db);
         if is_exact {
             self.database_mut(db).kill(&dying, None);
             self.effects.dirty += members as u64;
@@ -366,7 +369,7 @@ impl Keyspace {
     /// The tags that have these names, and those below them, each once.
     fn dying(&self, db: usize, names: &[&[u8]], descendants: bool) -> Vec<u32> {
         let Some(tags) = self.tags(db) else { return Vec::new() };
-        let (mut dying, mut seen) = (Vec::new(), HashSet::new());
+        let (mut dying, mut seen) = (Vec::new(), HashSet::with_hasher(RandomState::default()));
         for tag in names.iter().filter_map(|name| tags.find(name)) {
             let below = if descendants { tags.descendants(tag) } else { Vec::new() };
             dying.extend(std::iter::once(tag).chain(below).filter(|&tag| seen.insert(tag)));
@@ -374,8 +377,12 @@ impl Keyspace {
         dying
     }
 
-    /// The names of what is invalidated: those that were given, whether or not there are such tags, and those below.
+    /// The names of what is invalidated, if anybody is told: those that were given, whether or not there are such tags, and those
+    /// below.
     fn names_told(&self, db: usize, names: &[&[u8]], dying: &[u32]) -> Vec<Box<[u8]>> {
+        if !self.effects.tells_invalidations() {
+            return Vec::new();
+        }
         let mut told: Vec<Box<[u8]>> = names.iter().map(|&name| name.into()).collect();
         if let Some(tags) = self.tags(db) {
             let mut seen: HashSet<&[u8]> = names.iter().copied().collect();
@@ -400,7 +407,7 @@ impl Keyspace {
     /// Removes some of those keys.
     fn expire_some(&mut self, db: usize) {
         if let (true, Some(past_ms)) = (self.may_expire, self.horizon_ms.checked_sub(1)) {
-            self.expire_database(db, past_ms, EXPIRE);
+            self.expire_database(db, past_ms, &mut { EXPIRE });
         }
     }
 
@@ -448,10 +455,13 @@ impl Keyspace {
     /// Removes a few dead entries. Returns whether there may be more.
     pub fn sweep_slice(&mut self) -> bool {
         if self.sweeping {
-            let next = self.databases.iter().position(|one| one.as_ref().is_some_and(|one| one.is_sweeping()));
-            match next {
-                Some(db) => self.sweep_step(db),
-                None => self.sweeping = false,
+            let mut left = self.databases.iter().enumerate().skip(self.unswept);
+            match left.find(|(_, one)| one.as_ref().is_some_and(|one| one.is_sweeping())) {
+                Some((db, _)) => {
+                    self.unswept = db;
+                    self.sweep_step(db);
+                }
+                None => (self.sweeping, self.unswept) = (false, usize::MAX),
             }
         }
         self.sweeping
@@ -495,6 +505,7 @@ impl Keyspace {
             || self
                 .databases
                 .iter()
+                .skip(self.unswept)
                 .flatten()
                 .filter_map(|one| one.tags())
                 .all(|tags| !tags.is_open() && tags.mixed() == 0)

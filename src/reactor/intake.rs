@@ -14,6 +14,8 @@ use crate::resp::ProtocolError;
 
 /// Bytes of a big argument that one turn reads.
 const BIG_READ: usize = 1 << 20;
+/// Bytes that one turn reads at most of a request with many arguments.
+const LONG_READ: usize = 128 * 1024;
 /// Bytes that one turn writes to a client.
 const WRITE_LIMIT: usize = 4 << 20;
 /// A client that may queue output without limit is not read while it leaves so much unread.
@@ -132,8 +134,10 @@ impl Intake {
         let client = &mut server.clients[token];
         let start = self.batch.arena().len();
         if client.readable && !held_up {
-            let came = client.stream.read_into(self.batch.arena(), READ_SIZE);
-            if !received(server, token, came, READ_SIZE) {
+            // As much again of a request that is not complete: a long one takes a few turns, not one for each piece.
+            let most = client.input.len().clamp(READ_SIZE, LONG_READ);
+            let came = client.stream.read_into(self.batch.arena(), most);
+            if !received(server, token, came, most) {
                 return;
             }
         }

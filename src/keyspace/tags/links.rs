@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use foldhash::fast::RandomState;
+
 use super::paged::Paged;
 
 /// Links of a node that are forgotten in one slice.
@@ -53,7 +55,7 @@ impl Links {
     /// Whether a link from `parent` to `child` would close a cycle: they are one, or a way leads up from the former to the
     /// latter. A tag has fewer tags above it than below it, as a rule.
     pub fn closes_cycle(&self, parent: u32, child: u32) -> bool {
-        let (mut left, mut seen) = (vec![parent], HashSet::new());
+        let (mut left, mut seen) = (vec![parent], HashSet::with_hasher(RandomState::default()));
         while let Some(node) = left.pop() {
             if node == child {
                 return true;
@@ -88,7 +90,8 @@ impl Links {
 
     /// The tags of all nodes that a way leads to from a node, itself not among them.
     pub fn descendants(&self, node: u32) -> Vec<u32> {
-        let (mut left, mut seen, mut tags) = (vec![node], HashSet::new(), Vec::new());
+        let (mut left, mut tags) = (vec![node], Vec::new());
+        let mut seen = HashSet::with_hasher(RandomState::default());
         while let Some(node) = left.pop() {
             for &child in &self.nodes.get(node).children {
                 if seen.insert(child) {

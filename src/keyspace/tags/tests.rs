@@ -5,7 +5,8 @@
 //! must be what the model holds at every moment, however much of a sweep is still to be done; and what the lists of members
 //! and the entries say of each other must agree.
 //!
-//! CACHESTORM_TEST_STEPS sets the number of steps of the long run, which is ignored by default.
+//! CACHESTORM_TEST_STEPS sets the number of steps of the long run, which is ignored by default, and CACHESTORM_TEST_SEED its
+//! first seed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -744,8 +745,10 @@ fn any_mix_of_operations_does_what_maps_do() {
 #[test]
 #[ignore = "minutes; CACHESTORM_TEST_STEPS says how many steps"]
 fn a_long_mix_of_operations_does_what_maps_do() {
-    let steps = std::env::var("CACHESTORM_TEST_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(4_000_000);
-    run(steps / 40, 1000..1040);
+    let setting = |name| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let steps = setting("CACHESTORM_TEST_STEPS").unwrap_or(4_000_000) as usize;
+    let seed = setting("CACHESTORM_TEST_SEED").unwrap_or(1000);
+    run(steps / 40, seed..seed + 40);
 }
 
 #[test]
