@@ -11,11 +11,11 @@ use super::table::{Acl, Command, Doc, Flags, KeyFlags, KeySpec};
 use super::{Ctx, in_portions, wrong_arity};
 use crate::effects::Event;
 use crate::keyspace::entry::{Encoding, Type};
+use crate::keyspace::hashmap::{self, FieldValue, HashView, Limits};
 use crate::keyspace::value::{Changed, Value};
 use crate::keyspace::{Expiry, Key, Keyspace, StringValue, Touch};
 use crate::resp::{Args, Proto, Reply};
 use crate::types::field::FieldRef;
-use crate::keyspace::hashmap::{self, FieldValue, HashView, Limits};
 use crate::types::listpack::{self, Element};
 use crate::types::long_double::LongDouble;
 use crate::types::number::parse_i64;
@@ -668,9 +668,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::keyspace::hashmap::Form;
     use crate::types::field::FieldTable;
     use crate::types::hash::KeyHasher;
-    use crate::keyspace::hashmap::Form;
 
     #[test]
     fn every_field_is_as_likely_to_be_chosen() {

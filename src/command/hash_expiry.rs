@@ -8,9 +8,9 @@ use super::table::{Acl, Command, Doc, Flags, KeyFlags, KeySpec};
 use crate::effects::Event;
 use crate::keyspace::Schedule;
 use crate::keyspace::entry::Type;
+use crate::keyspace::hashmap::{self, HashView, is_past};
 use crate::keyspace::value::Changed;
 use crate::resp::Args;
-use crate::keyspace::hashmap::{self, HashView, is_past};
 use crate::types::number::parse_i64;
 
 const HASH: Command = Command { acl: Acl::HASH, ..Command::NONE };

@@ -16,9 +16,9 @@ use super::string::integer;
 use super::table::{Acl, Begin, Command, Doc, Find, Flags, KeyFlags, KeySpec};
 use crate::effects::Event;
 use crate::keyspace::entry::{Encoding, EntryRef, INLINE_MAX, NewValue, Object, Type};
+use crate::keyspace::hashmap::HashView;
 use crate::keyspace::{Key, Keyspace, Touch};
 use crate::resp::Args;
-use crate::keyspace::hashmap::HashView;
 use crate::types::listpack::Element;
 use crate::types::number::{c_text, parse_f64};
 use crate::types::quicklist::{End, Quicklist};
@@ -343,9 +343,7 @@ fn sorted(place: &mut Place<'_>, query: &Query<'_>, texts: &Texts) -> Result<Vec
     let whole = query.destination.is_some();
     let text = |span: Span| if whole { keys.get(span) } else { c_text(keys.get(span)) };
     let mut items: Vec<_> = pairs.into_iter().map(|(key, span)| (key.map(text), span)).collect();
-    arrange(&mut items, &range, |a, b| {
-        directed(a.0.cmp(&b.0), descending).then_with(|| by_position(a.1, b.1))
-    });
+    arrange(&mut items, &range, |a, b| directed(a.0.cmp(&b.0), descending).then_with(|| by_position(a.1, b.1)));
     Ok(items[range].iter().map(|&(_, span)| span).collect())
 }
 

@@ -160,9 +160,9 @@ impl Keyspace {
 mod tests {
     use super::*;
     use crate::keyspace::entry::Encoding;
+    use crate::keyspace::hashmap::{HashView, Limits};
     use crate::keyspace::value::Changed;
     use crate::keyspace::{Expiry, StringValue, Touch};
-    use crate::keyspace::hashmap::{HashView, Limits};
     use crate::types::listpack;
 
     const FIELDS: u32 = 6;

@@ -181,9 +181,9 @@ mod tests {
     use super::*;
     use crate::effects::Event;
     use crate::keyspace::entry::{Encoding, NewValue, Type};
+    use crate::keyspace::hashmap::{self, Limits};
     use crate::keyspace::value::Changed;
     use crate::keyspace::{Expiry, Key, Keyspace, Schedule, StringValue, Touch};
-    use crate::keyspace::hashmap::{self, Limits};
     use crate::types::listpack;
     use crate::types::quicklist::{End, Quicklist, Rules};
 

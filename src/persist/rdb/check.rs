@@ -11,8 +11,8 @@ use super::file::{Item, Reader, Verdict};
 use super::own;
 use super::source::{FileSource, Source};
 use super::tag;
-use crate::types::hash::KeyHasher;
 use crate::keyspace::hashmap;
+use crate::types::hash::KeyHasher;
 use crate::types::{quicklist, set, zset};
 
 #[derive(Default)]
