@@ -8,8 +8,6 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process;
 
-use slab::Slab;
-
 use super::aof_load::AofLoader;
 use super::aof_rewrite::Rewrites;
 use super::load;
@@ -17,7 +15,6 @@ use super::state::Server;
 use crate::config::{AppendFsync, Settings};
 use crate::effects::journal::Journal;
 use crate::helper::disk::Disk;
-use crate::net::Client;
 use crate::persist::aof::manifest::{Manifest, Place};
 use crate::persist::aof::writer::{Manner, Writer, reason};
 
@@ -100,11 +97,6 @@ impl Aof {
     #[inline]
     pub fn holds(&self, offset: u64) -> bool {
         self.strict && self.writer.as_ref().is_some_and(|writer| writer.holds(offset))
-    }
-
-    /// Whether the file is to be written again at once, because writes wait for others that are to be synced with them.
-    pub fn gathers(&self) -> bool {
-        self.writer.as_ref().is_some_and(Writer::gathers)
     }
 
     /// Lets a client wait for the disk.
@@ -306,15 +298,9 @@ impl Server {
         }
     }
 
-    /// Microseconds of a clock that goes on within a turn.
-    fn now_us(&self) -> u64 {
-        self.cycles.delta_as_nanos(0, self.cycles.raw()) / 1000
-    }
-
     /// Takes in what was journalled, and writes and syncs as far as the policy wants it now.
     fn flush_aof(&mut self, forced: bool) {
-        let now_us = self.now_us();
-        let Server { aof, settings, clock, keys, saving, clients, .. } = self;
+        let Server { aof, settings, clock, keys, saving, .. } = self;
         let Some(writer) = &mut aof.writer else { return };
         accept(writer, &keys.effects.journal, settings, clock.unix_us / 1_000_000);
         let (started, writes) = (self.cycles.raw(), writer.buffered() > 0);
@@ -323,8 +309,6 @@ impl Server {
         }
         let manner = Manner {
             now_ms: clock.uptime_ms(),
-            now_us,
-            waiting: aof.held.iter().filter(|&&token| waits(writer, clients, token)).count(),
             policy: settings.appendfsync,
             forced,
             spare_disk: settings.no_appendfsync_on_rewrite && saving.purpose().is_some(),
@@ -396,11 +380,9 @@ impl Server {
             return;
         }
         let policy = self.settings.appendfsync;
-        let now_us = self.now_us();
-        let Server { aof, clients, .. } = self;
-        let Some(writer) = &mut aof.writer else { return };
-        writer.released(aof.held.iter().filter(|&&token| waits(writer, clients, token)).count(), now_us);
-        if let Err(why) = writer.synced(offset, result, policy) {
+        if let Some(writer) = &mut self.aof.writer
+            && let Err(why) = writer.synced(offset, result, policy)
+        {
             give_up(&why);
         }
     }
@@ -429,17 +411,17 @@ impl Server {
 
     /// Lets those go on whose replies wait no longer.
     fn release_held(&mut self) {
-        for token in std::mem::take(&mut self.aof.held) {
-            if self.clients.contains(token) {
-                self.will_send(token);
+        let mut held = std::mem::take(&mut self.aof.held);
+        held.retain(|&token| {
+            let Some(client) = self.clients.get(token) else { return false };
+            let waits = self.aof.holds(client.written);
+            if !waits {
+                self.unsent.push(token);
             }
-        }
+            waits
+        });
+        self.aof.held = held;
     }
-}
-
-/// Whether a client waits for the file.
-fn waits(writer: &Writer, clients: &Slab<Box<Client>>, token: usize) -> bool {
-    clients.get(token).is_some_and(|client| writer.holds(client.written))
 }
 
 /// Hands what was journalled to the writer.

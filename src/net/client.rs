@@ -84,10 +84,12 @@ pub struct Client {
     pub hung_up: bool,
     /// It stands in the queue of clients to serve.
     pub queued: bool,
-    /// It stands in the queue of clients to send to.
+    /// It stands in the queue of clients to send to, or of those whose replies wait for the disk.
     pub unsent: bool,
     /// The socket took less than was to be sent; mio tells when it takes more.
     pub blocked_on_write: bool,
+    /// It is not served until it has all of its replies.
+    pub stalled: bool,
     /// Set when the connection is to end.
     pub closing: Option<Closing>,
     /// What is to be sent.
@@ -170,6 +172,7 @@ impl Client {
             queued: false,
             unsent: false,
             blocked_on_write: false,
+            stalled: false,
             closing: None,
             output: Output::default(),
             over_soft_limit_since: None,

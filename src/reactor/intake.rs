@@ -20,6 +20,8 @@ const LONG_READ: usize = 128 * 1024;
 const WRITE_LIMIT: usize = 4 << 20;
 /// A client that may queue output without limit is not read while it leaves so much unread.
 const BACKPRESSURE: usize = 64 << 20;
+/// Nor is one while so many bytes of replies wait for the disk: else they would wait until it stops writing.
+const MOST_HELD: usize = 64 << 10;
 /// What a client that has not authenticated may send without finishing a command.
 const UNAUTHENTICATED_INPUT: usize = 1 << 20;
 
@@ -101,13 +103,16 @@ impl Intake {
     fn gather(&mut self, server: &mut Server, token: usize) {
         let Some(client) = server.clients.get_mut(token) else { return };
         client.queued = false;
-        let unlimited = server.settings.client_output_buffer_limits[0].hard_bytes == 0;
-        if client.closing.is_some()
-            || client.paused
-            || client.blocked
-            || (unlimited && client.output.len() > BACKPRESSURE)
-        {
+        if client.closing.is_some() || client.paused || client.blocked {
             return;
+        }
+        if client.output.len() > MOST_HELD {
+            let unlimited = server.settings.client_output_buffer_limits[0].hard_bytes == 0;
+            client.stalled =
+                (unlimited && client.output.len() > BACKPRESSURE) || server.aof.holds(client.written);
+            if client.stalled {
+                return;
+            }
         }
         // What was held up comes before anything new.
         let held_up = !client.replay.is_empty();
@@ -158,11 +163,11 @@ impl Intake {
                 kept.push(token);
                 continue;
             }
-            client.unsent = false;
             if server.aof.holds(client.written) {
                 server.aof.hold(token);
                 continue;
             }
+            client.unsent = false;
             let full = client.output.len() > client.reply_buffer;
             if full {
                 // Before anything is sent: who gets too much gets nothing of it.
@@ -201,7 +206,9 @@ impl Intake {
                 if client.blocked_on_write {
                     client.blocked_on_write = false;
                     watch(server.listeners.registry(), client, token, Interest::READABLE);
-                    // What was not read because of the output waiting may be read now.
+                }
+                if client.stalled {
+                    client.stalled = false;
                     self.enqueue(server, token);
                 }
                 if server.clients[token].closing.is_some() {

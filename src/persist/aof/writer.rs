@@ -2,9 +2,7 @@
 //!
 //! What the journal gathered in a turn of the loop is accepted into a buffer, written in one piece before any reply goes out,
 //! and synced by the thread for disks. `always` is a group commit: while a sync is under way, what comes is gathered, and
-//! goes out in one write and one sync when it is over; whoever wrote waits for that sync. The next one waits for a moment
-//! until those are back whom the last one released, because else they would form two groups, each of which waits for the
-//! other's sync besides its own. `everysec` syncs once a second;
+//! goes out in one write and one sync when it is over; whoever wrote waits for that sync. `everysec` syncs once a second;
 //! while the disk takes longer than that, writes wait for up to two seconds, because the kernel would make a write
 //! wait for the sync anyway, and the loop with it.
 //!
@@ -17,10 +15,6 @@ use std::sync::Arc;
 use super::reader::Checksum;
 use crate::config::AppendFsync;
 
-/// How long a sync may wait for the rest of its group: this part of what the last one took, and no longer than so many
-/// microseconds.
-const GATHER_PART: u64 = 4;
-const GATHER_US: u64 = 500;
 /// How long writes may wait for a sync, in milliseconds.
 const POSTPONE_MS: u64 = 2000;
 /// How often an `everysec` file is synced, in milliseconds.
@@ -37,10 +31,6 @@ const KEPT_BUFFER: usize = 1 << 20;
 pub struct Manner {
     /// Milliseconds of uptime.
     pub now_ms: u64,
-    /// Microseconds of any clock that goes on within a turn.
-    pub now_us: u64,
-    /// Clients that wait for what is in the buffer, as far as that is known.
-    pub waiting: usize,
     pub policy: AppendFsync,
     /// Nothing may be postponed.
     pub forced: bool,
@@ -64,12 +54,6 @@ pub struct Writer {
     /// Syncs that are under way.
     syncing: usize,
     last_sync_ms: u64,
-    /// When the last sync began, when it was over, and how many clients waited then, for it or for the next one.
-    sync_began_us: u64,
-    sync_over_us: u64,
-    group: usize,
-    /// Writes wait for the rest of their group.
-    gathers: bool,
     postponed_since_ms: Option<u64>,
     /// How often a write could not wait for a sync any longer.
     pub delayed: u64,
@@ -98,10 +82,6 @@ impl Writer {
             acknowledged: offset,
             syncing: 0,
             last_sync_ms: 0,
-            sync_began_us: 0,
-            sync_over_us: 0,
-            group: 0,
-            gathers: false,
             postponed_since_ms: None,
             delayed: 0,
             write_trouble: None,
@@ -145,7 +125,6 @@ impl Writer {
     /// If the server must not go on: the file takes no more, and was to take everything before anybody is answered.
     pub fn flush(&mut self, manner: Manner, order: impl FnOnce(&Arc<File>, u64)) -> Result<(), String> {
         let always = manner.policy == AppendFsync::Always;
-        self.gathers = false;
         if !self.buffer.is_empty() {
             if self.syncing > 0 && !manner.forced {
                 if always {
@@ -162,13 +141,6 @@ impl Writer {
                          waiting for fsync to complete, this may slow down Redis."
                     );
                 }
-            }
-            self.gathers = always && !manner.forced && manner.waiting < self.group && {
-                let took_us = self.sync_over_us.saturating_sub(self.sync_began_us);
-                manner.now_us.saturating_sub(self.sync_over_us) < (took_us / GATHER_PART).min(GATHER_US)
-            };
-            if self.gathers {
-                return Ok(());
             }
             self.postponed_since_ms = None;
             self.write(manner)?;
@@ -187,7 +159,6 @@ impl Writer {
             };
             if due {
                 self.last_sync_ms = manner.now_ms;
-                self.sync_began_us = manner.now_us;
                 self.order_sync(order);
             }
         }
@@ -249,16 +220,6 @@ impl Writer {
             );
         }
         Ok(())
-    }
-
-    /// A sync is over for which so many clients waited, or for the next one; to be told besides [`Writer::synced`].
-    pub fn released(&mut self, group: usize, now_us: u64) {
-        (self.group, self.sync_over_us) = (group, now_us);
-    }
-
-    /// Whether writes wait for the rest of their group: then [`Writer::flush`] is to be called again at once.
-    pub fn gathers(&self) -> bool {
-        self.gathers
     }
 
     /// A sync is over that made the file durable up to a position.
@@ -404,7 +365,7 @@ mod tests {
     }
 
     fn manner(now_ms: u64, policy: AppendFsync) -> Manner {
-        Manner { now_ms, now_us: now_ms * 1000, waiting: 0, policy, forced: false, spare_disk: false }
+        Manner { now_ms, policy, forced: false, spare_disk: false }
     }
 
     /// Flushes; returns the position for which a sync was ordered.
@@ -433,26 +394,6 @@ mod tests {
         writer.synced(105, Ok(()), AppendFsync::Always).expect("it went well");
         assert_eq!((writer.holds(105), writer.durable(), writer.size()), (false, 105, 5));
         assert!(writer.synced(105, Err(io::ErrorKind::Other.into()), AppendFsync::Always).is_err());
-        std::fs::remove_file(path).expect("it was there");
-    }
-
-    #[test]
-    fn a_group_gathers_for_a_moment() {
-        let (file, path) = scratch("group");
-        let mut writer = Writer::new(file, 0, 0);
-        let at = |now_us, waiting| Manner { now_us, waiting, ..manner(0, AppendFsync::Always) };
-        writer.accept(b"a", 1, None, false);
-        assert_eq!(flush(&mut writer, at(1000, 1)), Some(1), "nobody is known yet");
-        // A sync of a millisecond: the next one may wait for a quarter of that.
-        for (now_us, waiting, ordered) in
-            [(2000, 1, None), (2249, 2, None), (2249, 3, Some(2)), (2100, 3, Some(2)), (2250, 0, Some(2))]
-        {
-            let mut writer = Writer { sync_began_us: 1000, ..Writer::new(scratch("group").0, 0, 1) };
-            writer.released(3, 2000);
-            writer.accept(b"b", 2, None, false);
-            assert_eq!(flush(&mut writer, at(now_us, waiting)), ordered, "at {now_us}, {waiting} waiting");
-            assert_eq!(writer.gathers(), ordered.is_none());
-        }
         std::fs::remove_file(path).expect("it was there");
     }
 
