@@ -105,6 +105,9 @@ impl Reactor {
     /// See [`Builder::build`].
     fn new(Loaded { settings, source }: Loaded, seed: u64, plugins: Plugins) -> Result<Reactor, StartError> {
         memory::claim_reactor_thread();
+        if let Err(error) = memory::merge_free_pages() {
+            log::warn!("Large amounts of memory may be freed with pauses: {error}");
+        }
         crash_report::prepare();
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
