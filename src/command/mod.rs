@@ -209,9 +209,8 @@ impl<'s> Ctx<'s> {
     pub fn finish(self) {
         let client = &mut self.server.clients[self.token];
         // Messages that came meanwhile go out behind the replies.
-        let mut output = self.reply.out;
-        output.append(&mut client.output);
-        client.output = output;
+        let mut meanwhile = std::mem::replace(&mut client.output, self.reply.out);
+        client.output.append(&mut meanwhile);
         if !client.output.is_empty() {
             self.server.will_send(self.token);
         }

@@ -207,7 +207,8 @@ impl Batch {
     /// Runs everything. `served` learns what became of each client.
     pub fn run(&mut self, server: &mut Server, mut served: impl FnMut(&mut Server, usize, Served)) {
         prefetch(&self.pending, 0, |db, hash| server.keys.prefetch_bucket(db, hash));
-        for mut source in std::mem::take(&mut self.sources) {
+        let mut sources = std::mem::take(&mut self.sources);
+        for mut source in sources.drain(..) {
             let token = source.token;
             let (mut postponed, mut blocked) = (Vec::new(), false);
             if !source.pending.is_empty() {
@@ -260,6 +261,7 @@ impl Batch {
             let outcome = self.keep_leftover(&mut server.clients[token], source, postponed, held_up.is_some());
             served(server, token, held_up.unwrap_or(outcome));
         }
+        self.sources = sources;
         self.arena.clear();
         self.spans.clear();
         self.pending.clear();

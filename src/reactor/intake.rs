@@ -156,8 +156,8 @@ impl Intake {
     pub fn send(&mut self, server: &mut Server, busy: Option<usize>) {
         let journal = &server.keys.effects.journal;
         let (within_unit, read) = (journal.is_within_unit(), journal.read_offset());
-        let mut kept = Vec::new();
-        for token in std::mem::take(&mut server.unsent) {
+        let (mut unsent, mut kept) = (std::mem::take(&mut server.unsent), Vec::new());
+        for token in unsent.drain(..) {
             let Some(client) = server.clients.get_mut(token) else { continue };
             if Some(token) == busy || (within_unit && client.written > read) {
                 kept.push(token);
@@ -222,7 +222,10 @@ impl Intake {
             }
             server.count_client(token);
         }
-        server.unsent.append(&mut kept);
+        // Its memory serves the next turn.
+        unsent.append(&mut server.unsent);
+        unsent.append(&mut kept);
+        server.unsent = unsent;
         server.end_large_clients();
     }
 }
