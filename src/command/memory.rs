@@ -284,7 +284,7 @@ fn malloc_stats(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
 }
 
 fn purge(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
-    heap::purge();
+    memory::give_back_free_pages();
     cx.reply.ok();
     Ok(())
 }

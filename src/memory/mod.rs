@@ -29,13 +29,10 @@ pub struct Options(*const c_char);
 unsafe impl Sync for Options {}
 
 /// Huge pages, because random keys cost page walks and nothing here forks, so that they cost nothing in return; one
-/// arena, because one thread owns the data; pages are given back to the kernel by a thread of jemalloc's own; free pages
-/// serve any smaller request, so that those made ready ahead ([`touch_ahead`]) are found.
+/// arena, because one thread owns the data; free pages serve any smaller request, so that those made ready ahead
+/// ([`touch_ahead`]) are found.
 #[unsafe(export_name = "_rjem_malloc_conf")]
-pub static OPTIONS: Options = Options(
-    c"thp:always,metadata_thp:auto,narenas:1,background_thread:true,max_background_threads:1,lg_extent_max_active_fit:16"
-        .as_ptr(),
-);
+pub static OPTIONS: Options = Options(c"thp:always,metadata_thp:auto,narenas:1,lg_extent_max_active_fit:16".as_ptr());
 
 static BY_REACTOR: AtomicIsize = AtomicIsize::new(0);
 static BY_OTHERS: AtomicIsize = AtomicIsize::new(0);
@@ -49,15 +46,17 @@ pub fn claim_reactor_thread() {
     IS_REACTOR.with(|flag| flag.set(true));
 }
 
-/// How long free pages stay with the process, in milliseconds.
-const KEEP_FREE_MS: isize = 10_000;
+/// Milliseconds after which free pages go: never, at once, and as soon as jemalloc looks at them, a thousand frees later.
+const KEEP: isize = -1;
+const GO: isize = 0;
+const SOON: isize = 1;
 
-/// Has the allocator merge neighbouring free pages as they come free. Left alone, it merges them when its thread gives them
-/// back to the kernel, all at once and under the lock that every slab is taken and freed with: after a flush of many keys that
-/// holds the reactor up for tens of milliseconds.
+/// Has the allocator merge neighbouring free pages as they come free, and keep them until [`give_back_free_pages`]. Left alone,
+/// it merges them when it gives them back, all at once and under the lock that every slab is taken and freed with: after a
+/// flush of many keys that holds the reactor up for tens of milliseconds, whichever thread does it.
 ///
 /// There is no setting for this, but what jemalloc takes for *muzzy* (the kernel may take these pages when it likes) it merges
-/// at once. So all free pages become muzzy at once, by a hook which says that it is so and leaves them as they are.
+/// at once. So all free pages become muzzy soon, by a hook which says that it is so and leaves them as they are.
 ///
 /// # Errors
 /// If the allocator does not know these settings.
@@ -79,8 +78,26 @@ pub fn merge_free_pages() -> Result<(), tikv_jemalloc_ctl::Error> {
         let hooks = *raw::read::<*mut extent_hooks_t>(b"arena.0.extent_hooks\0")?;
         let hooks = Box::leak(Box::new(extent_hooks_t { purge_lazy: Some(leave), ..hooks }));
         raw::write::<*mut extent_hooks_t>(b"arena.0.extent_hooks\0", hooks)?;
-        raw::write(b"arena.0.muzzy_decay_ms\0", KEEP_FREE_MS)?;
-        raw::write(b"arena.0.dirty_decay_ms\0", 0isize)
+        raw::write(b"arena.0.muzzy_decay_ms\0", KEEP)?;
+        raw::write(b"arena.0.dirty_decay_ms\0", SOON)
+    }
+}
+
+/// Bytes of free pages that the kernel does not have back.
+pub fn free_bytes() -> usize {
+    // SAFETY: the names are of values with these types. What is read is as old as the epoch.
+    let pages = unsafe { raw::update(b"epoch\0", 1u64).and_then(|_| raw::read::<usize>(b"stats.arenas.0.pmuzzy\0")) };
+    pages.unwrap_or(0) * PAGE
+}
+
+/// Gives all free pages back to the kernel.
+pub fn give_back_free_pages() {
+    // SAFETY: the name is of a value with this type. To be told that pages go at once makes them go.
+    let gone = unsafe {
+        raw::write(b"arena.0.muzzy_decay_ms\0", GO).and_then(|()| raw::write(b"arena.0.muzzy_decay_ms\0", KEEP))
+    };
+    if let Err(error) = gone {
+        log::debug!("Free pages could not be given back: {error}");
     }
 }
 
@@ -209,22 +226,5 @@ mod tests {
             let real = unsafe { tikv_jemalloc_sys::nallocx(size, 0) };
             assert_eq!(size_class(size), real, "a request of {size} bytes");
         }
-    }
-
-    #[test]
-    fn free_pages_are_merged_and_kept() {
-        merge_free_pages().expect("the allocator takes the settings");
-        // SAFETY: the names are of values with this type.
-        let pages = |name: &[u8]| unsafe {
-            let _epoch = raw::update(b"epoch\0", 1u64);
-            raw::read::<usize>(name).expect("the allocator tells")
-        };
-        let blocks: Vec<Box<[u8; 4096]>> = (0..16 << 10).map(|_| Box::new([7; 4096])).collect();
-        let before = pages(b"stats.arenas.0.pmuzzy\0");
-        drop(blocks);
-        let kept = pages(b"stats.arenas.0.pmuzzy\0").saturating_sub(before);
-        // Other tests run beside this one.
-        assert!(kept > 12 << 10, "{kept} pages of {}", 16 << 10);
-        assert!(pages(b"stats.arenas.0.pdirty\0") < 1 << 10);
     }
 }

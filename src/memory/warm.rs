@@ -1,37 +1,59 @@
-//! Memory made ready ahead of need.
+//! Memory made ready ahead of need, and given back when there is none.
 //!
 //! The first touch of a page costs a fault: about 0.1 ms for a huge page, several where the host of a virtual machine has to
 //! find the memory first. While the data grows, a thread pays for that instead of the reactor: it takes memory from the
-//! allocator, touches it and gives it back. The allocator keeps what was given back for some seconds and hands it out
-//! before it asks the kernel, so the reactor finds pages that are there. If it outruns the thread, it pays itself.
+//! allocator, touches it and gives it back. The allocator keeps what was given back and hands it out before it asks the
+//! kernel, so the reactor finds pages that are there. If it outruns the thread, it pays itself.
+//!
+//! The same thread looks at free pages now and then, and gives them back to the kernel when many have lain there since it
+//! looked last.
 
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use super::{HUGE_PAGE, touch_ahead};
+use super::{HUGE_PAGE, free_bytes, give_back_free_pages, touch_ahead};
 
 /// The most that is made ready, in bytes: half a second of filling the server over the network.
 const MOST: usize = 64 << 20;
 /// The part of the memory in use that is made ready while that grows: a small server stays small.
 const SHARE: usize = 2;
+/// How often free pages are looked at, in milliseconds.
+const LOOK_MS: u64 = 10_000;
+/// The part of the memory in use that may lie free for longer.
+const SPARE: usize = 8;
+
+/// What the thread is to do.
+#[derive(PartialEq, Eq, Debug)]
+enum Order {
+    /// Make so many bytes ready.
+    Touch(usize),
+    /// Look at the free pages; so many bytes are in use.
+    Look(usize),
+}
 
 /// Watches memory grow and keeps some ready. Lives in the reactor.
 pub struct Warmer {
-    orders: SyncSender<usize>,
+    orders: SyncSender<Order>,
     /// Memory in use at which more is to be made ready, in bytes.
     mark: usize,
+    /// When free pages are looked at next, in milliseconds of uptime.
+    look_ms: u64,
 }
 
 impl Warmer {
     /// Starts the thread. It ends when the warmer is dropped.
     pub fn start() -> std::io::Result<Warmer> {
         let (orders, inbox) = sync_channel(1);
-        std::thread::Builder::new().name("warmer".to_string()).spawn(move || inbox.iter().for_each(touch_ahead))?;
-        Ok(Warmer { orders, mark: 0 })
+        std::thread::Builder::new().name("warmer".to_string()).spawn(move || serve(&inbox))?;
+        Ok(Warmer { orders, mark: 0, look_ms: 0 })
     }
 
-    /// Notes how many bytes are in use.
+    /// Notes how many bytes are in use, at a time in milliseconds of uptime.
     #[inline]
-    pub fn notice(&mut self, used: usize) {
+    pub fn notice(&mut self, used: usize, now_ms: u64) {
+        if now_ms >= self.look_ms {
+            self.look_ms = now_ms + LOOK_MS;
+            let _busy = self.orders.try_send(Order::Look(used));
+        }
         let ahead = ahead_of(used);
         // Half of what was made ready is used up; or the data shrank, and grows anew from there.
         let next = used + ahead.max(HUGE_PAGE) / 2;
@@ -40,9 +62,33 @@ impl Warmer {
         } else {
             self.mark = next;
             // A thread that is behind is at work already.
-            let _busy = ahead > 0 && self.orders.try_send(ahead).is_err();
+            let _busy = ahead > 0 && self.orders.try_send(Order::Touch(ahead)).is_err();
         }
     }
+}
+
+fn serve(orders: &Receiver<Order>) {
+    let mut before = 0;
+    for order in orders {
+        match order {
+            Order::Touch(bytes) => touch_ahead(bytes),
+            Order::Look(used) => {
+                let free = free_bytes();
+                // What was free then and is free now need not be the same pages, but that many were to spare.
+                if before.min(free) > spare(used) {
+                    give_back_free_pages();
+                    before = 0;
+                } else {
+                    before = free;
+                }
+            }
+        }
+    }
+}
+
+/// Bytes that may lie free.
+fn spare(used: usize) -> usize {
+    (used / SPARE).max(HUGE_PAGE)
 }
 
 /// How much is to be ready beyond the bytes in use: whole huge pages.
@@ -53,11 +99,10 @@ fn ahead_of(used: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::Receiver;
 
-    fn warmer() -> (Warmer, Receiver<usize>) {
+    fn warmer() -> (Warmer, Receiver<Order>) {
         let (orders, inbox) = sync_channel(1);
-        (Warmer { orders, mark: 0 }, inbox)
+        (Warmer { orders, mark: 0, look_ms: LOOK_MS }, inbox)
     }
 
     #[test]
@@ -80,8 +125,8 @@ mod tests {
             (100, None),
             (125, Some(62)),
         ] {
-            warmer.notice(used << 20);
-            assert_eq!(orders.try_recv().ok(), ready.map(|ready: usize| ready << 20), "at {used} MB");
+            warmer.notice(used << 20, 1);
+            assert_eq!(orders.try_recv().ok(), ready.map(|ready: usize| Order::Touch(ready << 20)), "at {used} MB");
         }
     }
 
@@ -89,8 +134,45 @@ mod tests {
     fn a_busy_thread_is_not_waited_for() {
         let (mut warmer, orders) = warmer();
         for used in 100..200 {
-            warmer.notice(used << 20);
+            warmer.notice(used << 20, 1);
         }
         assert_eq!(orders.try_iter().count(), 1);
+    }
+
+    #[test]
+    fn free_pages_are_looked_at_now_and_then() {
+        let (mut warmer, orders) = warmer();
+        let looks: Vec<u64> = (0..50_000)
+            .step_by(500)
+            .filter(|&ms| {
+                warmer.notice(100, ms);
+                orders.try_recv() == Ok(Order::Look(100))
+            })
+            .collect();
+        assert_eq!(looks, [10_000, 20_000, 30_000, 40_000]);
+    }
+
+    #[test]
+    fn free_pages_are_merged_and_kept_until_they_have_lain_there_for_long() {
+        crate::memory::merge_free_pages().expect("the allocator takes the settings");
+        let blocks: Vec<Box<[u8; 4096]>> = (0..64 << 8).map(|_| Box::new([7; 4096])).collect();
+        let before = free_bytes();
+        drop(blocks);
+        // Other tests run beside this one.
+        assert!(free_bytes() > before + (48 << 20), "{before} bytes before, {} behind", free_bytes());
+        // SAFETY: the name is of a value with this type.
+        #[allow(unsafe_code)]
+        let dirty = unsafe { tikv_jemalloc_ctl::raw::read::<usize>(b"stats.arenas.0.pdirty\0") };
+        assert!(dirty.is_ok_and(|pages| pages < 1 << 10), "{dirty:?}");
+        let look = |times| {
+            let (orders, inbox) = sync_channel(times);
+            (0..times).for_each(|_| orders.send(Order::Look(100)).expect("there is room"));
+            drop(orders);
+            serve(&inbox);
+        };
+        look(1);
+        assert!(free_bytes() > 48 << 20);
+        look(2);
+        assert!(free_bytes() < 48 << 20, "{}", free_bytes());
     }
 }

@@ -4,7 +4,7 @@
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::{fmt, io, ptr};
 
-use tikv_jemalloc_ctl::{arenas, epoch, raw, stats, stats_print, version as jemalloc_version};
+use tikv_jemalloc_ctl::{epoch, stats, stats_print, version as jemalloc_version};
 use tikv_jemalloc_sys::mallctl;
 
 use crate::config::os_reason;
@@ -161,23 +161,6 @@ fn checked(name: &str) -> Result<CString, Refusal> {
     CString::new(name).map_err(|_| Refusal(libc::ENOENT))
 }
 
-/// Gives unused pages back to the kernel at once, instead of after a while.
-pub fn purge() {
-    for arena in 0..arenas::narenas::read().unwrap_or(0) {
-        for pages in ["dirty", "muzzy"] {
-            let delay = format!("arena.{arena}.{pages}_decay_ms\0");
-            // SAFETY: the value is declared as `ssize_t`, and 0 stands for no delay.
-            let purged = unsafe {
-                raw::update::<isize>(delay.as_bytes(), 0).and_then(|usual| raw::write(delay.as_bytes(), usual))
-            };
-            // An arena that was never used says that it is not there.
-            if let Err(error) = purged {
-                log::debug!("The {pages} pages of arena {arena} were not given back: {error}");
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,7 +176,6 @@ mod tests {
             assert_eq!(number(name), expected, "{name}");
         }
         assert!(number("arenas.narenas").is_some_and(|arenas| arenas > 0));
-        purge();
     }
 
     #[test]

@@ -108,8 +108,7 @@ impl Intake {
         }
         if client.output.len() > MOST_HELD {
             let unlimited = server.settings.client_output_buffer_limits[0].hard_bytes == 0;
-            client.stalled =
-                (unlimited && client.output.len() > BACKPRESSURE) || server.aof.holds(client.written);
+            client.stalled = (unlimited && client.output.len() > BACKPRESSURE) || server.aof.holds(client.written);
             if client.stalled {
                 return;
             }
