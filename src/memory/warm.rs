@@ -163,7 +163,7 @@ mod tests {
         // SAFETY: the name is of a value with this type.
         #[allow(unsafe_code)]
         let dirty = unsafe { tikv_jemalloc_ctl::raw::read::<usize>(b"stats.arenas.0.pdirty\0") };
-        assert!(dirty.is_ok_and(|pages| pages < 1 << 10), "{dirty:?}");
+        assert!(dirty.is_ok_and(|pages| pages < 4 << 10), "{dirty:?}");
         let look = |times| {
             let (orders, inbox) = sync_channel(times);
             (0..times).for_each(|_| orders.send(Order::Look(100)).expect("there is room"));
