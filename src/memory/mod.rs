@@ -86,18 +86,22 @@ pub fn merge_free_pages() -> Result<(), tikv_jemalloc_ctl::Error> {
 /// Bytes of free pages that the kernel does not have back.
 pub fn free_bytes() -> usize {
     // SAFETY: the names are of values with these types. What is read is as old as the epoch.
-    let pages = unsafe { raw::update(b"epoch\0", 1u64).and_then(|_| raw::read::<usize>(b"stats.arenas.0.pmuzzy\0")) };
+    let pages = unsafe {
+        raw::update(b"epoch\0", 1u64).and_then(|_| {
+            let merged = raw::read::<usize>(b"stats.arenas.0.pmuzzy\0")?;
+            raw::read::<usize>(b"stats.arenas.0.pdirty\0").map(|others| merged + others)
+        })
+    };
     pages.unwrap_or(0) * PAGE
 }
 
 /// Gives all free pages back to the kernel.
 pub fn give_back_free_pages() {
-    // SAFETY: the name is of a value with this type. To be told that pages go at once makes them go.
-    let gone = unsafe {
-        raw::write(b"arena.0.muzzy_decay_ms\0", GO).and_then(|()| raw::write(b"arena.0.muzzy_decay_ms\0", KEEP))
-    };
-    if let Err(error) = gone {
-        log::debug!("Free pages could not be given back: {error}");
+    for (name, usual) in [(b"arena.0.dirty_decay_ms\0", SOON), (b"arena.0.muzzy_decay_ms\0", KEEP)] {
+        // SAFETY: the names are of values with this type. To be told that pages go at once makes them go.
+        if let Err(error) = unsafe { raw::write(name, GO).and_then(|()| raw::write(name, usual)) } {
+            log::debug!("Free pages could not be given back: {error}");
+        }
     }
 }
 
