@@ -319,7 +319,7 @@ check "a damaged middle is noticed" -only cachestorm {
 # --- rewriting -----------------------------------------------------------------------------
 
 proc rewritten {} {
-    eventually {[aof_field aof_rewrite_in_progress] == 0 && [aof_field aof_rewrite_scheduled] == 0}
+    eventually {[aof_field aof_rewrite_scheduled] == 0 && [aof_field aof_rewrite_in_progress] == 0}
     same ok [aof_field aof_last_bgrewrite_status] "rewrite status"
 }
 
@@ -356,6 +356,46 @@ foreach {preamble suffix} {yes rdb no aof} {
         ask SELECT 3
         expect {[:1 "1-1" "1-1" [["me" "1"]]]} [ask XPENDING x g]
         expect {:0} [ask XLEN e]
+    }]
+}
+
+foreach preamble {yes no} {
+    check "a rewrite with aof-use-rdb-preamble $preamble has large values as they were, whatever becomes of them meanwhile" \
+        [string map "PREAMBLE $preamble" {
+        start_aof [server::new_dir] --aof-use-rdb-preamble PREAMBLE --rdb-key-save-delay 30000 --list-max-listpack-size 4 \
+            --stream-node-max-entries 4
+        foreach from {0 1000} {
+            foreach {verb key each} {
+                SADD s {m:$n} SADD gone {m:$n} SADD moved {m:$n} HSET h {f:$n $n} ZADD z {[expr {$n % 700}] m:$n} RPUSH l {e:$n}
+            } {
+                set words {}
+                for {set n $from} {$n < $from + 1000} {incr n} {
+                    lappend words {*}[subst $each]
+                }
+                ask $verb $key {*}$words
+            }
+        }
+        for {set n 1} {$n <= 1500} {incr n} {
+            ask XADD x $n-1 f $n
+        }
+        ask XGROUP CREATE x g 0
+        ask XREADGROUP GROUP g a COUNT 400 STREAMS x >
+        ask XREADGROUP GROUP g b COUNT 400 STREAMS x >
+        expect "+Background append only file rewriting started" [ask BGREWRITEAOF]
+        foreach command {
+            {SREM s m:5} {SADD s m:5 new} {SPOP s 50} {DEL gone} {SADD gone m:7} {RENAME moved elsewhere} {SREM elsewhere m:9}
+            {HSET h f:3 other} {HDEL h f:4} {HINCRBY h f:5 7} {HPEXPIRE h 9000000 FIELDS 1 f:6} {ZINCRBY z 300 m:1} {ZREM z m:2}
+            {ZREMRANGEBYRANK z 0 20} {LPUSH l first} {RPUSH l last} {LSET l 1000 other} {LINSERT l BEFORE e:1500 between}
+            {LREM l 1 e:700} {LTRIM l 30 1950} {XADD x 5000-1 f new} {XDEL x 1400-1} {XACK x g 3-1} {XCLAIM x g c 0 500-1}
+            {XGROUP CREATECONSUMER x g d} {XGROUP CREATE x other 0} {COPY z copy} {SUNIONSTORE union s elsewhere}
+        } {
+            ask {*}$command
+        }
+        same 1 [aof_field aof_rewrite_in_progress] "the rewrite is on"
+        rewritten
+        set before [list [ask DEBUG DIGEST] [ask XINFO STREAM x] [ask XPENDING x g] [ask HPEXPIRETIME h FIELDS 1 f:6]]
+        expect {+OK} [ask DEBUG LOADAOF]
+        same $before [list [ask DEBUG DIGEST] [ask XINFO STREAM x] [ask XPENDING x g] [ask HPEXPIRETIME h FIELDS 1 f:6]] "what is loaded"
     }]
 }
 
