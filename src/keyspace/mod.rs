@@ -159,7 +159,7 @@ pub struct Keyspace {
     /// Large values that were removed, being freed in slices.
     doomed_objects: VecDeque<Box<Object>>,
     /// Values that were removed, but a snapshot still has to tell.
-    kept_objects: Vec<Box<Object>>,
+    kept_objects: VecDeque<Box<Object>>,
     /// Databases that were flushed, being freed in slices.
     doomed: VecDeque<Box<Namespace>>,
     /// The snapshot that is being told.
@@ -205,7 +205,7 @@ impl Keyspace {
             active_expiry: true,
             may_expire: true,
             doomed_objects: VecDeque::new(),
-            kept_objects: Vec::new(),
+            kept_objects: VecDeque::new(),
             doomed: VecDeque::new(),
             snapshot: None,
             free_at_once: FREE_AT_ONCE,
@@ -289,9 +289,8 @@ impl Keyspace {
 
     #[inline]
     fn database_mut(&mut self, db: usize) -> &mut Namespace {
-        self.databases[db].get_or_insert_with(|| {
-            Box::new(Namespace::new(self.hasher.clone(), self.now_ms, self.agenda.listing(db)))
-        })
+        self.databases[db]
+            .get_or_insert_with(|| Box::new(Namespace::new(self.hasher.clone(), self.now_ms, self.agenda.listing(db))))
     }
 
     /// Brings the bucket of a key's hash into the cache.
@@ -1012,7 +1011,10 @@ impl Keyspace {
 
     /// Values that a snapshot does not have to tell any more can be freed.
     fn free_told(&mut self) {
-        self.doomed_objects.extend(self.kept_objects.extract_if(.., |object| !object.is_being_told()));
+        let (kept, over): (VecDeque<_>, VecDeque<_>) =
+            self.kept_objects.drain(..).partition(|object| object.is_being_told());
+        self.kept_objects = kept;
+        self.doomed_objects.extend(over);
     }
 
     /// Who is told of the running snapshot.

@@ -195,7 +195,7 @@ impl Members {
 
     /// Begins to tell what is in it; see [`super::telling`].
     pub fn begin_telling(&mut self) -> Weak<()> {
-        self.telling.begin(ByHash::new())
+        self.telling.begin(ByHash::default())
     }
 
     /// Whether it is being told.

@@ -295,8 +295,8 @@ struct Telling {
 }
 
 impl Telling {
-    /// The number under which a node is to be noted that is about to change.
-    fn to_note(&mut self, at: usize) -> Option<u32> {
+    /// A node is about to change. Returns the number under which it is to be noted, if it is.
+    fn changes(&mut self, at: usize) -> Option<u32> {
         let number = std::mem::take(&mut self.numbers[at]);
         (number >= self.next).then_some(number)
     }
@@ -449,7 +449,7 @@ impl Quicklist {
     /// A node, whose elements are about to change.
     fn changing(&mut self, at: usize) -> &mut Node {
         if let Some(telling) = self.telling.get_mut()
-            && let Some(number) = telling.to_note(at)
+            && let Some(number) = telling.changes(at)
         {
             telling.notes.insert(number, self.nodes[at].clone());
         }
@@ -468,7 +468,7 @@ impl Quicklist {
     fn remove_nodes(&mut self, range: Range<usize>) {
         if let Some(telling) = self.telling.get_mut() {
             for at in range.clone() {
-                if let Some(number) = telling.to_note(at) {
+                if let Some(number) = telling.changes(at) {
                     let node = std::mem::replace(&mut self.nodes[at], Node::Packed(Pack::default()));
                     telling.notes.insert(number, node);
                 }

@@ -113,11 +113,14 @@ pub enum Met<S> {
     Was(S),
 }
 
-impl<S> ByHash<S> {
-    pub fn new() -> ByHash<S> {
+impl<S> Default for ByHash<S> {
+    /// At the start of the table.
+    fn default() -> ByHash<S> {
         ByHash { cursor: Some(0), notes: BTreeMap::new() }
     }
+}
 
+impl<S> ByHash<S> {
     /// Notes what an element was, unless it has been told or noted.
     #[cold]
     pub fn note(&mut self, hash: u64, name: &[u8], was: impl FnOnce() -> Option<S>) {
