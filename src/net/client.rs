@@ -76,6 +76,8 @@ pub struct Client {
     pub input: Vec<u8>,
     /// How many bytes of `input` have been parsed.
     pub parsed: usize,
+    /// These may be whole commands: no more is read before they have run.
+    pub behind: bool,
     /// Whole commands that a pause held up, encoded again.
     pub replay: Vec<u8>,
     /// The socket may hold more than has been read.
@@ -166,6 +168,7 @@ impl Client {
             parser: RequestParser::default(),
             input: Vec::new(),
             parsed: 0,
+            behind: false,
             replay: Vec::new(),
             readable: false,
             hung_up: false,

@@ -300,6 +300,7 @@ impl Batch {
             };
         }
         client.parsed = source.parsed;
+        client.behind = source.more;
         if client.parser.big_arg().is_some() {
             // What came of the argument has moved to its own memory.
             client.input.truncate(client.parsed);

@@ -137,7 +137,7 @@ impl Intake {
         }
         let client = &mut server.clients[token];
         let start = self.batch.arena().len();
-        if client.readable && !held_up {
+        if client.readable && !held_up && !client.behind {
             // As much again of a request that is not complete: a long one takes a few turns, not one for each piece.
             let most = client.input.len().clamp(READ_SIZE, LONG_READ);
             let came = client.stream.read_into(self.batch.arena(), most);
