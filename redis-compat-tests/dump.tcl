@@ -117,3 +117,24 @@ case "what MIGRATE refuses" {
     MIGRATE 127.0.0.1 1 k 0 100 -> /^-IOERR error or timeout/
     COMMAND GETKEYS MIGRATE h p "" 0 1 AUTH keys KEYS a b -> ["a" "b"]
 }
+
+case "in NO-TOUCH mode neither reading nor changing is a use" -config {maxmemory-policy allkeys-lru} {
+    RPUSH list a b              -> :2
+    d := DUMP list
+    RESTORE list 0 $d REPLACE IDLETIME 1000 -> +OK
+    HSET hash f 1               -> :1
+    d := DUMP hash
+    RESTORE hash 0 $d REPLACE IDLETIME 1000 -> +OK
+    CLIENT NO-TOUCH ON          -> +OK
+    LRANGE list 0 -1            -> ["a" "b"]
+    LPUSH list c                -> :3
+    HINCRBY hash f 5            -> :6
+    HEXPIRE hash 100 FIELDS 1 f -> [:1]
+    OBJECT IDLETIME list        -> :1000..1010
+    OBJECT IDLETIME hash        -> :1000..1010
+    CLIENT NO-TOUCH OFF         -> +OK
+    LPUSH list d                -> :4
+    HINCRBY hash f 5            -> :11
+    OBJECT IDLETIME list        -> :0..5
+    OBJECT IDLETIME hash        -> :0..5
+}

@@ -541,7 +541,7 @@ fn no_evict(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 fn no_touch(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let on = on_or_off(&args[2])?;
     cx.server.clients[cx.token].no_touch = on;
-    cx.touch = if on { Touch::No } else { Touch::Yes };
+    cx.set_touch(if on { Touch::No } else { Touch::Yes });
     cx.reply.ok();
     Ok(())
 }

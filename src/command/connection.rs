@@ -250,7 +250,7 @@ fn reset(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
         client.reply_mode = ReplyMode::On;
     }
     cx.db = 0;
-    cx.touch = Touch::Yes;
+    cx.set_touch(Touch::Yes);
     cx.server.monitors.retain(|&monitor| monitor != cx.token);
     speak(cx, Proto::Resp2);
     cx.reply.status("RESET");

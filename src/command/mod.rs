@@ -186,6 +186,7 @@ impl<'s> Ctx<'s> {
         let touch = if client.no_touch { Touch::No } else { Touch::Yes };
         let reply = Reply { out: std::mem::take(&mut client.output), proto: client.proto };
         let db = client.db;
+        server.keys.change_touches = touch;
         Ctx {
             server,
             token,
@@ -203,6 +204,12 @@ impl<'s> Ctx<'s> {
             resumed: None,
             ticks,
         }
+    }
+
+    /// Says whether from here on the client's looks at keys, and its changes, are uses of them.
+    pub fn set_touch(&mut self, touch: Touch) {
+        self.touch = touch;
+        self.server.keys.change_touches = touch;
     }
 
     /// Gives the replies back to the client.

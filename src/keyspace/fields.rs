@@ -142,7 +142,7 @@ impl Keyspace {
         database.give_back(position, lent);
         database.fields_changed(position, due);
         self.stats.expired_fields += removed;
-        self.touch(db, position, super::Touch::Yes);
+        self.touch(db, position, self.change_touches);
         if moved + removed > 0 {
             let event = if removed > 0 { Event("hdel") } else { Event("hexpire") };
             self.effects.changed_by(db, key.bytes, event, moved + removed);

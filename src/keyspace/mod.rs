@@ -151,6 +151,8 @@ pub struct Keyspace {
     pub effects: Effects,
     /// How uses of keys are remembered.
     pub access: AccessClock,
+    /// Whether a change is a use: not by clients in NO-TOUCH mode.
+    pub change_touches: Touch,
     pub stats: KeyspaceStats,
     /// Whether keys that are due are removed ahead of being looked at.
     pub active_expiry: bool,
@@ -201,6 +203,7 @@ impl Keyspace {
             frozen: false,
             effects: Effects::default(),
             access: AccessClock::default(),
+            change_touches: Touch::Yes,
             stats: KeyspaceStats::default(),
             active_expiry: true,
             may_expire: true,
@@ -593,7 +596,7 @@ impl Keyspace {
         let lent = database.lend(position);
         let Changed { result, changes, .. } = change(&mut Value::new(database, position));
         database.give_back(position, lent);
-        self.touch(db, position, Touch::Yes);
+        self.touch(db, position, self.change_touches);
         if changes > 0 {
             self.effects.changed_within(db, key.bytes, changes);
         }
@@ -640,7 +643,7 @@ impl Keyspace {
         if kind == Type::Hash {
             database.fields_changed(position, due);
         }
-        self.touch(db, position, Touch::Yes);
+        self.touch(db, position, self.change_touches);
         if changes > 0 {
             self.effects.changed_by(db, key.bytes, event, changes);
         }
