@@ -53,7 +53,7 @@ const SOON: isize = 1;
 
 /// Has the allocator merge neighbouring free pages as they come free, and keep them until [`give_back_free_pages`]. Left alone,
 /// it merges them when it gives them back, all at once and under the lock that every slab is taken and freed with: after a
-/// flush of many keys that holds the reactor up for tens of milliseconds, whichever thread does it.
+/// flush of many keys that holds the reactor up for tens of milliseconds.
 ///
 /// There is no setting for this, but what jemalloc takes for *muzzy* (the kernel may take these pages when it likes) it merges
 /// at once. So all free pages become muzzy soon, by a hook which says that it is so and leaves them as they are.

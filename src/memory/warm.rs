@@ -30,7 +30,7 @@ enum Order {
     Look(usize),
 }
 
-/// Watches memory grow and keeps some ready. Lives in the reactor.
+/// Watches memory, has some made ready while it grows, and has free pages looked at. Lives in the reactor.
 pub struct Warmer {
     orders: SyncSender<Order>,
     /// Memory in use at which more is to be made ready, in bytes.

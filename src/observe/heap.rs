@@ -1,4 +1,4 @@
-//! What the allocator knows of its memory, and how to make it give some back.
+//! What the allocator knows of its memory, and its numbers and texts by name, some of which can be set.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int};
