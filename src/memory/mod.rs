@@ -28,11 +28,11 @@ pub struct Options(*const c_char);
 // SAFETY: it points to a constant.
 unsafe impl Sync for Options {}
 
-/// Huge pages, because random keys cost page walks and nothing here forks, so that they cost nothing in return; one
-/// arena, because one thread owns the data; free pages serve any smaller request, so that those made ready ahead
-/// ([`touch_ahead`]) are found.
+/// One arena, because one thread owns the data; free pages serve any smaller request, so that those made ready ahead
+/// ([`touch_ahead`]) are found. Data in huge pages is not asked for here but there: a huge page that is touched first by the
+/// reactor can hold it up for ten milliseconds, where the host of a virtual machine has to find the memory.
 #[unsafe(export_name = "_rjem_malloc_conf")]
-pub static OPTIONS: Options = Options(c"thp:always,metadata_thp:auto,narenas:1,lg_extent_max_active_fit:16".as_ptr());
+pub static OPTIONS: Options = Options(c"thp:default,metadata_thp:auto,narenas:1,lg_extent_max_active_fit:16".as_ptr());
 
 static BY_REACTOR: AtomicIsize = AtomicIsize::new(0);
 static BY_OTHERS: AtomicIsize = AtomicIsize::new(0);
@@ -81,6 +81,21 @@ pub fn merge_free_pages() -> Result<(), tikv_jemalloc_ctl::Error> {
         raw::write(b"arena.0.muzzy_decay_ms\0", KEEP)?;
         raw::write(b"arena.0.dirty_decay_ms\0", SOON)
     }
+}
+
+/// Merges the pages that have come free by now. The reactor asks for this a few times in a millisecond while it has work:
+/// jemalloc's own clock has ticks of four milliseconds, and merging what a flush frees in so long takes longer still.
+pub fn merge_freed() {
+    thread_local! {
+        static DIRTY_DECAY: Option<[usize; 3]> = {
+            let mut mib = [0; 3];
+            raw::name_to_mib(b"arena.0.dirty_decay_ms\0", &mut mib).ok().map(|()| mib)
+        };
+    }
+    let Some(mib) = DIRTY_DECAY.with(|mib| *mib) else { return };
+    // SAFETY: the name is of a value with this type.
+    let result = unsafe { raw::write_mib(&mib, GO).and_then(|()| raw::write_mib(&mib, SOON)) };
+    debug_assert_eq!(result, Ok(()));
 }
 
 /// Bytes of free pages that the kernel does not have back.
@@ -137,7 +152,8 @@ pub const HUGE_PAGE: usize = 2 << 20;
 const PAGE: usize = 4 << 10;
 
 /// Takes memory from the kernel until `bytes` of it lie ready, and leaves them with the allocator for whoever asks next. Not
-/// counted as used.
+/// counted as used. They are huge pages where the kernel has them, because random keys cost page walks, and nothing here
+/// forks, so that they cost nothing in return.
 pub fn touch_ahead(bytes: usize) {
     // Not aligned to huge pages: the gaps between aligned blocks would go to the allocator's free pages untouched.
     let Ok(layout) = Layout::from_size_align(HUGE_PAGE, PAGE) else { return };
@@ -151,6 +167,9 @@ pub fn touch_ahead(bytes: usize) {
     // Those that lie ready already go back at once: somebody may need them while the others are touched.
     let (ready, cold): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|&block| is_resident(block));
     ready.into_iter().for_each(give_back);
+    for &block in &cold {
+        want_huge_pages(block);
+    }
     for block in cold {
         for offset in (0..HUGE_PAGE).step_by(PAGE) {
             // SAFETY: within the block, which nobody else knows. The kernel gives a page for it, or the whole huge page.
@@ -158,6 +177,13 @@ pub fn touch_ahead(bytes: usize) {
         }
         give_back(block);
     }
+}
+
+/// Asks for huge pages where a block of a huge page's size lies; it lies in two of them, or in one.
+fn want_huge_pages(block: *mut u8) {
+    let first = block.map_addr(|address| address & !(HUGE_PAGE - 1));
+    // SAFETY: whether pages are huge changes nothing that a program can see. Where nothing is mapped, nothing happens.
+    unsafe { libc::madvise(first.cast(), 2 * HUGE_PAGE, libc::MADV_HUGEPAGE) };
 }
 
 /// Whether the kernel has given pages for a whole block of a huge page's size.

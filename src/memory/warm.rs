@@ -10,14 +10,16 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use super::{HUGE_PAGE, free_bytes, give_back_free_pages, touch_ahead};
+use super::{HUGE_PAGE, free_bytes, give_back_free_pages, merge_freed, touch_ahead};
 
 /// The most that is made ready, in bytes: half a second of filling the server over the network.
 const MOST: usize = 64 << 20;
 /// The part of the memory in use that is made ready while that grows: a small server stays small.
 const SHARE: usize = 2;
-/// How often free pages are looked at, in milliseconds.
-const LOOK_MS: u64 = 10_000;
+/// How often pages that came free are merged, in microseconds.
+const MERGE_US: u64 = 250;
+/// How often free pages are looked at, in microseconds.
+const LOOK_US: u64 = 10_000_000;
 /// The part of the memory in use that may lie free for longer.
 const SPARE: usize = 8;
 
@@ -35,8 +37,10 @@ pub struct Warmer {
     orders: SyncSender<Order>,
     /// Memory in use at which more is to be made ready, in bytes.
     mark: usize,
-    /// When free pages are looked at next, in milliseconds of uptime.
-    look_ms: u64,
+    /// When pages that came free are merged next, in microseconds of uptime.
+    merge_us: u64,
+    /// When free pages are looked at next, in microseconds of uptime.
+    look_us: u64,
 }
 
 impl Warmer {
@@ -44,14 +48,18 @@ impl Warmer {
     pub fn start() -> std::io::Result<Warmer> {
         let (orders, inbox) = sync_channel(1);
         std::thread::Builder::new().name("warmer".to_string()).spawn(move || serve(&inbox))?;
-        Ok(Warmer { orders, mark: 0, look_ms: 0 })
+        Ok(Warmer { orders, mark: 0, merge_us: 0, look_us: 0 })
     }
 
-    /// Notes how many bytes are in use, at a time in milliseconds of uptime.
+    /// Notes how many bytes are in use, at a time in microseconds of uptime.
     #[inline]
-    pub fn notice(&mut self, used: usize, now_ms: u64) {
-        if now_ms >= self.look_ms {
-            self.look_ms = now_ms + LOOK_MS;
+    pub fn notice(&mut self, used: usize, now_us: u64) {
+        if now_us >= self.merge_us {
+            self.merge_us = now_us + MERGE_US;
+            merge_freed();
+        }
+        if now_us >= self.look_us {
+            self.look_us = now_us + LOOK_US;
             let _busy = self.orders.try_send(Order::Look(used));
         }
         let ahead = ahead_of(used);
@@ -104,7 +112,7 @@ mod tests {
 
     fn warmer() -> (Warmer, Receiver<Order>) {
         let (orders, inbox) = sync_channel(1);
-        (Warmer { orders, mark: 0, look_ms: LOOK_MS }, inbox)
+        (Warmer { orders, mark: 0, merge_us: LOOK_US, look_us: LOOK_US }, inbox)
     }
 
     #[test]
@@ -147,7 +155,7 @@ mod tests {
         let looks: Vec<u64> = (0..50_000)
             .step_by(500)
             .filter(|&ms| {
-                warmer.notice(100, ms);
+                warmer.notice(100, ms * 1000);
                 orders.try_recv() == Ok(Order::Look(100))
             })
             .collect();

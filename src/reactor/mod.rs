@@ -477,7 +477,7 @@ impl Reactor {
         stats.most_commands_in_turn = stats.most_commands_in_turn.max(commands);
         let used = memory::used();
         server.peak_memory = server.peak_memory.max(used);
-        self.warmer.notice(used, server.clock.uptime_ms());
+        self.warmer.notice(used, server.clock.uptime_us);
     }
 }
 
