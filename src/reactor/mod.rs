@@ -53,7 +53,7 @@ const SWEEP_TIME: Duration = Duration::from_micros(200);
 const IDLE_SWEEP_TIME: Duration = Duration::from_micros(500);
 /// Time for a snapshot in the background, in a turn that serves clients and in one that does not.
 const SNAPSHOT_TIME: Duration = Duration::from_micros(250);
-const IDLE_SNAPSHOT_TIME: Duration = Duration::from_millis(2);
+const IDLE_SNAPSHOT_TIME: Duration = Duration::from_micros(500);
 /// A buffer for a big argument is cut to what has come when the client has been idle for this long.
 const IDLE_BUFFER_MS: u64 = 2000;
 
@@ -372,8 +372,10 @@ impl Reactor {
         server.end_large_clients();
     }
 
-    /// `served` says whether clients had commands in this turn.
+    /// Answers clients, and then works off a little of what nobody waits for: who asks during such work waits for the rest of it,
+    /// but not for more of it. `served` says whether clients had commands in this turn.
     fn before_sleep(&mut self, served: bool) {
+        self.answer();
         let sweep_time = if served { SWEEP_TIME } else { IDLE_SWEEP_TIME };
         self.busy = self.load() | self.expire() | self.sweep(sweep_time) | self.server.evict_slice();
         if self.server.keys.effects.waiting.has_ready() {
@@ -381,14 +383,7 @@ impl Reactor {
             blocking::serve(&mut self.server);
             self.busy |= !self.server.resumed.is_empty();
         }
-        if self.server.keys.effects.told() {
-            deliver::tell_news(&mut self.server, None);
-            deliver::forget_excess(&mut self.server);
-            deliver::broadcast(&mut self.server);
-        }
-        self.server.flush_journal(false);
-        self.server.answer_durable();
-        self.intake.send(&mut self.server, None);
+        self.answer();
         self.snapshot = save::slice(&mut self.server, if served { SNAPSHOT_TIME } else { IDLE_SNAPSHOT_TIME });
         let started = self.server.cycles.raw();
         while self.server.keys.free_slice() {
@@ -399,6 +394,18 @@ impl Reactor {
         }
         blocking::end_flushes(&mut self.server);
         bury(&mut self.server, None);
+    }
+
+    /// Tells of what was changed, writes it to the journal, and sends what waits to be sent.
+    fn answer(&mut self) {
+        if self.server.keys.effects.told() {
+            deliver::tell_news(&mut self.server, None);
+            deliver::forget_excess(&mut self.server);
+            deliver::broadcast(&mut self.server);
+        }
+        self.server.flush_journal(false);
+        self.server.answer_durable();
+        self.intake.send(&mut self.server, None);
     }
 
     /// Loads a slice of what there is to be loaded. Returns whether there is more.
