@@ -244,6 +244,7 @@ fn reset(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
     client.subscriber = false;
     client.no_evict = false;
     client.no_touch = false;
+    client.debugging = None;
     client.db = 0;
     // A reply that is being skipped is this command's, and stays so.
     if client.reply_mode == ReplyMode::Off {

@@ -90,6 +90,13 @@ pub fn publish(server: &mut Server, kind: Kind, channel: &[u8], payload: &[u8]) 
     receivers
 }
 
+/// How many would get a message; see [`publish`].
+pub fn count_receivers(server: &Server, kind: Kind, channel: &[u8]) -> usize {
+    let by_pattern = server.subscriptions.each(Kind::Pattern).filter(|(pattern, _)| glob::matches(pattern, channel, false));
+    let by_pattern = if kind == Kind::Channel { by_pattern.map(|(_, listed)| listed.len()).sum() } else { 0 };
+    server.subscriptions.subscribers(kind, channel).len() + by_pattern
+}
+
 /// Tells clients what has happened to keys since they were told last. `author` is the client whose command did it, if
 /// it was one.
 #[cold]

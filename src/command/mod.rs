@@ -48,6 +48,7 @@ mod room;
 pub mod save;
 mod scan_options;
 mod script;
+mod script_debug;
 pub mod script_run;
 mod server;
 mod set;

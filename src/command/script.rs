@@ -4,7 +4,7 @@ use super::error::{Error, Outcome};
 use super::script_run::{self, Called, Job, key_range};
 use super::state::Server;
 use super::table::{Acl, Begin, Command, Doc, Find, Flags, KeyFlags, KeySpec, Registered};
-use super::{Ctx, function, monitor};
+use super::{Ctx, function, monitor, script_debug};
 use crate::resp::Args;
 use crate::script::{Script, ScriptFlags, Sha, sha1, shebang};
 
@@ -92,13 +92,13 @@ pub const COMMANDS: &[Command] = &[
                 flags: SUB_FLAGS,
                 keys: &[],
                 doc: Doc {
-                    summary: "Would choose whether scripts run in a debugger; there is none.",
+                    summary: "Chooses whether the client's scripts run in the debugger.",
                     since: "3.2.0",
                     complexity: "O(1)",
                     syntax: "<YES | SYNC | NO>",
                     ..DOC
                 },
-                handler: debug,
+                handler: script_debug::choose,
                 ..BASE
             },
             Command {
@@ -173,7 +173,7 @@ const NO_SCRIPT: Error = Error::fixed("NOSCRIPT No matching script. Please use E
 
 /// How a script is named in a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Named {
+pub enum Named {
     ByText,
     BySha,
 }
@@ -222,7 +222,11 @@ fn compile(cx: &mut Ctx<'_>, sha: Sha, text: &[u8], loaded: bool) -> Result<Scri
     Ok(script)
 }
 
-fn evaluate(cx: &mut Ctx<'_>, args: &mut Args<'_>, named: Named, read_only: bool) -> Outcome {
+/// Runs a script; `args` are those of EVAL or one of its kin.
+///
+/// # Errors
+/// If it cannot be compiled, is not known, or may not run.
+pub fn evaluate(cx: &mut Ctx<'_>, args: &mut Args<'_>, named: Named, read_only: bool) -> Outcome {
     // Its commands are shown behind it.
     monitor::show(cx, args);
     let sha = match named {
@@ -244,30 +248,36 @@ fn evaluate(cx: &mut Ctx<'_>, args: &mut Args<'_>, named: Named, read_only: bool
     Ok(())
 }
 
+fn evaluate_text(cx: &mut Ctx<'_>, args: &mut Args<'_>, read_only: bool) -> Outcome {
+    match cx.server.clients[cx.token].debugging {
+        None => evaluate(cx, args, Named::ByText, read_only),
+        Some(mode) => script_debug::evaluate(cx, args, mode, read_only),
+    }
+}
+
+fn evaluate_known(cx: &mut Ctx<'_>, args: &mut Args<'_>, read_only: bool) -> Outcome {
+    if cx.server.clients[cx.token].debugging.is_some() && parse_sha(&args[1]).is_some() {
+        // The debugger shows the script.
+        monitor::show(cx, args);
+        return Err(Error::fixed("ERR Please use EVAL instead of EVALSHA for debugging"));
+    }
+    evaluate(cx, args, Named::BySha, read_only)
+}
+
 fn eval(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    evaluate(cx, args, Named::ByText, false)
+    evaluate_text(cx, args, false)
 }
 
 fn eval_ro(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    evaluate(cx, args, Named::ByText, true)
+    evaluate_text(cx, args, true)
 }
 
 fn evalsha(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    evaluate(cx, args, Named::BySha, false)
+    evaluate_known(cx, args, false)
 }
 
 fn evalsha_ro(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    evaluate(cx, args, Named::BySha, true)
-}
-
-fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    let mode = args[2].to_ascii_lowercase();
-    match &mode[..] {
-        b"no" => cx.reply.ok(),
-        b"yes" | b"sync" => return Err(Error::fixed("ERR There is no debugger for scripts")),
-        _ => return Err(Error::fixed("ERR Use SCRIPT DEBUG YES/SYNC/NO")),
-    }
-    Ok(())
+    evaluate_known(cx, args, true)
 }
 
 fn exists(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
@@ -293,7 +303,7 @@ fn flush(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 fn help(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     const LINES: &[&str] = &[
         "DEBUG (YES|SYNC|NO)",
-        "    Choose whether scripts run in a debugger. There is none: only NO is accepted.",
+        "    Choose whether this client's scripts run in the debugger: YES undoes what they do.",
         "EXISTS <sha1> [<sha1> ...]",
         "    Tell which scripts are known.",
         "FLUSH [ASYNC|SYNC]",

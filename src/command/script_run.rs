@@ -10,16 +10,20 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::error::{Error, Outcome};
-use super::state::Server;
+use super::script_debug::{self, Trial};
+use super::state::{Look, Server};
 use super::table::{Flags, Registered};
 use super::{Ctx, save};
 use crate::acl::Context;
 use crate::resp::{Args, Proto, Reply};
 use crate::script::functions::Callable;
-use crate::script::{Cache, Engine, Function, Host, Kind, ScriptFlags, Sha};
+use crate::script::{Cache, Engine, Function, Host, Input, Kind, ScriptFlags, Sha};
 
 /// A buffer for the replies of a script's commands is kept for the next script up to so many bytes.
 const KEPT_BUFFER: usize = 64 * 1024;
+
+/// A script that is debugged is stopped after so many milliseconds, if no setting says how long one may run.
+const OVERDUE_MS: u128 = 5000;
 
 /// What the server knows of scripts.
 #[derive(Default)]
@@ -31,6 +35,8 @@ pub struct Scripts {
     pub evicted: u64,
     /// The one that runs.
     pub running: Option<Running>,
+    /// What it does will be undone: it is debugged after SCRIPT DEBUG YES.
+    pub trial: Option<Trial>,
     /// Scripts may call any command: DEBUG SET-DISABLE-DENY-SCRIPTS.
     pub all_commands: bool,
     scratch: Reply,
@@ -140,7 +146,7 @@ impl Scripts {
         let Some(running) = &mut self.running else {
             return Err(Error::fixed("NOTBUSY No scripts in execution right now."));
         };
-        if running.wrote {
+        if running.wrote && self.trial.is_none() {
             return Err(Error::fixed(
                 "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait \
                  the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
@@ -263,6 +269,7 @@ pub fn run(cx: &mut Ctx<'_>, args: &Args<'_>, job: Job<'_>) -> Outcome {
         reply,
         ended: false,
         failed: false,
+        resumed: cx.ticks,
         cx,
     };
     let argv = job.keys.end..args.len();
@@ -305,6 +312,8 @@ struct ScriptRun<'c, 's> {
     ended: bool,
     /// There is an error in its reply.
     failed: bool,
+    /// When the client that debugs it let it go on, by the cycle clock.
+    resumed: u64,
 }
 
 impl ScriptRun<'_, '_> {
@@ -379,6 +388,9 @@ impl Host for ScriptRun<'_, '_> {
         {
             running.wrote = true;
         }
+        if cx.server.scripts.trial.is_some() {
+            script_debug::set_aside(cx, command, args).map_err(|error| error.text().to_vec())?;
+        }
         cx.reply.proto = self.proto;
         cx.command = command;
         cx.key_hash = None;
@@ -401,6 +413,8 @@ impl Host for ScriptRun<'_, '_> {
     }
 
     fn set_propagation(&mut self, aof: bool, _replicas: bool) {
+        // In a trial nothing is.
+        let aof = aof && self.cx.server.scripts.trial.is_none();
         self.cx.server.keys.effects.journal.mute(!aof);
     }
 
@@ -426,10 +440,7 @@ impl Host for ScriptRun<'_, '_> {
             running.busy = true;
             server.is_troubled = true;
         }
-        if let Some(mut attendant) = server.attendant.take() {
-            attendant(server, self.cx.token);
-            server.attendant = Some(attendant);
-        }
+        server.attend(Look::Clients { busy: self.cx.token });
         // What a signal asks for waits for the script.
         if server.shutdown.is_some_and(|shutdown| shutdown.client.is_some()) {
             // Nobody is to see half of what it was about to do.
@@ -441,6 +452,32 @@ impl Host for ScriptRun<'_, '_> {
             return Some("Script killed by user with SCRIPT KILL...");
         }
         None
+    }
+
+    fn show(&mut self, text: &[u8]) {
+        script_debug::send(self.cx.server, self.cx.token, text);
+    }
+
+    fn await_input(&mut self, input: &mut Vec<u8>) -> Input {
+        let came = loop {
+            if let Some(came) = script_debug::receive(self.cx.server, self.cx.token, input) {
+                break came;
+            }
+            if let Some(reason) = self.interrupt() {
+                break Input::End(reason);
+            }
+        };
+        self.resumed = self.cx.server.cycles.raw();
+        came
+    }
+
+    fn is_overdue(&mut self) -> bool {
+        let server = &*self.cx.server;
+        let threshold = match server.settings.busy_reply_threshold {
+            0 => OVERDUE_MS,
+            milliseconds => u128::from(milliseconds),
+        };
+        server.cycles.delta(self.resumed, server.cycles.raw()).as_millis() >= threshold
     }
 
     fn reply(&mut self) -> &mut Reply {

@@ -147,12 +147,21 @@ pub struct Server {
     pub scripts: Scripts,
     /// Libraries of functions.
     pub functions: Libraries,
-    /// Serves the other clients for a moment while a script runs for a client; taken while it does.
+    /// Sees to what else there is while a script runs; taken while it does.
     pub attendant: Option<Attendant>,
 }
 
 /// See [`Server::attendant`].
-pub type Attendant = Box<dyn FnMut(&mut Server, usize)>;
+pub type Attendant = Box<dyn FnMut(&mut Server, Look)>;
+
+/// What an attendant is to see to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Look {
+    /// Signals alone.
+    Signals,
+    /// All clients but the one for which the script runs.
+    Clients { busy: usize },
+}
 
 /// What DEBUG can change of the server's habits.
 pub struct DebugSwitches {
@@ -336,6 +345,14 @@ impl Server {
             self.budget.forget(token);
         }
         self.dying.push(token);
+    }
+
+    /// Lets the attendant see to something.
+    pub fn attend(&mut self, look: Look) {
+        if let Some(mut attendant) = self.attendant.take() {
+            attendant(self, look);
+            self.attendant = Some(attendant);
+        }
     }
 
     /// Ends a connection that leaves too much unread.

@@ -112,6 +112,8 @@ pub struct Effects {
     reported: KeyspaceEvents,
     /// Whether clients or plugins are told of anything at all.
     told: bool,
+    /// What happens will be undone: nobody is told of it.
+    hushed: bool,
     /// What they are still to be told.
     news: Vec<News>,
 }
@@ -156,7 +158,7 @@ impl Effects {
 
     /// An event of a key that comes with a change which has been reported, or that is within the key.
     pub fn happened(&mut self, db: usize, key: &[u8], event: Event) {
-        if self.published.contains(event.class()) {
+        if self.published.contains(event.class()) && !self.hushed {
             self.news.push(News::Within { db, event, key: key.into() });
         }
         log::trace!(target: "keyspace", "db {db}: {} of a key of {} bytes", event.0, key.len());
@@ -166,6 +168,9 @@ impl Effects {
     #[inline]
     fn reach(&mut self, db: usize, key: &[u8], event: Event) {
         if !self.watches.is_empty() | self.waiting.any() | self.told {
+            if self.hushed && event != Event::EXPIRED {
+                return;
+            }
             self.watches.changed(db, key, matches!(event, Event::EXPIRED | Event::INVALIDATED));
             // Nobody waits for a stream to become shorter.
             if event != Event::XDEL && event != Event::XTRIM {
@@ -194,6 +199,9 @@ impl Effects {
     /// Notes an event that clients may be told of.
     #[cold]
     fn tell(&mut self, db: usize, key: &[u8], event: Event) {
+        if self.hushed && event != Event::EXPIRED {
+            return;
+        }
         let wanted = self.published | self.reported;
         if wanted.intersects(event.class()) || event.is_change() && self.trackers.any() {
             self.news.push(News::Key { db, event, key: key.into() });
@@ -235,6 +243,12 @@ impl Effects {
         if self.news.is_empty() && news.capacity() <= NEWS_KEPT {
             self.news = news;
         }
+    }
+
+    /// Says whether what happens from here on is to be told to nobody, because it will be undone. That a key's time is over is told
+    /// all the same.
+    pub fn hush(&mut self, hushed: bool) {
+        self.hushed = hushed;
     }
 
     /// Publishes the events that the settings ask for.

@@ -20,6 +20,7 @@ pub mod tags;
 #[cfg(test)]
 mod tests;
 mod tinylfu;
+pub mod undo;
 pub mod value;
 mod watching;
 pub mod weight;

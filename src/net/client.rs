@@ -34,6 +34,15 @@ pub enum ReplyMode {
     Skip,
 }
 
+/// How its scripts are debugged: SCRIPT DEBUG.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Debugging {
+    /// What they do is undone.
+    Trial,
+    /// What they do stays.
+    Sync,
+}
+
 /// How a connection ends.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Closing {
@@ -116,6 +125,8 @@ pub struct Client {
     /// CLIENT SETINFO lib-ver.
     pub lib_ver: Vec<u8>,
     pub reply_mode: ReplyMode,
+    /// SCRIPT DEBUG.
+    pub debugging: Option<Debugging>,
     /// MONITOR.
     pub monitor: bool,
     /// It subscribes to something.
@@ -188,6 +199,7 @@ impl Client {
             lib_name: Vec::new(),
             lib_ver: Vec::new(),
             reply_mode: ReplyMode::On,
+            debugging: None,
             monitor: false,
             subscriber: false,
             no_evict: false,

@@ -6,6 +6,6 @@ pub mod limits;
 pub mod listen;
 pub mod stream;
 
-pub use client::{Class, Client, Closing, ReplyMode};
+pub use client::{Class, Client, Closing, Debugging, ReplyMode};
 pub use listen::Listeners;
 pub use stream::Stream;

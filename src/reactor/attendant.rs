@@ -20,7 +20,7 @@ use super::accept::accept;
 use super::bury;
 use super::intake::Intake;
 use super::signals::Signals;
-use crate::command::state::Server;
+use crate::command::state::{Look, Server};
 
 /// So many times as long as a look takes, which grows with the number of clients, is the time to the next.
 const PAUSE: u32 = 4;
@@ -44,8 +44,9 @@ impl Attendant {
         Attendant { intake: Intake::new(), signals, next: None }
     }
 
-    /// Serves everybody once but the client that is `busy`.
-    pub fn attend(&mut self, server: &mut Server, busy: usize) {
+    /// Notes which signals have come, or serves everybody once but the client that is busy.
+    pub fn attend(&mut self, server: &mut Server, look: Look) {
+        let Look::Clients { busy } = look else { return self.signals.borrow_mut().handle_while_busy(server) };
         let started = Instant::now();
         if self.next.is_some_and(|next| started < next) {
             return;

@@ -121,7 +121,7 @@ impl Reactor {
         listeners.bind_unix(settings).map_err(StartError::Listen)?;
         server.aof.use_disk(Disk::start(outbox.clone())?);
         let mut attendant = Attendant::new(Rc::clone(&signals));
-        server.attendant = Some(Box::new(move |server, busy| attendant.attend(server, busy)));
+        server.attendant = Some(Box::new(move |server, look| attendant.attend(server, look)));
         server.startup_memory = memory::used();
         Ok(Reactor {
             poll,

@@ -3,9 +3,10 @@
 //! An [`Engine`] is one interpreter with its own memory. It compiles code into functions and runs them, one at a time, for a
 //! [`Host`]: whoever runs a script, knows the server, and carries out its commands. EVAL and FUNCTION have an engine each.
 //! What a script shares with all others (the global table, the libraries, the metatable of strings) can be read but not
-//! changed: see [`vm`].
+//! changed: see [`vm`]. A script can be run step by step, by whoever asks for it: see [`debugger`].
 
 mod cache;
+pub mod debugger;
 pub mod functions;
 mod lib;
 mod random;
@@ -53,6 +54,17 @@ impl ScriptFlags {
     }
 }
 
+/// What waiting for the client that debugs a script came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Input {
+    /// It has sent something.
+    Came,
+    /// There is nobody who could.
+    Gone,
+    /// The script has to end, and why: a text without a code.
+    End(&'static str),
+}
+
 /// What a script's calls reach: the server, for one run.
 pub trait Host {
     /// Runs a command. Its reply, as RESP in the protocol that the script chose, is there until the next call.
@@ -78,6 +90,19 @@ pub trait Host {
 
     /// Called again and again while the script runs. Returns why it has to end, as a text without a code, if it has to.
     fn interrupt(&mut self) -> Option<&'static str>;
+
+    /// Shows something to the client that debugs the script.
+    fn show(&mut self, _text: &[u8]) {}
+
+    /// Waits for what that client sends, and appends it.
+    fn await_input(&mut self, _input: &mut Vec<u8>) -> Input {
+        Input::Gone
+    }
+
+    /// Whether the script has run for long since its client let it go on.
+    fn is_overdue(&mut self) -> bool {
+        false
+    }
 
     /// The script has ended. Returns where its reply goes.
     fn reply(&mut self) -> &mut Reply;

@@ -332,7 +332,7 @@ fn encode_string(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// Writes a number as C's `%g` does, with so many significant digits, 14 at most.
-fn write_number(out: &mut Vec<u8>, number: f64, precision: usize) {
+pub fn write_number(out: &mut Vec<u8>, number: f64, precision: usize) {
     let integer = number as i64;
     if integer as f64 == number
         && integer.unsigned_abs() < 10u64.pow(precision as u32)

@@ -17,6 +17,7 @@ mod tests;
 use std::ffi::{CStr, c_int};
 use std::ptr;
 
+pub use cjson::write_number;
 use mlua::ffi as lua;
 use mlua::ffi::lua_State;
 

@@ -7,7 +7,7 @@ use mlua::ffi::lua_State;
 
 use super::super::cache::sha1;
 use super::convert::push_reply;
-use super::{Kind, Shared, push_bytes, shared_of, string_at};
+use super::{Kind, Shared, debug, find_shared, push_bytes, shared_of, string_at};
 use crate::resp::request::Span;
 use crate::resp::{Args, Proto};
 use crate::types::number::{write_f64, write_i64};
@@ -49,8 +49,8 @@ pub unsafe fn install(state: *mut lua_State, shared: *mut Shared, kind: Kind, ve
     }
     if kind == Kind::Eval {
         set_function(state, shared, c"replicate_commands", replicate_commands);
-        set_function(state, shared, c"breakpoint", breakpoint);
-        set_function(state, shared, c"debug", debug);
+        set_function(state, shared, c"breakpoint", debug::breakpoint);
+        set_function(state, shared, c"debug", debug::debug);
     }
     install_log(state, shared, version);
     for (name, number) in
@@ -111,6 +111,10 @@ pub unsafe fn push_error(state: *mut lua_State, text: &[u8], counted: bool) {
 
 /// Raises an error.
 pub unsafe fn raise(state: *mut lua_State, text: &str) -> c_int {
+    let shared = find_shared(state);
+    if debug::is_shown(shared) {
+        debug::note_error(shared, text.as_bytes(), false);
+    }
     push_error(state, text.as_bytes(), false);
     lua::lua_error(state)
 }
@@ -188,14 +192,21 @@ unsafe extern "C-unwind" fn pcall(state: *mut lua_State) -> c_int {
 unsafe fn run_command(state: *mut lua_State, raises: bool) -> c_int {
     let shared = shared_of(state);
     let host = host_of(state, shared);
+    let shown = debug::is_shown(shared);
     let failed = match gather(state, shared) {
         Err(text) => {
+            if shown {
+                debug::note_error(shared, text.as_bytes(), false);
+            }
             push_error(state, text.as_bytes(), false);
             true
         }
         Ok(()) => {
             let replied = {
                 let mut args = Args::new(&(*shared).bytes, &(*shared).spans, &mut []);
+                if shown {
+                    debug::note_call(shared, &args);
+                }
                 match (*host).call(&mut args) {
                     Ok(reply) => Some(reply),
                     Err(mut text) => {
@@ -212,9 +223,15 @@ unsafe fn run_command(state: *mut lua_State, raises: bool) -> c_int {
             match replied {
                 Some(reply) => {
                     push_reply(state, shared, reply);
+                    if shown {
+                        debug::note_reply(shared, reply);
+                    }
                     reply.first() == Some(&b'-')
                 }
                 None => {
+                    if shown {
+                        debug::note_error(shared, &(*shared).text, false);
+                    }
                     push_error(state, &(*shared).text, true);
                     true
                 }
@@ -230,7 +247,10 @@ pub unsafe fn push_replied_error(state: *mut lua_State, shared: *mut Shared, tex
     buffer.clear();
     buffer.extend_from_slice(text);
     normalize(buffer);
-    push_error(state, buffer, true);
+    if debug::is_shown(shared) {
+        debug::note_error(shared, &(*shared).text, true);
+    }
+    push_error(state, &(*shared).text, true);
 }
 
 /// `redis.error_reply(text)`
@@ -246,7 +266,10 @@ unsafe extern "C-unwind" fn error_reply(state: *mut lua_State) -> c_int {
     buffer.clear();
     buffer.extend_from_slice(text.strip_prefix(b"-").unwrap_or(text));
     normalize(buffer);
-    push_error(state, buffer, false);
+    if debug::is_shown(shared) {
+        debug::note_error(shared, &(*shared).text, true);
+    }
+    push_error(state, &(*shared).text, false);
     1
 }
 
@@ -337,17 +360,6 @@ unsafe extern "C-unwind" fn set_repl(state: *mut lua_State) -> c_int {
 unsafe extern "C-unwind" fn replicate_commands(state: *mut lua_State) -> c_int {
     lua::lua_pushboolean(state, 1);
     1
-}
-
-/// `redis.breakpoint()`: there is no debugger.
-unsafe extern "C-unwind" fn breakpoint(state: *mut lua_State) -> c_int {
-    lua::lua_pushboolean(state, 0);
-    1
-}
-
-/// `redis.debug(...)`: nobody listens.
-unsafe extern "C-unwind" fn debug(_: *mut lua_State) -> c_int {
-    0
 }
 
 /// `redis.acl_check_cmd(...)`

@@ -14,6 +14,7 @@
 
 mod api;
 mod convert;
+mod debug;
 mod library;
 mod sandbox;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use mlua::ffi::lua_State;
 use mlua::{Lua, LuaOptions, StdLib};
 
 use super::Host;
+use super::debugger::Debugger;
 use super::random::Random;
 use crate::resp::Args;
 use crate::resp::request::Span;
@@ -78,6 +80,8 @@ struct Shared {
     spans: Vec<Span>,
     /// Text on its way to Lua.
     text: Vec<u8>,
+    /// Who debugs the running script.
+    debugger: Option<Box<Debugger>>,
     /// The running script has to end, and why.
     ended: bool,
     reason: &'static str,
@@ -130,6 +134,7 @@ impl Engine {
             bytes: Vec::new(),
             spans: Vec::new(),
             text: Vec::new(),
+            debugger: None,
             ended: false,
             reason: "",
             main: std::ptr::null_mut(),
@@ -337,6 +342,15 @@ unsafe fn shared_of(state: *mut lua_State) -> *mut Shared {
     lua::lua_touserdata(state, lua::lua_upvalueindex(1)).cast()
 }
 
+/// The same, for a hook, which has no upvalues.
+unsafe fn find_shared(state: *mut lua_State) -> *mut Shared {
+    lua::lua_pushlightuserdata(state, shared_key());
+    lua::lua_rawget(state, lua::LUA_REGISTRYINDEX);
+    let shared = lua::lua_touserdata(state, -1).cast();
+    lua::lua_settop(state, -2);
+    shared
+}
+
 /// The bytes of a string on the stack. They are there as long as it is.
 #[inline]
 unsafe fn string_at<'a>(state: *mut lua_State, index: c_int) -> &'a [u8] {
@@ -407,10 +421,7 @@ unsafe extern "C-unwind" fn run_protected(state: *mut lua_State) -> c_int {
 
 /// Runs again and again while a script runs: whoever runs it may want it to end.
 unsafe extern "C-unwind" fn on_count(state: *mut lua_State, _: *mut lua::lua_Debug) {
-    lua::lua_pushlightuserdata(state, shared_key());
-    lua::lua_rawget(state, lua::LUA_REGISTRYINDEX);
-    let shared: *mut Shared = lua::lua_touserdata(state, -1).cast();
-    lua::lua_settop(state, -2);
+    let shared = find_shared(state);
     let reason = match ((*shared).host, (*shared).register) {
         _ if (*shared).ended => None,
         (Some(host), _) => (*host).interrupt(),

@@ -212,7 +212,7 @@ unsafe fn close_strings(state: *mut lua_State) {
 }
 
 /// Pushes the real table of the proxy at an index; false, and nothing pushed, if there is none.
-unsafe fn push_real(state: *mut lua_State, index: c_int) -> bool {
+pub unsafe fn push_real(state: *mut lua_State, index: c_int) -> bool {
     if lua::lua_type(state, index) != lua::LUA_TTABLE || lua::lua_getmetatable(state, index) == 0 {
         return false;
     }
