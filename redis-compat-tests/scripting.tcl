@@ -66,11 +66,6 @@ case "scripts are known by their digests" {
     SCRIPT EXISTS                        -> -ERR wrong number of arguments for 'script|exists' command
 }
 
-case "there is no debugger" -only cachestorm {
-    SCRIPT DEBUG YES                     -> -ERR There is no debugger for scripts
-    SCRIPT DEBUG SYNC                    -> -ERR There is no debugger for scripts
-}
-
 check "only five hundred evaluated scripts are kept, and all that were loaded" {
     ask SCRIPT FLUSH
     ask CONFIG RESETSTAT

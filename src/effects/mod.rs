@@ -337,4 +337,20 @@ mod tests {
         let key = News::Key { db: 0, event: Event::SET, key: (*b"a").into() };
         assert_eq!(effects.take_news(), [key, News::Flushed]);
     }
+
+    #[test]
+    fn of_what_will_be_undone_nobody_is_told() {
+        let mut effects = Effects::default();
+        effects.trackers.join();
+        effects.listen();
+        effects.hush(true);
+        effects.changed(0, b"a", Event::SET);
+        effects.created(0, b"a");
+        effects.changed_uncounted(0, b"b", Event::EXPIRED);
+        let expired = News::Key { db: 0, event: Event::EXPIRED, key: (*b"b").into() };
+        assert_eq!(effects.take_news(), [expired]);
+        effects.hush(false);
+        effects.changed(0, b"a", Event::SET);
+        assert_eq!(effects.take_news().len(), 1);
+    }
 }

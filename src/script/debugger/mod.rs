@@ -419,7 +419,7 @@ mod tests {
             requests.extend(debugger.next_request().expect("it is well formed"));
         }
         assert_eq!(requests, [words("b 1"), words("c")]);
-        for broken in ["x", "*0\r\n", "*1\r\nx", "*1\r\n$-1\r\n", "*1\r\n$99999999\r\n", "step\r\n"] {
+        for broken in ["x", "*0\r\n", "*1\r\nx\r\n", "*1\r\n$-1\r\n", "*1\r\n$99999999\r\n", "step\r\n"] {
             debugger.input = broken.as_bytes().to_vec();
             assert_eq!(debugger.next_request(), Err("protocol error"), "{broken:?}");
         }
@@ -439,12 +439,15 @@ mod tests {
         assert!(!debugger.is_due());
         assert_eq!(shown(&mut debugger, "b 2"), ["+   1   a", "+->#2   b", "+   3   c"]);
         assert!(debugger.is_due());
-        assert_eq!(shown(&mut debugger, "b 4 x -3 -2"), [
-            "+Wrong line number.",
-            "+Invalid argument:'x'",
-            "+No breakpoint in the specified line.",
-            "+Breakpoint removed.",
-        ]);
+        assert_eq!(
+            shown(&mut debugger, "b 4 x -3 -2"),
+            [
+                "+Wrong line number.",
+                "+Invalid argument:'x'",
+                "+No breakpoint in the specified line.",
+                "+Breakpoint removed.",
+            ]
+        );
         assert!(!debugger.is_due());
         let mut long = Debugger::new(&b"x\n".repeat(70)[..139]);
         for line in 1..=BREAKPOINTS_MAX {

@@ -461,3 +461,214 @@ unsafe fn is_array(state: *mut lua_State) -> bool {
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz::fuzz;
+    use crate::resp::{Proto, Reply};
+    use crate::script::Kind;
+
+    /// A server that echoes, and a client that asks one thing after the other and then goes.
+    #[derive(Default)]
+    struct Session {
+        requests: std::vec::IntoIter<Vec<u8>>,
+        shown: Vec<u8>,
+        calls: Reply,
+        reply: Reply,
+        /// How often a script may go on.
+        patience: u32,
+        overdue: bool,
+    }
+
+    impl Host for Session {
+        fn call(&mut self, args: &mut Args<'_>) -> Result<&[u8], Vec<u8>> {
+            self.calls.out.truncate(0);
+            match &args[0] {
+                b"echo" => self.calls.bulk(args.get(1).unwrap_or_default()),
+                b"fail" => self.calls.error(b"WRONG thing"),
+                _ => return Err(b"ERR refused".to_vec()),
+            }
+            Ok(self.calls.out.flatten())
+        }
+
+        fn may_call(&mut self, _: &mut Args<'_>) -> Option<bool> {
+            None
+        }
+
+        fn set_proto(&mut self, _: Proto) {}
+
+        fn proto(&self) -> Proto {
+            Proto::Resp2
+        }
+
+        fn set_propagation(&mut self, _: bool, _: bool) {}
+
+        fn log(&mut self, _: u8, _: &[u8]) {}
+
+        fn interrupt(&mut self) -> Option<&'static str> {
+            self.patience = self.patience.saturating_sub(1);
+            (self.patience == 0).then_some("enough")
+        }
+
+        fn show(&mut self, text: &[u8]) {
+            self.shown.extend_from_slice(text);
+        }
+
+        fn await_input(&mut self, input: &mut Vec<u8>) -> Input {
+            match self.requests.next() {
+                Some(request) => {
+                    input.extend_from_slice(&request);
+                    Input::Came
+                }
+                None => Input::Gone,
+            }
+        }
+
+        fn is_overdue(&mut self) -> bool {
+            self.overdue
+        }
+
+        fn reply(&mut self) -> &mut Reply {
+            &mut self.reply
+        }
+
+        fn error(&mut self, text: &[u8], _: bool) {
+            self.reply.error(text);
+        }
+    }
+
+    fn encoded(request: &str) -> Vec<u8> {
+        // What is behind eval is one word, as redis-cli has it.
+        let words: Vec<&str> =
+            if request.starts_with("e ") { request.splitn(2, ' ').collect() } else { request.split(' ').collect() };
+        let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+        for word in words {
+            bytes.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
+        }
+        bytes
+    }
+
+    fn engine() -> Engine {
+        Engine::new(Kind::Eval, "7.4.0", 1).expect("there is memory for an interpreter")
+    }
+
+    /// Debugs a script; what is shown, line by line, and its reply.
+    fn debug(engine: &Engine, code: &str, session: &mut Session) -> (Vec<String>, String) {
+        let function = engine.compile(code.as_bytes(), c"@user_script").expect("it can be compiled");
+        let spans = [Span::new(0, 1), Span::new(1, 1)];
+        engine.begin_debugging(Debugger::new(code.as_bytes()));
+        engine.run(function, &Args::new(b"ka", &spans, &mut []), 0..1, 1..2, b"name", session);
+        let mut debugger = engine.end_debugging().expect("it has been debugged");
+        engine.forget(function);
+        session.shown.append(&mut debugger.take_log());
+        let shown = String::from_utf8_lossy(&session.shown);
+        let lines = shown.split_terminator("\r\n").filter(|line| !line.starts_with('*'));
+        let lines = lines.map(|line| line.trim_start_matches('+').to_owned()).collect();
+        (lines, String::from_utf8_lossy(session.reply.out.flatten()).into_owned())
+    }
+
+    fn asking(requests: &[&str]) -> Session {
+        let requests: Vec<Vec<u8>> = requests.iter().map(|request| encoded(request)).collect();
+        Session { requests: requests.into_iter(), patience: 1000, ..Session::default() }
+    }
+
+    #[test]
+    fn a_script_is_stepped_through() {
+        let engine = engine();
+        let code = "local a = {1, 'x'}\nredis.call('echo', a[2])\nredis.pcall('fail')\nreturn redis.call('nosuch')";
+        let requests = ["s", "p", "p KEYS", "r echo b", "e #ARGV", "e redis.call('fail')", "s", "s", "s"];
+        let (shown, reply) = debug(&engine, code, &mut asking(&requests));
+        let expected = [
+            "* Stopped at 1, stop reason = step over",
+            "-> 1   local a = {1, 'x'}",
+            "* Stopped at 2, stop reason = step over",
+            "-> 2   redis.call('echo', a[2])",
+            "<value> a = {1; \"x\"}",
+            "<value> {\"k\"}",
+            "<redis> echo b",
+            "<reply> \"b\"",
+            "<retval> 1",
+            "<error> WRONG thing",
+            "<redis> echo x",
+            "<reply> \"x\"",
+            "* Stopped at 3, stop reason = step over",
+            "-> 3   redis.pcall('fail')",
+            "<redis> fail",
+            "<error> -WRONG thing",
+            "<reply> \"-WRONG thing\"",
+            "* Stopped at 4, stop reason = step over",
+            "-> 4   return redis.call('nosuch')",
+            "<redis> nosuch",
+            "<error> refused",
+        ];
+        // The first lines of arrays begin like those of stops.
+        let expected: Vec<&str> = expected.into_iter().filter(|line| !line.starts_with('*')).collect();
+        let shown: Vec<&str> = shown.iter().map(String::as_str).filter(|line| !line.starts_with('*')).collect();
+        assert_eq!(shown, expected);
+        assert!(reply.starts_with("-ERR refused script: name, on @user_script:4."), "{reply}");
+        // The next script is not debugged.
+        let mut session = Session { patience: 1, ..asking(&["a"]) };
+        let function = engine.compile(b"return redis.breakpoint()", c"@user_script").expect("it can be compiled");
+        engine.run(function, &Args::new(b"", &[], &mut []), 0..0, 0..0, b"name", &mut session);
+        assert_eq!(session.reply.out.flatten(), b"$-1\r\n");
+        assert_eq!(session.requests.len(), 1);
+    }
+
+    #[test]
+    fn every_script_ends() {
+        let engine = engine();
+        for (code, requests, overdue, ends) in [
+            ("pcall(function()\nlocal x = 1\nend)\nreturn 1", &["s", "a"][..], false, "-ERR script aborted"),
+            ("return 1", &["e while true do end"], false, "-ERR enough"),
+            ("while true do end", &[], true, "-ERR timeout during Lua debugging with client closing connection"),
+            ("while true do end", &["c", "c", "a"], true, "-ERR script aborted"),
+            ("loadstring('while true do end')()", &["c"], false, "-ERR enough"),
+            ("return 7", &[], false, ":7"),
+            (
+                "coroutine.wrap(function() local x = 1 end)()\nreturn 2",
+                &["s", "s", "s", "a"],
+                false,
+                "-ERR script aborted",
+            ),
+        ] {
+            let mut session = Session { overdue, patience: 20, ..asking(requests) };
+            let (_, reply) = debug(&engine, code, &mut session);
+            assert!(reply.starts_with(ends), "{code}: {reply}");
+        }
+    }
+
+    #[test]
+    fn values_of_any_size_are_cut() {
+        let engine = engine();
+        let code =
+            "local t = {}\nfor i = 1, 20 do t[i] = t; t[{}] = t end\nlocal s = ('x'):rep(1e7)\nlocal g = _G\nreturn 1";
+        let (shown, _) = debug(&engine, code, &mut asking(&["b 5", "c", "p", "m 0", "p"]));
+        assert!(shown.iter().all(|line| line.len() < (1 << 20) + 100));
+        assert!(shown.iter().any(|line| line.starts_with("<value> g = {") && line.contains("\"math\"")));
+    }
+
+    /// Requests that are made at random, of these words.
+    const WORDS: &[&str] = &[
+        "s", "s", "s", "n", "c", "p", "p a", "t", "b 2", "b -2", "w", "l", "m 0", "m 80", "e a", "e redis", "e f()",
+        "r echo a",
+    ];
+
+    #[test]
+    fn hostile_sessions_do_no_harm() {
+        let engine = engine();
+        let code = "local a = {KEYS[1], ARGV}\nlocal function f(n)\n if n == 0 then return a end\n a[n] = a\n \
+                    return f(n - 1)\nend\nlocal c = coroutine.wrap(function()\n f(5)\n coroutine.yield(1)\n error({})\nend)\n\
+                    c()\npcall(c)\nreturn redis.call('echo', f(9)[1])";
+        fuzz(300, |rng| {
+            let count = rng.usize(..60);
+            let mut requests: Vec<Vec<u8>> = (0..count).map(|_| encoded(WORDS[rng.usize(..WORDS.len())])).collect();
+            if rng.bool() {
+                requests.push((0..rng.usize(..10)).map(|_| b"*1\r\n$9ps"[rng.usize(..8)]).collect());
+            }
+            let mut session = Session { requests: requests.into_iter(), patience: 100, ..Session::default() };
+            let (_, reply) = debug(&engine, code, &mut session);
+            assert!(!reply.is_empty());
+        });
+    }
+}
