@@ -40,7 +40,7 @@ pub struct Trial {
 
 /// SCRIPT DEBUG
 pub fn choose(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    if cx.reply.out.len() > 0 {
+    if !cx.reply.out.is_empty() {
         return Err(Error::fixed("ERR SCRIPT DEBUG must be called outside a pipeline"));
     }
     let mode = match &args[2].to_ascii_lowercase()[..] {
@@ -56,7 +56,7 @@ pub fn choose(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// EVAL by a client that debugs.
 pub fn evaluate(cx: &mut Ctx<'_>, args: &mut Args<'_>, mode: Debugging, read_only: bool) -> Outcome {
-    if cx.reply.out.len() > 0 {
+    if !cx.reply.out.is_empty() {
         // What the client sees of the session goes out before any reply.
         return Err(Error::fixed("ERR A script can be debugged outside a pipeline and a transaction only"));
     }

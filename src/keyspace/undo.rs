@@ -53,8 +53,10 @@ mod tests {
     use crate::keyspace::entry::{Encoding, NewValue, Type};
     use crate::keyspace::{Fresh, Schedule, Touch};
 
-    /// What is there of a key.
-    fn state(keys: &mut Keyspace, name: &[u8]) -> Option<(Vec<u8>, Option<u64>, u32, Vec<Vec<u8>>)> {
+    /// What is there of a key: its value, its deadline, its access clock and its tags.
+    type State = (Vec<u8>, Option<u64>, u32, Vec<Vec<u8>>);
+
+    fn state(keys: &mut Keyspace, name: &[u8]) -> Option<State> {
         let key = keys.key(name);
         let mut tags: Vec<Vec<u8>> = keys.tags_of(0, key)?.into_iter().map(<[u8]>::to_vec).collect();
         tags.sort();

@@ -625,12 +625,7 @@ mod tests {
             ("while true do end", &["c", "c", "a"], true, "-ERR script aborted"),
             ("loadstring('while true do end')()", &["c"], false, "-ERR enough"),
             ("return 7", &[], false, ":7"),
-            (
-                "coroutine.wrap(function() local x = 1 end)()\nreturn 2",
-                &["s", "s", "s", "a"],
-                false,
-                "-ERR script aborted",
-            ),
+            ("coroutine.wrap(function() local x = 1 end)()\nreturn 2", &["s", "a"], false, "-ERR script aborted"),
         ] {
             let mut session = Session { overdue, patience: 20, ..asking(requests) };
             let (_, reply) = debug(&engine, code, &mut session);
