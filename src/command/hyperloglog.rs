@@ -14,7 +14,7 @@ use crate::effects::Event;
 use crate::keyspace::Key;
 use crate::keyspace::entry::{Encoding, EntryRef};
 use crate::resp::Args;
-use crate::types::hyperloglog::{self as hll, Corrupt, Form, Registers};
+use crate::types::hyperloglog::{self as hll, Corrupt, Form, Raise, Registers, Splice};
 
 const HYPERLOGLOG: Command = Command { acl: Acl::HYPERLOGLOG, ..Command::NONE };
 const DOC: Doc = Doc { group: "hyperloglog", since: "2.8.9", complexity: "O(1)", ..Command::NONE.doc };
@@ -112,49 +112,102 @@ fn hll_of(entry: EntryRef<'_>) -> Result<(&[u8], Form), Error> {
     Ok((bytes, form))
 }
 
-/// Adds elements to a value. Returns how many registers that raised.
-fn add<'e>(value: &mut Vec<u8>, elements: impl Iterator<Item = &'e [u8]>, most: usize) -> Result<u64, Corrupt> {
-    let mut raised = 0;
-    for (index, rank) in elements.map(hll::place) {
-        raised += u64::from(hll::raise(value, index, rank, most)?);
+/// How elements are added to a value.
+enum Addition {
+    /// Registers of a dense value may rise where they are.
+    Dense,
+    /// No register of a sparse value rises.
+    Nothing,
+    /// One rises, which makes the value so many bytes longer or keeps its length: it is changed where it is.
+    InPlace(Splice, usize),
+    /// All else is done in a copy, to which so many changes have been made.
+    Copy(Vec<u8>, u64),
+}
+
+impl Addition {
+    /// How to add elements with such places to a sparse value.
+    fn to_sparse(
+        value: &[u8],
+        mut places: impl ExactSizeIterator<Item = (usize, u8)>,
+        most: usize,
+    ) -> Result<Addition, Corrupt> {
+        while let Some((index, rank)) = places.next() {
+            match hll::plan(value, index, rank, most)? {
+                Raise::Nothing => {}
+                Raise::Runs(splice)
+                    if places.len() == 0
+                        && let Some(growth) = splice.growth() =>
+                {
+                    return Ok(Addition::InPlace(splice, growth));
+                }
+                raise => {
+                    let mut value = value.to_vec();
+                    let raised = u64::from(raise.apply(&mut value)?);
+                    return Addition::to_copy(value, raised, places, most);
+                }
+            }
+        }
+        Ok(Addition::Nothing)
     }
-    Ok(raised)
+
+    /// Adds elements with such places to a value that has been changed so often before.
+    fn to_copy(
+        mut value: Vec<u8>,
+        mut changes: u64,
+        places: impl Iterator<Item = (usize, u8)>,
+        most: usize,
+    ) -> Result<Addition, Corrupt> {
+        for (index, rank) in places {
+            changes += u64::from(hll::raise(&mut value, index, rank, most)?);
+        }
+        Ok(Addition::Copy(value, changes))
+    }
 }
 
 fn pfadd(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let most = cx.server.settings.hll_sparse_max_bytes;
     let key = cx.key(args, 1);
-    let changes = Cell::new(0);
-    // A sparse value changes its length, so it is made before the string gets room for it; a dense one changes in place.
-    let made = Cell::new(None);
+    let places = args.iter_from(2).map(hll::place);
+    let changed = Cell::new(false);
+    let planned = Cell::new(Addition::Dense);
     let resize = |entry: Option<EntryRef<'_>>| {
-        let (mut value, created) = match entry.map(hll_of).transpose()? {
+        let (len, addition) = match entry.map(hll_of).transpose()? {
             Some((bytes, Form::Dense)) => return Ok(bytes.len()),
-            Some((bytes, Form::Sparse)) => (bytes.to_vec(), 0),
+            Some((bytes, Form::Sparse)) => (bytes.len(), Addition::to_sparse(bytes, places.clone(), most)?),
             None => {
                 let mut value = hll::empty();
                 hll::outdate(&mut value);
-                (value, 1)
+                (0, Addition::to_copy(value, 1, places.clone(), most)?)
             }
         };
-        changes.set(created + add(&mut value, args.iter_from(2), most)?);
-        let len = value.len();
-        made.set(Some(value));
+        let len = match &addition {
+            Addition::Dense | Addition::Nothing => len,
+            Addition::InPlace(_, growth) => len + growth,
+            Addition::Copy(value, _) => value.len(),
+        };
+        planned.set(addition);
         Ok::<usize, Error>(len)
     };
     let write = |bytes: &mut [u8]| {
-        match made.take() {
-            Some(value) => bytes.copy_from_slice(&value),
-            None => {
-                let raised =
-                    args.iter_from(2).map(hll::place).filter(|&(index, rank)| hll::raise_dense(bytes, index, rank));
-                changes.set(raised.count() as u64);
+        let changes = match planned.replace(Addition::Nothing) {
+            Addition::Dense => {
+                places.clone().filter(|&(index, rank)| hll::raise_dense(bytes, index, rank)).count() as u64
             }
-        }
-        changes.get()
+            Addition::Nothing => 0,
+            Addition::InPlace(splice, _) => {
+                splice.apply_in(bytes);
+                1
+            }
+            Addition::Copy(value, changes) => {
+                bytes.copy_from_slice(&value);
+                changes
+            }
+        };
+        changed.set(changes > 0);
+        changes
     };
     cx.server.keys.change_string(cx.db, key, cx.touch, PFADD, resize, write)?;
-    cx.reply.integer(i64::from(changes.get() > 0));
+    cx.reply.integer(i64::from(changed.get()));
     Ok(())
 }
 

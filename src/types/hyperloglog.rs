@@ -50,6 +50,13 @@ const VALUES_MAX: usize = 4;
 const SPARSE_RANK_MAX: u8 = 32;
 /// Runs that are looked at for joining after a change.
 const JOINED_MAX: usize = 5;
+/// Bytes of a run at most.
+const RUN_BYTES: usize = 2;
+/// Bytes of the runs that one run is split into at most.
+const SPLIT_BYTES: usize = 2 * RUN_BYTES + 1;
+/// Bytes behind a changed run that joining can look at: those of the other runs that it looks at, and the first one of the run
+/// that may be joined to the last of them.
+const JOINED_BEHIND: usize = (JOINED_MAX - 1) * RUN_BYTES + 1;
 
 /// How registers are kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,7 +74,7 @@ pub fn empty() -> Vec<u8> {
     let mut value = vec![0; HEADER];
     value[..4].copy_from_slice(b"HYLL");
     value[FORM_AT] = 1;
-    let mut run = Split::default();
+    let mut run = Runs::NONE;
     run.push(0, REGISTERS);
     value.extend_from_slice(run.bytes());
     value
@@ -117,13 +124,11 @@ fn murmur(bytes: &[u8], seed: u64) -> u64 {
     const SHIFT: u32 = 47;
     let shake = |word: u64| word ^ word >> SHIFT;
     let mut hash = seed ^ (bytes.len() as u64).wrapping_mul(FACTOR);
-    let mut words = bytes.chunks_exact(8);
-    for word in &mut words {
-        let word = word.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
-        let mixed = shake(word.wrapping_mul(FACTOR)).wrapping_mul(FACTOR);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for &word in words {
+        let mixed = shake(u64::from_le_bytes(word).wrapping_mul(FACTOR)).wrapping_mul(FACTOR);
         hash = (hash ^ mixed).wrapping_mul(FACTOR);
     }
-    let rest = words.remainder();
     if !rest.is_empty() {
         let word = rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
         hash = (hash ^ word).wrapping_mul(FACTOR);
@@ -249,9 +254,11 @@ impl Registers {
             densify(value)?;
         }
         if form(value) == Some(Form::Sparse) {
-            let mut walk = Walk::START;
+            let mut from = Spot::START;
             for (index, &rank) in self.0.iter().enumerate().filter(|(_, rank)| **rank > 0) {
-                raise_sparse(value, &mut walk, index, rank, most)?;
+                let (raise, next) = plan_from(value, from, index, rank, most)?;
+                raise.apply(value)?;
+                from = next;
                 if form(value) == Some(Form::Dense) {
                     break;
                 }
@@ -300,13 +307,14 @@ impl Run {
     #[inline]
     fn at(value: &[u8], at: usize) -> Option<Run> {
         let byte = *value.get(at)?;
+        let bits = |mask: u8| (byte & mask) as usize;
         Some(match byte >> 6 {
-            0 => Run { value: 0, len: byte as usize + 1, bytes: 1 },
+            0 => Run { value: 0, len: bits(0x3f) + 1, bytes: 1 },
             1 => {
                 let low = value.get(at + 1).copied().unwrap_or(0);
-                Run { value: 0, len: ((byte as usize & 0x3f) << 8 | low as usize) + 1, bytes: 2 }
+                Run { value: 0, len: (bits(0x3f) << 8 | low as usize) + 1, bytes: 2 }
             }
-            _ => Run { value: (byte >> 2 & 0x1f) + 1, len: (byte & 3) as usize + 1, bytes: 1 },
+            _ => Run { value: (byte >> 2 & 0x1f) + 1, len: bits(3) + 1, bytes: 1 },
         })
     }
 }
@@ -326,35 +334,64 @@ pub fn runs(value: &[u8]) -> impl Iterator<Item = Run> {
     })
 }
 
-/// The runs that one run is split into.
-#[derive(Default)]
-struct Split {
-    bytes: [u8; 5],
+/// Some runs in a row, as their bytes and what is behind them.
+#[derive(Clone, Copy)]
+struct Runs {
+    bytes: [u8; RUN_BYTES + SPLIT_BYTES + JOINED_BEHIND],
     len: usize,
 }
 
-impl Split {
+impl Runs {
+    const NONE: Runs = Runs { bytes: [0; RUN_BYTES + SPLIT_BYTES + JOINED_BEHIND], len: 0 };
+
     fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 
-    fn put(&mut self, byte: u8) {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    #[inline]
+    fn put_byte(&mut self, byte: u8) {
         self.bytes[self.len] = byte;
         self.len += 1;
     }
 
     /// Adds a run, unless it has no registers.
+    #[inline]
     fn push(&mut self, value: u8, len: usize) {
         if len == 0 {
             return;
         }
         if value > 0 {
-            self.put(values(value, len));
+            self.put_byte(values(value, len));
         } else if len <= ZEROS_MAX {
-            self.put((len - 1) as u8);
+            self.put_byte((len - 1) as u8);
         } else {
-            self.put(0x40 | ((len - 1) >> 8) as u8);
-            self.put((len - 1) as u8);
+            self.put_byte(0x40 | ((len - 1) >> 8) as u8);
+            self.put_byte((len - 1) as u8);
+        }
+    }
+
+    /// Joins equal neighbours among the first few.
+    #[inline]
+    fn join(&mut self) {
+        let mut at = 0;
+        for _ in 0..JOINED_MAX {
+            let Some(run) = Run::at(self.bytes(), at) else { return };
+            if run.value > 0
+                && let Some(next) = Run::at(self.bytes(), at + 1).filter(|next| next.value == run.value)
+                && run.len + next.len <= VALUES_MAX
+            {
+                self.bytes[at + 1] = values(run.value, run.len + next.len);
+                self.bytes.copy_within(at + 1..self.len, at);
+                self.len -= 1;
+            } else {
+                at += run.bytes;
+            }
         }
     }
 }
@@ -366,87 +403,219 @@ struct Spot {
     first: usize,
 }
 
-/// A spot from which registers behind it can be looked for, and the spot of the run before, if there is one.
-#[derive(Clone, Copy)]
-struct Walk {
-    before: Option<Spot>,
+impl Spot {
+    const START: Spot = Spot { at: HEADER, first: 0 };
+
+    /// The spot so many bytes with so many registers behind this one.
+    #[inline]
+    fn behind(self, bytes: usize, registers: usize) -> Spot {
+        Spot { at: self.at + bytes, first: self.first + registers }
+    }
+}
+
+/// The runs that are whole within eight bytes, counted without looking at one after the other: how long a run is depends on
+/// the elements, and branches on what is as good as random cost more than all else that is done here.
+#[derive(PartialEq, Eq, Debug)]
+struct Block {
+    /// Bytes that the runs take, 7 or 8.
+    bytes: usize,
+    /// Registers that they have.
+    registers: usize,
+    /// The offset of the last of them.
+    last: usize,
+}
+
+impl Block {
+    /// Those from a run's offset on; `None` if there are no eight bytes.
+    #[inline]
+    fn at(value: &[u8], at: usize) -> Option<Block> {
+        /// 1 in each byte, and in every other; all of every other byte; and the low six bits of each.
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        const EVEN_ONES: u64 = 0x0001_0001_0001_0001;
+        const EVENS: u64 = 0x00ff_00ff_00ff_00ff;
+        const SIX_BITS: u64 = 0x3f3f_3f3f_3f3f_3f3f;
+        const LAST: u32 = u64::BITS - 8;
+        let word = u64::from_le_bytes(*value.get(at..)?.first_chunk()?);
+        // What looks like the first byte of two may be the second one. So in a row of such looks every other is a first one,
+        // counted from the row's beginning: a carry that runs through all the rows that begin at even bytes tells them apart.
+        let looks = word >> 6 & !(word >> 7) & ONES;
+        let rows = looks * 0xff;
+        let even_rows = rows & !rows.wrapping_add(looks & !(looks << 8) & EVEN_ONES);
+        let firsts = even_rows & EVENS | (rows ^ even_rows) & !EVENS;
+        let seconds = firsts << 8;
+        // The last byte is left to the next block if it is a first one.
+        let bytes = 8 - (firsts >> LAST & 1);
+        // Each byte's part of the registers: six bits of zeros, two of values, all of a second byte; a first byte's count for
+        // 256 each. Each run has one more.
+        let values = (word >> 7 & ONES) * 0x3c;
+        let low = word & ((SIX_BITS ^ values) & !firsts | seconds);
+        let high = word & seconds >> 8 & SIX_BITS;
+        let low = ((low & EVENS) + (low >> 8 & EVENS)).wrapping_mul(EVEN_ONES) >> (u64::BITS - 16);
+        let high = high.wrapping_mul(ONES) >> LAST;
+        let runs = bytes - ((seconds & ONES).wrapping_mul(ONES) >> LAST);
+        Some(Block {
+            bytes: bytes as usize,
+            registers: (low + (high << 8) + runs) as usize,
+            last: (bytes - 1 - (seconds >> (8 * (bytes - 1)) & 1)) as usize,
+        })
+    }
+}
+
+/// A run that has been looked for.
+struct Found {
+    run: Run,
     spot: Spot,
+    /// The offset of the run before.
+    before: Option<usize>,
+    /// A spot in front of the run before.
+    older: Option<Spot>,
 }
 
-impl Walk {
-    const START: Walk = Walk { before: None, spot: Spot { at: HEADER, first: 0 } };
+/// Looks for a register's run in a sparse value, from a spot on.
+///
+/// # Errors
+/// If there is none.
+#[inline]
+fn find(value: &[u8], from: Spot, index: usize) -> Result<Found, Corrupt> {
+    let (mut spot, mut before, mut older) = (from, None, None);
+    while let Some(block) = Block::at(value, spot.at)
+        && index >= spot.first + block.registers
+    {
+        (older, before) = (Some(spot), Some(spot.at + block.last));
+        spot = spot.behind(block.bytes, block.registers);
+    }
+    let mut stepped_from = None;
+    loop {
+        let run = Run::at(value, spot.at).ok_or(Corrupt)?;
+        if index < spot.first + run.len {
+            return Ok(Found { run, spot, before, older });
+        }
+        older = stepped_from.or(older);
+        (stepped_from, before) = (Some(spot), Some(spot.at));
+        spot = spot.behind(run.bytes, run.len);
+    }
 }
 
-/// Raises a register of a value to a rank. A sparse value becomes dense if the rank is too high for it, or if it would
-/// have more than `most` bytes. Returns whether the register was lower; then the estimate is out of date.
+/// What raising a register of a value to a rank takes.
+pub enum Raise {
+    /// It is as high already.
+    Nothing,
+    /// Some of a sparse value's runs become others.
+    Runs(Splice),
+    /// The value becomes dense, in which the register of an index is then raised to a rank.
+    Dense(usize, u8),
+}
+
+/// A change of some runs of a sparse value.
+pub struct Splice {
+    range: Range<usize>,
+    runs: Runs,
+}
+
+impl Splice {
+    /// How many bytes longer a value becomes; `None` if it becomes shorter.
+    #[inline]
+    pub fn growth(&self) -> Option<usize> {
+        self.runs.len.checked_sub(self.range.len())
+    }
+
+    /// Changes a value that has already been made longer by the growth. The estimate is then out of date.
+    ///
+    /// # Panics
+    /// If it becomes shorter, or the value is not the one that this was planned for.
+    #[inline]
+    pub fn apply_in(&self, value: &mut [u8]) {
+        let Splice { range, runs } = self;
+        let end = range.start + runs.len;
+        let tail = value.len() - end;
+        value.copy_within(range.end..range.end + tail, end);
+        value[range.start..end].copy_from_slice(runs.bytes());
+        outdate(value);
+    }
+}
+
+impl Raise {
+    /// Raises the register of the value that this was planned for. Returns whether it was lower; then the estimate is out of
+    /// date.
+    ///
+    /// # Errors
+    /// If the value is to become dense and is corrupt.
+    pub fn apply(&self, value: &mut Vec<u8>) -> Result<bool, Corrupt> {
+        match self {
+            Raise::Nothing => Ok(false),
+            Raise::Runs(splice) => {
+                if let Some(growth) = splice.growth() {
+                    value.resize(value.len() + growth, 0);
+                    splice.apply_in(value);
+                } else {
+                    value.splice(splice.range.clone(), splice.runs.bytes().iter().copied());
+                    outdate(value);
+                }
+                Ok(true)
+            }
+            &Raise::Dense(index, rank) => {
+                densify(value)?;
+                Ok(raise_dense(value, index, rank))
+            }
+        }
+    }
+}
+
+/// What raising a register of a sparse value to a rank takes. The value becomes dense if the rank is too high for it, or if
+/// it would have more than `most` bytes.
+///
+/// # Errors
+/// If the value is corrupt and that stands in the way.
+#[inline]
+pub fn plan(value: &[u8], index: usize, rank: u8, most: usize) -> Result<Raise, Corrupt> {
+    Ok(plan_from(value, Spot::START, index, rank, most)?.0)
+}
+
+/// As [`plan`]. The register is looked for from a spot on, and the spot from which to look for a register behind it, once this
+/// is done, is returned, too. Such a spot is in front of the run before the one that is looked for, so that this is found, too.
+#[inline]
+fn plan_from(value: &[u8], from: Spot, index: usize, rank: u8, most: usize) -> Result<(Raise, Spot), Corrupt> {
+    if rank > SPARSE_RANK_MAX {
+        return Ok((Raise::Dense(index, rank), Spot::START));
+    }
+    let Found { run, spot, before, older } = find(value, from, index)?;
+    if run.value >= rank {
+        return Ok((Raise::Nothing, older.unwrap_or(from)));
+    }
+    let start = before.unwrap_or(spot.at);
+    let mut runs = Runs::NONE;
+    runs.put(&value[start..spot.at]);
+    let front = runs.len;
+    runs.push(run.value, index - spot.first);
+    runs.push(rank, 1);
+    runs.push(run.value, spot.first + run.len - 1 - index);
+    let split = runs.len - front;
+    if split > run.bytes && value.len() + split - run.bytes > most {
+        return Ok((Raise::Dense(index, rank), Spot::START));
+    }
+    let mut end = spot.at + run.bytes;
+    if end > value.len() {
+        // The value ends within this run. What takes its place is a byte shorter, too, so that the length is as reckoned.
+        end = value.len();
+        runs.len -= 1;
+    }
+    let joined = value.len().min(end + JOINED_BEHIND);
+    runs.put(&value[end..joined]);
+    runs.join();
+    // The run that was changed may have been joined to the one before.
+    Ok((Raise::Runs(Splice { range: start..joined, runs }), older.unwrap_or(Spot::START)))
+}
+
+/// Raises a register of a value to a rank; see [`plan`]. Returns whether the register was lower; then the estimate is out of
+/// date.
 ///
 /// # Errors
 /// If the value is corrupt and that stands in the way.
 pub fn raise(value: &mut Vec<u8>, index: usize, rank: u8, most: usize) -> Result<bool, Corrupt> {
     match form(value) {
         Some(Form::Dense) => Ok(raise_dense(value, index, rank)),
-        Some(Form::Sparse) => raise_sparse(value, &mut { Walk::START }, index, rank, most),
+        Some(Form::Sparse) => plan(value, index, rank, most)?.apply(value),
         None => Err(Corrupt),
-    }
-}
-
-/// As [`raise`], of a sparse value. The register is looked for from where `walk` is, which is moved to where a register
-/// behind this one can be looked for.
-fn raise_sparse(value: &mut Vec<u8>, walk: &mut Walk, index: usize, rank: u8, most: usize) -> Result<bool, Corrupt> {
-    let promote = |value: &mut Vec<u8>| densify(value).map(|()| raise_dense(value, index, rank));
-    if rank > SPARSE_RANK_MAX {
-        return promote(value);
-    }
-    let Walk { mut before, mut spot } = *walk;
-    // The spot before `before`, once it is known: what a step came from.
-    let mut older = None;
-    let run = loop {
-        let run = Run::at(value, spot.at).ok_or(Corrupt)?;
-        if index < spot.first + run.len {
-            break run;
-        }
-        older = Some(before);
-        before = Some(spot);
-        spot = Spot { at: spot.at + run.bytes, first: spot.first + run.len };
-    };
-    if run.value >= rank {
-        *walk = Walk { before, spot };
-        return Ok(false);
-    }
-    let mut split = Split::default();
-    split.push(run.value, index - spot.first);
-    split.push(rank, 1);
-    split.push(run.value, spot.first + run.len - 1 - index);
-    let len = value.len() + split.len - run.bytes;
-    if split.len > run.bytes && len > most {
-        return promote(value);
-    }
-    let end = (spot.at + run.bytes).min(value.len());
-    value.splice(spot.at..end, split.bytes().iter().copied());
-    value.truncate(len);
-    join(value, before.map_or(HEADER, |before| before.at));
-    outdate(value);
-    // The run that was changed may have been joined to the one before, so the walk goes on from there.
-    *walk = match (before, older) {
-        (Some(spot), Some(before)) => Walk { before, spot },
-        _ => Walk::START,
-    };
-    Ok(true)
-}
-
-/// Joins equal neighbours among the few runs from an offset on.
-fn join(value: &mut Vec<u8>, mut at: usize) {
-    for _ in 0..JOINED_MAX {
-        let Some(run) = Run::at(value, at) else { return };
-        if run.value > 0
-            && let Some(next) = Run::at(value, at + 1).filter(|next| next.value == run.value)
-            && run.len + next.len <= VALUES_MAX
-        {
-            value[at + 1] = values(run.value, run.len + next.len);
-            value.remove(at);
-        } else {
-            at += run.bytes;
-        }
     }
 }
 
@@ -610,6 +779,108 @@ mod tests {
             all.store(&mut value, false, most).unwrap();
             assert_eq!(value, one_by_one);
             assert_eq!(registers(&value), all.0);
+        }
+    }
+
+    /// Raising a register by the book: run by run, with the value spliced, then joined.
+    fn raise_plainly(value: &mut Vec<u8>, index: usize, rank: u8, most: usize) -> Result<bool, Corrupt> {
+        let promote = |value: &mut Vec<u8>| densify(value).map(|()| raise_dense(value, index, rank));
+        if rank > SPARSE_RANK_MAX {
+            return promote(value);
+        }
+        let (mut at, mut first, mut before) = (HEADER, 0, HEADER);
+        let run = loop {
+            let run = Run::at(value, at).ok_or(Corrupt)?;
+            if index < first + run.len {
+                break run;
+            }
+            (before, at, first) = (at, at + run.bytes, first + run.len);
+        };
+        if run.value >= rank {
+            return Ok(false);
+        }
+        let mut split = Runs::NONE;
+        split.push(run.value, index - first);
+        split.push(rank, 1);
+        split.push(run.value, first + run.len - 1 - index);
+        let len = value.len() + split.len - run.bytes;
+        if split.len > run.bytes && len > most {
+            return promote(value);
+        }
+        let end = (at + run.bytes).min(value.len());
+        value.splice(at..end, split.bytes().iter().copied());
+        value.truncate(len);
+        let mut at = before;
+        for _ in 0..JOINED_MAX {
+            let Some(run) = Run::at(value, at) else { break };
+            let next = Run::at(value, at + 1).filter(|next| run.value > 0 && next.value == run.value);
+            if let Some(next) = next.filter(|next| run.len + next.len <= VALUES_MAX) {
+                value[at + 1] = values(run.value, run.len + next.len);
+                value.remove(at);
+            } else {
+                at += run.bytes;
+            }
+        }
+        outdate(value);
+        Ok(true)
+    }
+
+    #[test]
+    fn a_change_in_place_leaves_the_bytes_of_a_plain_one() {
+        let mut rng = fastrand::Rng::with_seed(9);
+        let (mut grown, mut shrunk, mut whole) = (0, 0, 0);
+        for round in 0..600 {
+            // Few registers and ranks, so that runs meet; and random bytes, with runs that no server writes.
+            let width = [30, 300, REGISTERS][round % 3];
+            let most = [MOST, 60][round / 3 % 2];
+            let mut value = empty();
+            if round % 4 == 3 {
+                let kind = [0x3f, 0x7f, 0xff][rng.usize(..3)];
+                value.truncate(HEADER);
+                value.extend((0..rng.usize(..60)).map(|_| rng.u8(..) & kind));
+            }
+            for _ in 0..rng.usize(..200) {
+                let (index, rank) = (rng.usize(..width), rng.u8(1..5));
+                let mut plain = value.clone();
+                let expected = raise_plainly(&mut plain, index, rank, most);
+                let raise = plan(&value, index, rank, most);
+                if let Ok(Raise::Runs(splice)) = &raise
+                    && let Some(growth) = splice.growth()
+                {
+                    let mut longer = value.clone();
+                    longer.resize(value.len() + growth, 0);
+                    splice.apply_in(&mut longer);
+                    assert_eq!(longer, plain);
+                    grown += 1;
+                } else if let Ok(Raise::Runs(_)) = &raise {
+                    shrunk += 1;
+                }
+                assert_eq!(raise.and_then(|raise| raise.apply(&mut value)), expected);
+                assert_eq!(value, plain);
+                if expected.is_err() || form(&value) == Some(Form::Dense) {
+                    break;
+                }
+                whole += 1;
+            }
+        }
+        assert!(grown > 5000 && shrunk > 500 && whole > 20_000, "{grown} {shrunk} {whole}");
+    }
+
+    #[test]
+    fn eight_bytes_at_once_are_their_runs() {
+        let mut rng = fastrand::Rng::with_seed(10);
+        for round in 0..20_000 {
+            let looks = [0x00, 0x40, 0x80][round % 3];
+            let mut bytes: [u8; 9] = std::array::from_fn(|_| rng.u8(..));
+            bytes.iter_mut().filter(|_| rng.bool()).for_each(|byte| *byte = *byte & 0x3f | looks);
+            let mut expected = Block { bytes: 0, registers: 0, last: 0 };
+            while let Some(run) = Run::at(&bytes, expected.bytes).filter(|run| expected.bytes + run.bytes <= 8) {
+                expected.last = expected.bytes;
+                expected.bytes += run.bytes;
+                expected.registers += run.len;
+            }
+            assert_eq!(Block::at(&bytes, 0), Some(expected));
+            assert_eq!(Block::at(&bytes, 2), None);
         }
     }
 
