@@ -41,7 +41,7 @@ use crate::types::quicklist::{List, Quicklist};
 use crate::types::set::SetRef;
 use crate::types::stream::Stream;
 use crate::types::table::{Item, Step, prefetch};
-use crate::types::telling::Piece;
+use crate::types::telling::{Piece, Told};
 pub use crate::types::value::{INLINE_MAX, Type};
 use crate::types::weight::Weight;
 use crate::types::zset::ZsetRef;

@@ -24,11 +24,11 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 use super::hash::KeyHasher;
 use super::table::{Item, Position, Step, Table, prefetch};
-use super::telling::{ByHash, Met, Piece, Slot};
+use super::telling::{ByHash, Met, Piece, Slot, Told};
 use super::value::{Expiry, INLINE_MAX, StringValue};
 use crate::memory::size_class;
 
@@ -112,7 +112,7 @@ impl<'a> Stored<'a> {
 }
 
 /// An owned field with its value. Dropping it frees both.
-struct Field(NonNull<u8>);
+pub struct Field(NonNull<u8>);
 
 /// A field of a [`FieldTable`], to be read. Two are equal if they are the same one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -309,6 +309,22 @@ pub struct FieldTable {
     /// Hashes without such fields pay a pointer.
     deadlines: Option<Box<Deadlines>>,
     telling: Slot<ByHash<Field>>,
+}
+
+impl Told for FieldTable {
+    type Telling = ByHash<Field>;
+
+    fn new_telling(&self) -> ByHash<Field> {
+        ByHash::default()
+    }
+
+    fn slot(&self) -> &Slot<ByHash<Field>> {
+        &self.telling
+    }
+
+    fn slot_mut(&mut self) -> &mut Slot<ByHash<Field>> {
+        &mut self.telling
+    }
 }
 
 impl FieldTable {
@@ -522,21 +538,6 @@ impl FieldTable {
     /// A field chosen fairly; see [`Table::random`].
     pub fn random(&self, random: impl FnMut() -> u64) -> Option<FieldRef<'_>> {
         self.table.random(random).map(|field| FieldRef(field, PhantomData))
-    }
-
-    /// Begins to tell what is in it; see [`super::telling`].
-    pub fn begin_telling(&mut self) -> Weak<()> {
-        self.telling.begin(ByHash::default())
-    }
-
-    /// Whether it is being told.
-    pub fn is_being_told(&self) -> bool {
-        self.telling.is_on()
-    }
-
-    /// Ends that.
-    pub fn end_telling(&mut self) {
-        self.telling.end();
     }
 
     /// Tells about `count` fields. Returns whether all have been told.

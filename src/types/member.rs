@@ -14,11 +14,10 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
-use std::rc::Weak;
 
 use super::hash::KeyHasher;
 use super::table::{Item, Step, Table, prefetch};
-use super::telling::{ByHash, Met, Piece, Slot};
+use super::telling::{ByHash, Met, Piece, Slot, Told};
 use crate::memory::size_class;
 
 /// The length byte of members whose length does not fit it.
@@ -107,6 +106,22 @@ pub struct Members {
     telling: Slot<ByHash<()>>,
 }
 
+impl Told for Members {
+    type Telling = ByHash<()>;
+
+    fn new_telling(&self) -> ByHash<()> {
+        ByHash::default()
+    }
+
+    fn slot(&self) -> &Slot<ByHash<()>> {
+        &self.telling
+    }
+
+    fn slot_mut(&mut self) -> &mut Slot<ByHash<()>> {
+        &mut self.telling
+    }
+}
+
 impl Members {
     /// An empty set.
     pub fn new(hasher: KeyHasher) -> Members {
@@ -191,21 +206,6 @@ impl Members {
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8])) -> u64 {
         // SAFETY: the table owns the member and is borrowed during the visit.
         self.table.scan(cursor, count, |member| visit(unsafe { Member::key(member) }))
-    }
-
-    /// Begins to tell what is in it; see [`super::telling`].
-    pub fn begin_telling(&mut self) -> Weak<()> {
-        self.telling.begin(ByHash::default())
-    }
-
-    /// Whether it is being told.
-    pub fn is_being_told(&self) -> bool {
-        self.telling.is_on()
-    }
-
-    /// Ends that.
-    pub fn end_telling(&mut self) {
-        self.telling.end();
     }
 
     /// Tells about `count` members. Returns whether all have been told.

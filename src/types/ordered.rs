@@ -37,11 +37,10 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::rc::Weak;
 
 use super::hash::KeyHasher;
 use super::table::{Item, Position, Step, Table, prefetch};
-use super::telling::{self, Piece, Slot};
+use super::telling::{self, Piece, Slot, Told};
 use super::weight::Weight;
 use crate::memory::size_class;
 
@@ -383,7 +382,7 @@ fn list_bytes<T>(list: &Vec<T>) -> usize {
 
 /// How far a sorted set has been told, from its last entry to its first.
 #[derive(Default)]
-struct Telling {
+pub struct Telling {
     /// What was told last.
     bound: Option<(f64, Box<[u8]>)>,
     /// The first entry has been told: what is left are notes.
@@ -422,6 +421,22 @@ pub struct Ordered {
     /// Kept for those who count what all values weigh.
     pub weight: Cell<Weight>,
     telling: Slot<Telling>,
+}
+
+impl Told for Ordered {
+    type Telling = Telling;
+
+    fn new_telling(&self) -> Telling {
+        Telling::default()
+    }
+
+    fn slot(&self) -> &Slot<Telling> {
+        &self.telling
+    }
+
+    fn slot_mut(&mut self) -> &mut Slot<Telling> {
+        &mut self.telling
+    }
 }
 
 impl Ordered {
@@ -639,21 +654,6 @@ impl Ordered {
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8], f64)) -> u64 {
         // SAFETY: the table's items are members, which live as long as the visit.
         self.members.scan(cursor, count, |block| unsafe { visit(bytes(block), score(block)) })
-    }
-
-    /// Begins to tell what is in it; see [`super::telling`].
-    pub fn begin_telling(&mut self) -> Weak<()> {
-        self.telling.begin(Telling::default())
-    }
-
-    /// Whether it is being told.
-    pub fn is_being_told(&self) -> bool {
-        self.telling.is_on()
-    }
-
-    /// Ends that.
-    pub fn end_telling(&mut self) {
-        self.telling.end();
     }
 
     /// Tells about `count` members, from the last to the first: so each is added at the beginning of a skip list, where it is

@@ -19,12 +19,12 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 use super::listpack::{self, Buffer, Element};
 use super::lzf;
 use super::table::{Step, prefetch};
-use super::telling::{NODE_ITEMS, Piece, Slot};
+use super::telling::{NODE_ITEMS, Piece, Slot, Told};
 use super::weight::Weight;
 use crate::memory::size_class;
 
@@ -282,7 +282,7 @@ pub struct Quicklist {
 }
 
 /// How far a list has been told.
-struct Telling {
+pub struct Telling {
     /// For each node that there is, its number when the telling began, from 1 on; 0 for those that have changed since.
     numbers: VecDeque<u32>,
     /// The node with the number that comes next, if it is among those, is not before this one.
@@ -299,6 +299,23 @@ impl Telling {
     fn changes(&mut self, at: usize) -> Option<u32> {
         let number = std::mem::take(&mut self.numbers[at]);
         (number >= self.next).then_some(number)
+    }
+}
+
+impl Told for Quicklist {
+    type Telling = Telling;
+
+    fn new_telling(&self) -> Telling {
+        let count = u32::try_from(self.nodes.len()).expect("2^32 nodes do not fit the memory");
+        Telling { numbers: (1..=count).collect(), at: 0, next: 1, count, notes: BTreeMap::new() }
+    }
+
+    fn slot(&self) -> &Slot<Telling> {
+        &self.telling
+    }
+
+    fn slot_mut(&mut self) -> &mut Slot<Telling> {
+        &mut self.telling
     }
 }
 
@@ -405,23 +422,6 @@ impl Quicklist {
             Some(Node::Packed(pack)) if self.len == pack.count as usize => Some(std::mem::take(pack).into_bytes()),
             _ => None,
         }
-    }
-
-    /// Begins to tell what is in it; see [`super::telling`].
-    pub fn begin_telling(&mut self) -> Weak<()> {
-        let count = u32::try_from(self.nodes.len()).expect("2^32 nodes do not fit the memory");
-        let numbers = (1..=count).collect();
-        self.telling.begin(Telling { numbers, at: 0, next: 1, count, notes: BTreeMap::new() })
-    }
-
-    /// Whether it is being told.
-    pub fn is_being_told(&self) -> bool {
-        self.telling.is_on()
-    }
-
-    /// Ends that.
-    pub fn end_telling(&mut self) {
-        self.telling.end();
     }
 
     /// Tells about `count` elements. Returns whether all have been told.

@@ -96,6 +96,34 @@ impl<T> fmt::Debug for Slot<T> {
     }
 }
 
+/// A collection that keeps everything that belongs to its being told in a slot.
+pub trait Told {
+    type Telling;
+
+    /// A telling that begins with the collection as it is.
+    fn new_telling(&self) -> Self::Telling;
+
+    fn slot(&self) -> &Slot<Self::Telling>;
+
+    fn slot_mut(&mut self) -> &mut Slot<Self::Telling>;
+
+    /// Begins to tell what is in it. The handle is good until that is over, or the collection gone.
+    fn begin_telling(&mut self) -> Weak<()> {
+        let telling = self.new_telling();
+        self.slot_mut().begin(telling)
+    }
+
+    /// Whether it is being told.
+    fn is_being_told(&self) -> bool {
+        self.slot().is_on()
+    }
+
+    /// Ends that.
+    fn end_telling(&mut self) {
+        self.slot_mut().end();
+    }
+}
+
 /// The telling of a table: in hash order, and what was noted and has left its place in the end.
 pub struct ByHash<S> {
     /// Where the table's scan goes on; `None` behind its end.
