@@ -108,7 +108,7 @@ pub const COMMANDS: &[Command] = &[
                 flags: Flags::NOSCRIPT.union(Flags::ALLOW_BUSY),
                 tips: &["request_policy:all_shards", "response_policy:one_succeeded"],
                 doc: Doc { summary: "Ends the function that runs.", complexity: "O(1)", ..DOC },
-                handler: kill,
+                handler: super::script::kill::<false>,
                 ..BASE
             },
             Command {
@@ -278,12 +278,6 @@ fn help(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         "    Tell which function runs, and how many libraries and functions there are.",
     ];
     cx.help(args, LINES)
-}
-
-fn kill(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
-    cx.server.scripts.kill(false)?;
-    cx.reply.ok();
-    Ok(())
 }
 
 fn list(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {

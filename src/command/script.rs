@@ -146,7 +146,7 @@ pub const COMMANDS: &[Command] = &[
                 keys: &[],
                 tips: &["request_policy:all_shards", "response_policy:one_succeeded"],
                 doc: Doc { summary: "Ends the script that runs.", complexity: "O(1)", ..DOC },
-                handler: kill,
+                handler: kill::<true>,
                 ..BASE
             },
             Command {
@@ -316,8 +316,9 @@ fn help(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     cx.help(args, LINES)
 }
 
-fn kill(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
-    cx.server.scripts.kill(true)?;
+/// Ends the script that is running, if `SCRIPT`, or else the function.
+pub(super) fn kill<const SCRIPT: bool>(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
+    cx.server.scripts.kill(SCRIPT)?;
     cx.reply.ok();
     Ok(())
 }
