@@ -1,8 +1,9 @@
-//! What clients may take all together: `maxmemory-clients`.
+//! What clients take all together, and may take: `maxmemory-clients`.
 
 use super::client::describe;
+use super::room::Pressure;
 use super::state::Server;
-use crate::net::Closing;
+use crate::net::{Client, Closing};
 
 impl Server {
     /// Bytes of memory that a client takes: its own, and what it subscribes to, watches or waits for.
@@ -16,13 +17,30 @@ impl Server {
             + effects.waiting.bytes(token)
     }
 
-    /// Counts a client whose memory may have changed, where all clients together have a limit.
+    /// Counts a client whose memory may have changed, where it matters what all clients take.
     pub fn count_client(&mut self, token: usize) {
-        let client = &self.clients[token];
+        if self.budget.is_on() || self.pressure > Pressure::None {
+            self.note_client(token);
+        }
+    }
+
+    /// Counts a client.
+    pub fn note_client(&mut self, token: usize) {
+        let bytes = self.client_bytes(token);
+        let client = &mut self.clients[token];
+        self.clients_bytes = self.clients_bytes - client.counted_bytes + bytes;
+        client.counted_bytes = bytes;
         if self.budget.is_on() && client.closing != Some(Closing::Now) {
-            let (bytes, evictable) = (self.client_bytes(token), !client.no_evict);
+            let evictable = !client.no_evict;
             self.budget.count(token, bytes, evictable);
         }
+    }
+
+    /// Takes a client out of all clients and their sum.
+    pub fn remove_client(&mut self, token: usize) -> Box<Client> {
+        let mut client = self.clients.remove(token);
+        self.clients_bytes -= std::mem::take(&mut client.counted_bytes);
+        client
     }
 
     /// While all clients together take too much, ends the connection of the one that takes most.

@@ -194,7 +194,7 @@ impl Replayer {
             }
         }
         cx.server.clients[token].db = cx.db;
-        self.client = Some(server.clients.remove(token));
+        self.client = Some(server.remove_client(token));
         // Who serves others while a script takes long saw that nobody is at the other end. The token may be another's before
         // the loop comes to it.
         server.resumed.retain(|&resumed| resumed != token);

@@ -163,8 +163,7 @@ impl Server {
         if self.keys.pending_free() > 0 || self.keys.is_sweeping() {
             return usize::MAX;
         }
-        let clients: usize = self.clients.iter().map(|(_, client)| client.memory_bytes()).sum();
-        match self.pressure_of(memory::used().saturating_sub(clients)) {
+        match self.pressure_of(memory::used().saturating_sub(self.clients_bytes)) {
             Pressure::None => usize::MAX,
             Pressure::Warning => WARNING_PART,
             Pressure::Critical | Pressure::Emergency => CRITICAL_PART,

@@ -122,6 +122,8 @@ pub struct Server {
     pub short_since_us: Option<u64>,
     /// How near it is to maxmemory, as it was seen last.
     pub pressure: Pressure,
+    /// What all clients took when each was counted last: within a second, or when it was served under pressure.
+    pub clients_bytes: usize,
     /// When keys are evicted ahead of need again, in milliseconds of uptime.
     pub next_relief_ms: u64,
     /// What the data weighed when they were looked at last, under pressure.
@@ -267,6 +269,7 @@ impl Server {
             dying: Vec::new(),
             short_since_us: None,
             pressure: Pressure::None,
+            clients_bytes: 0,
             next_relief_ms: 0,
             data_seen: None,
             shutdown: None,

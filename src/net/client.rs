@@ -133,6 +133,8 @@ pub struct Client {
     pub subscriber: bool,
     /// CLIENT NO-EVICT.
     pub no_evict: bool,
+    /// Bytes of memory it took when it was counted last.
+    pub counted_bytes: usize,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
     /// CLIENT TRACKING.
@@ -203,6 +205,7 @@ impl Client {
             monitor: false,
             subscriber: false,
             no_evict: false,
+            counted_bytes: 0,
             no_touch: false,
             tracking: None,
             transaction: None,

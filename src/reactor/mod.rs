@@ -367,7 +367,7 @@ impl Reactor {
                 server.close(token, Closing::Now);
             }
             server.check_output(token);
-            server.count_client(token);
+            server.note_client(token);
         }
         server.end_large_clients();
     }
@@ -506,7 +506,7 @@ fn bury(server: &mut Server, busy: Option<usize>) {
             continue;
         }
         server.stop_tracking(token);
-        let mut client = server.clients.remove(token);
+        let mut client = server.remove_client(token);
         server.client_tokens.remove(&client.id);
         server.paused_clients -= client.paused as usize;
         server.monitors.retain(|&monitor| monitor != token);
