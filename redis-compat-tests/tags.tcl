@@ -259,6 +259,71 @@ case "links, and CASCADE" -only cachestorm {
     TAGCHILDREN ""                  -> -ERR a tag must not be empty
 }
 
+check "very many tags are invalidated as one" -only cachestorm -config {appendonly yes} {
+    set c [run::connection A]
+    set all {}
+    for {set n 0} {$n < 3000} {incr n} {
+        lappend all tag:$n
+    }
+    # Half of them are children of one, and the others are below these.
+    proc link_all {c all} {
+        foreach name $all {
+            scan $name tag:%d n
+            resp::send $c [list TAGLINK [expr {$n % 2 ? "root" : "tag:[expr {$n + 1}]"}] $name]
+        }
+        foreach name $all {
+            resp::read $c
+        }
+    }
+    proc tag_all {c all} {
+        foreach name $all {
+            resp::send $c [list SETTAG key:$name v TAG $name]
+        }
+        foreach name $all {
+            resp::read $c
+        }
+        resp::send $c {SETTAG both v TAG tag:1 tag:2}
+        resp::read $c
+        resp::send $c {SETTAG other v TAG other}
+        resp::read $c
+    }
+    eventually {[string match *aof_rewrite_in_progress:0* [lindex [ask INFO persistence] 1]]}
+    link_all $c $all
+    foreach {what command} [list cascade {TAGINVALIDATE root CASCADE} names [list INVALIDATE {*}$all nosuch tag:1]] {
+        tag_all $c $all
+        expect :3002 [ask DBSIZE]
+        expect :3001 [ask {*}$command] $what
+        expect :1 [ask DBSIZE] $what
+        expect nil [ask GET key:tag:17] $what
+        expect {~["other"]} [ask TAGKEYS other] $what
+        expect :0 [ask TAGCOUNT tag:1] $what
+        expect :0 [ask {*}$command] "$what, again"
+        # In a transaction, too, and in a script.
+        tag_all $c $all
+        ask MULTI
+        ask {*}$command
+        ask DBSIZE
+        expect {[:3001 :1]} [ask EXEC] "$what in a transaction"
+        tag_all $c $all
+        expect :3001 [ask EVAL {return redis.call(unpack(ARGV))} 0 {*}$command] "$what in a script"
+        # What other clients ask for behind it finds it done.
+        tag_all $c $all
+        resp::send $c $command
+        resp::send $c {TAGLINK tag:0 leaf}
+        resp::send $c {TAGUNLINK tag:0 leaf}
+        resp::send $c {SETTAG new v TAG tag:0}
+        resp::send $c {TAGCOUNT tag:0}
+        same {{: 3001} {+ OK} {: 1} {+ OK} {: 1}} [lmap n {1 2 3 4 5} {resp::read $c}]
+        expect :2 [ask DBSIZE] $what
+        eventually {[tag_info tag_unswept_memberships] == 0}
+        expect +OK [ask DEBUG LOADAOF]
+        same {2 1} [list [lindex [ask DBSIZE] 1] [lindex [ask TAGCOUNT tag:0] 1]] "$what, from the file"
+        expect +OK [ask DEBUG RELOAD]
+        same {1500 3000} [list [llength [members TAGCHILDREN root]] [tag_info tag_links]] "links from a snapshot"
+        ask DEL new
+    }
+}
+
 case "a tag without keys and links does not exist" -only cachestorm {
     SETTAG k 1 TAG a b              -> +OK
     TAGLINK c d                     -> +OK

@@ -16,7 +16,7 @@ use crate::effects::waiting::Waiter;
 use crate::keyspace::Unsettled;
 use crate::keyspace::entry::Type;
 use crate::net::{Client, ReplyMode};
-use crate::resp::{Args, Limits, RequestParser};
+use crate::resp::{Args, KeptArgs, Limits, RequestParser};
 use crate::types::number::{parse_f64, parse_i64};
 
 const TIMEOUT_TOO_LARGE: Error = Error::fixed("ERR timeout is out of range");
@@ -164,7 +164,7 @@ pub struct SweepWait {
     /// The cycle clock when it began.
     since: u64,
     until: Until,
-    request: Vec<u8>,
+    args: KeptArgs,
 }
 
 impl Ctx<'_> {
@@ -190,11 +190,11 @@ impl Ctx<'_> {
 
     /// Sets the client aside while keys of invalidated tags are removed.
     pub fn wait_for_sweep(&mut self, args: &Args<'_>, until: Until) {
-        let mut request = Vec::new();
-        args.encode(&mut request);
         self.set_aside(args);
         let client_id = self.server.clients[self.token].id;
-        let wait = SweepWait { token: self.token, client_id, since: self.ticks, until, request };
+        // There may be very many.
+        let args = args.copy();
+        let wait = SweepWait { token: self.token, client_id, since: self.ticks, until, args };
         self.server.sweep_waits.push(wait);
     }
 }
@@ -266,6 +266,13 @@ fn with_command<T>(
     let mut args = Args::new(request, &spans, &mut owned);
     let command = server.names.find(args.get(0)?)?;
     Some(run(server, command, &mut args))
+}
+
+/// Runs a request again that a client has waited in for a sweep.
+fn run_kept(server: &mut Server, token: usize, mut kept: KeptArgs) {
+    let mut request = Vec::new();
+    kept.args().encode(&mut request);
+    run_request(server, token, request, None);
 }
 
 /// Runs the command that a client waits in.
@@ -340,16 +347,23 @@ pub fn end_sweeps(server: &mut Server) {
         return;
     }
     let mut left = Vec::new();
-    for wait in std::mem::take(&mut server.sweep_waits) {
+    for mut wait in std::mem::take(&mut server.sweep_waits) {
         let waits = |client: &Client| client.id == wait.client_id && client.blocked;
         let waits = server.clients.get(wait.token).is_some_and(|client| waits(client));
         match wait.until {
             // The count is taken even if nobody wants it any more.
             Until::Counted(claim) => match server.keys.take_count(claim) {
                 Some(count) if waits => {
+                    // It may have been journalled while it waited.
+                    server.clients[wait.token].written = server.keys.effects.journal.offset();
                     server.clients[wait.token].go_on();
                     server.clients[wait.token].spent_ticks = server.cycles.raw().wrapping_sub(wait.since);
-                    end_wait(server, wait.token, &wait.request, false, |cx| cx.reply.count(count));
+                    let args = wait.args.args();
+                    let command = args.get(0).and_then(|name| server.names.find(name));
+                    if let Some(command) = command {
+                        count_end(server, wait.token, command, &args, false);
+                    }
+                    answer_end(server, wait.token, command, |cx| cx.reply.count(count));
                 }
                 Some(_) => {}
                 None => left.push(wait),
@@ -359,7 +373,7 @@ pub fn end_sweeps(server: &mut Server) {
             Until::Settled if !server.keys.is_settled() => left.push(wait),
             Until::Settled | Until::NextTurn => {
                 server.clients[wait.token].go_on();
-                run_request(server, wait.token, wait.request, None);
+                run_kept(server, wait.token, wait.args);
             }
         }
     }
@@ -391,12 +405,27 @@ pub fn unblock_with(server: &mut Server, token: usize, failed: bool, answer: imp
 /// Ends a wait without running the command again: counts the command, and answers it.
 fn end_wait(server: &mut Server, token: usize, request: &[u8], failed: bool, answer: impl FnOnce(&mut Ctx<'_>)) {
     let command = with_command(server, request, |server, command, args| {
-        let mut cx = Ctx::new(server, token);
-        cx.command = command;
-        cx.count_wait(args, failed);
-        cx.finish();
+        count_end(server, token, command, args, failed);
         command
     });
+    answer_end(server, token, command, answer);
+}
+
+/// Counts a command whose wait has ended.
+fn count_end(server: &mut Server, token: usize, command: &'static Registered, args: &Args<'_>, failed: bool) {
+    let mut cx = Ctx::new(server, token);
+    cx.command = command;
+    cx.count_wait(args, failed);
+    cx.finish();
+}
+
+/// Answers a command whose wait has ended.
+fn answer_end(
+    server: &mut Server,
+    token: usize,
+    command: Option<&'static Registered>,
+    answer: impl FnOnce(&mut Ctx<'_>),
+) {
     let mode = server.clients[token].reply_mode;
     let mut cx = Ctx::new(server, token);
     let before = cx.reply.out.len();

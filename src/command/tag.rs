@@ -2,7 +2,7 @@
 //!
 //! SETTAG is SET with tags, and shares its options. An invalidation answers at once, whether the tag has ten keys or ten
 //! million; only where the number of keys is not known before they have been removed, because they have several tags which
-//! go at once, does the client wait for it. See [`crate::keyspace::tags`].
+//! go at once, or where very many tags have to be found, does the client wait for it. See [`crate::keyspace::tags`].
 
 use std::collections::HashSet;
 
@@ -109,7 +109,8 @@ pub const COMMANDS: &[Command] = &[
             &[],
             invalidate,
             doc(
-                "O(N) where N is the number of tags; the keys are gone at once, and their memory comes back in the background",
+                "O(N) where N is the number of tags, of which very many are looked for in the background; the keys are gone at once, \
+                 and their memory comes back in the background",
                 "tag [tag ...]",
                 "Deletes all keys that have any of some tags, and counts them.",
             ),
@@ -124,7 +125,8 @@ pub const COMMANDS: &[Command] = &[
             &[],
             taginvalidate,
             doc(
-                "O(N) where N is the number of tags; the keys are gone at once, and their memory comes back in the background",
+                "O(N) where N is the number of tags, of which very many are looked for in the background; the keys are gone at once, \
+                 and their memory comes back in the background",
                 "tag [CASCADE]",
                 "Deletes all keys that have a tag, or any below it, and counts them.",
             ),
@@ -375,19 +377,22 @@ fn taginvalidate(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// Invalidates the tags at some arguments, and those below them if it `cascades`.
 fn invalidate_tags(cx: &mut Ctx<'_>, args: &Args<'_>, at: std::ops::Range<usize>, cascades: bool) -> Outcome {
-    let named = Named::new(at.map(|at| &args[at]))?;
+    let tags: Vec<&[u8]> = at.map(|at| &args[at]).collect();
+    tags.iter().try_for_each(|tag| check(tag))?;
     let patience = match (cx.in_exec, cx.server.sweep_waits.is_empty()) {
         (true, _) => Count::Now,
         (false, true) => Count::Later,
         (false, false) => Count::Behind,
     };
-    match cx.server.keys.invalidate(cx.db, &named.tags, cascades, patience) {
+    match cx.server.keys.invalidate(cx.db, &tags, cascades, patience) {
         Invalidation::Done(count) => cx.reply.count(count),
         Invalidation::Counting(claim) => {
             // The keys count as changes when they are removed, but it is now that they are gone.
             cx.propagate_in(cx.db, args.iter_from(0));
             cx.wait_for_sweep(args, Until::Counted(claim));
         }
+        // It is journalled when the keys are gone.
+        Invalidation::Planned(claim) => cx.wait_for_sweep(args, Until::Counted(claim)),
         Invalidation::Later => cx.wait_for_sweep(args, Until::Settled),
     }
     Ok(())
@@ -397,18 +402,23 @@ fn taglink(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let (parent, child) = (&args[1], &args[2]);
     check(parent)?;
     check(child)?;
-    if !cx.server.keys.link_tags(cx.db, parent, child) {
-        return Err(Error::fixed("ERR tag link would create a cycle"));
+    let linked = cx.ask_settled(args, Until::NextTurn, |cx| cx.server.keys.link_tags(cx.db, parent, child));
+    match linked {
+        Some(true) => cx.reply.ok(),
+        Some(false) => return Err(Error::fixed("ERR tag link would create a cycle")),
+        None => {}
     }
-    cx.reply.ok();
     Ok(())
 }
 
 fn tagunlink(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    check(&args[1])?;
-    check(&args[2])?;
-    let unlinked = cx.server.keys.unlink_tags(cx.db, &args[1], &args[2]);
-    cx.reply.integer(unlinked as i64);
+    let (parent, child) = (&args[1], &args[2]);
+    check(parent)?;
+    check(child)?;
+    let unlinked = cx.ask_settled(args, Until::NextTurn, |cx| cx.server.keys.unlink_tags(cx.db, parent, child));
+    if let Some(unlinked) = unlinked {
+        cx.reply.integer(unlinked as i64);
+    }
     Ok(())
 }
 

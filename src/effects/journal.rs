@@ -251,6 +251,17 @@ impl Journal {
         self.append(db, [removal(self.lazy.eviction), key].into_iter());
     }
 
+    /// Adds that tags were invalidated, with all below them if it `cascades`, then there is one.
+    #[cold]
+    pub fn invalidated<'a>(&mut self, db: usize, tags: impl Iterator<Item = &'a [u8]>, cascades: bool) {
+        if self.on {
+            let name: &[u8] = if cascades { b"TAGINVALIDATE" } else { b"INVALIDATE" };
+            let last: Option<&[u8]> = cascades.then_some(b"CASCADE");
+            let args: Vec<&[u8]> = std::iter::once(name).chain(tags).chain(last).collect();
+            self.append(db, args.into_iter());
+        }
+    }
+
     /// Adds that a field was removed from a hash because its time was over.
     #[cold]
     pub fn field_expired(&mut self, db: usize, key: &[u8], field: &[u8]) {

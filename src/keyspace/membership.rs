@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 
 use super::entry::{Entry, EntryMut, EntryRef};
 use super::namespace::Namespace;
+use super::tags::plan::Plan;
 use super::tags::set::{MOST_TAGS, Membership, TagSet};
 use super::tags::{Open, Sweep, Tags};
 use crate::types::table::{self, Position};
@@ -99,7 +100,7 @@ impl Namespace {
         self.drop_tags_if_empty();
     }
 
-    fn drop_tags_if_empty(&mut self) {
+    pub(super) fn drop_tags_if_empty(&mut self) {
         if self.tags.as_ref().is_some_and(|tags| tags.is_empty()) {
             self.tags = None;
         }
@@ -279,6 +280,12 @@ impl Namespace {
                 self.sweeping = true;
             }
         }
+    }
+
+    /// Sets out to invalidate what a plan says.
+    pub(super) fn plan(&mut self, plan: Plan) {
+        self.tags_mut().begin_plan(plan);
+        self.sweeping = true;
     }
 
     /// The next step of the sweep: positions of a few dead entries, or an open invalidation that is over.

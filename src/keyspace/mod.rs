@@ -11,6 +11,7 @@ pub mod entry;
 mod eviction;
 mod fields;
 pub mod hashmap;
+mod invalidation;
 pub mod membership;
 pub mod namespace;
 pub mod snapshot;
@@ -37,11 +38,13 @@ use agenda::Agenda;
 use directory::Directory;
 use entry::{Encoding, Entry, EntryRef, NewValue, Object, Type};
 use eviction::Evictor;
+use invalidation::Untold;
+pub use invalidation::{Count, Invalidation};
 use membership::Demise;
 use namespace::Namespace;
 use snapshot::{Recorder, Snapshot};
 pub use string::string_encoding;
-pub use tagging::{Count, Invalidation, TagTotals, Tagging, Unsettled};
+pub use tagging::{TagTotals, Tagging, Unsettled};
 use tinylfu::TinyLfu;
 use value::{Changed, Value};
 
@@ -180,12 +183,16 @@ pub struct Keyspace {
     /// Up to so many members of tags are removed at once when these are invalidated. It takes a moment that nobody notices,
     /// and nobody has to look out for dead entries afterwards.
     pub invalidate_at_once: usize,
-    /// Whether there may be dead entries in any database.
+    /// Up to so many tags are looked for at once when they are invalidated; more are a plan, which is carried out in slices.
+    pub tags_at_once: usize,
+    /// Whether there may be dead entries in any database, or something else is left to be done for invalidations.
     sweeping: bool,
     /// The number of the last invalidation whose keys were counted as they were removed.
     claims: u64,
     /// Those that are over and nobody has asked for yet, with their counts.
     counted: Vec<(u64, usize)>,
+    /// Large invalidations that are still to be told, or the rest of them.
+    untold: VecDeque<Untold>,
     /// What the policy `allkeys-tinylfu` remembers, while it is chosen.
     tiny: Option<Box<TinyLfu>>,
 }
@@ -217,10 +224,12 @@ impl Keyspace {
             walks_moved: false,
             unswept: usize::MAX,
             evictor: Evictor::default(),
-            invalidate_at_once: tagging::AT_ONCE,
+            invalidate_at_once: invalidation::AT_ONCE,
+            tags_at_once: invalidation::TAGS_AT_ONCE,
             sweeping: false,
             claims: 0,
             counted: Vec::new(),
+            untold: VecDeque::new(),
             tiny: None,
         }
     }
@@ -890,6 +899,7 @@ impl Keyspace {
         if !self.effects.watches.is_empty() {
             self.watched_database_goes(db, None);
         }
+        self.drop_plan(db);
         self.count_dead(db);
         let Some(mut database) = self.databases[db].take_if(|database| !database.is_bare()) else {
             self.effects.flushed(db, 0);
@@ -960,12 +970,8 @@ impl Keyspace {
         assert!(self.snapshot.is_none(), "one snapshot at a time");
         // Marks that one left which was given up.
         while self.walk_slice(usize::MAX).1 {}
-        let mut recorder = recorder;
         for (db, database) in self.databases.iter_mut().enumerate() {
             if let Some(database) = database {
-                for (parent, child) in database.tags().into_iter().flat_map(|tags| tags.all_links()) {
-                    recorder.record_link(db, parent, child);
-                }
                 database.begin_walk(db);
             }
         }
@@ -973,8 +979,8 @@ impl Keyspace {
         self.snapshot = Some(Snapshot { recorder, large: VecDeque::new() });
     }
 
-    /// Goes on with a snapshot, or tidies up behind one that was given up: about `count` keys, or a part of a large
-    /// value. Returns how many keys were told, and whether there are more.
+    /// Goes on with a snapshot, or tidies up behind one that was given up: about `count` keys or links of tags, or a part of a
+    /// large value. Returns how many keys were told, and whether there are more.
     pub fn walk_slice(&mut self, count: usize) -> (u64, bool) {
         if let Some(Snapshot { recorder, large }) = &mut self.snapshot
             && let Some(first) = large.front_mut()

@@ -531,7 +531,11 @@ impl Namespace {
     /// Begins a snapshot of what is here now, as database `db`. The last one must be over.
     pub(super) fn begin_walk(&mut self, db: usize) {
         assert!(self.walk.is_none(), "one snapshot at a time");
-        if !self.table.is_empty() {
+        let links = self.tags.as_mut().filter(|tags| tags.links() > 0);
+        if !self.table.is_empty() || links.is_some() {
+            if let Some(tags) = links {
+                tags.begin_telling();
+            }
             self.mark = !self.mark;
             self.walks = self.walks.wrapping_add(1);
             self.walk = Some(Walk { db, recording: true, cursor: 0 });
@@ -548,11 +552,21 @@ impl Namespace {
         if let Some(walk) = &mut self.walk {
             walk.recording = false;
         }
+        self.end_links();
+    }
+
+    /// Ends the telling of links, of which there may be none left.
+    fn end_links(&mut self) {
+        if let Some(tags) = self.tags.as_mut().filter(|tags| tags.is_being_told()) {
+            tags.end_telling();
+            self.drop_tags_if_empty();
+        }
     }
 
     /// Ends a walk whose marks do not matter any more, because the namespace will never be walked again.
     pub(super) fn forget_walk(&mut self) {
         self.walk = None;
+        self.end_links();
     }
 
     /// Tells a snapshot of an entry that is about to change, if it does not have it yet.
@@ -575,9 +589,20 @@ impl Namespace {
         );
     }
 
-    /// Goes on with the snapshot: about `count` entries. Returns how many keys were told, large ones not counted.
+    /// Goes on with the snapshot: about `count` links, or entries when all links have been told. Returns how many keys were told,
+    /// large ones not counted.
     pub(super) fn walk_slice(&mut self, count: usize, mut snapshot: Option<&mut Snapshot>) -> u64 {
         let Some(walk) = &mut self.walk else { return 0 };
+        if let (Some(tags), Some(snapshot)) = (&mut self.tags, &mut snapshot)
+            && tags.is_being_told()
+        {
+            let db = walk.db;
+            tags.tell_links(count, |parent, child| snapshot.recorder.record_link(db, parent, child));
+            if !tags.is_being_told() {
+                self.drop_tags_if_empty();
+            }
+            return 0;
+        }
         let mut told = 0;
         let (db, mark, tags, walks) = (walk.db, self.mark, self.tags.as_deref(), self.walks);
         let next = self.table.scan(walk.cursor, count, |address| {

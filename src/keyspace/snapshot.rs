@@ -10,9 +10,9 @@
 //! from then on, and it takes notes of its changes by itself ([`crate::types::telling`]) until it has been told. When it is
 //! removed or replaced meanwhile, it is kept that long. One such value is told after the other, before the walk goes on.
 //!
-//! Databases that are flushed meanwhile are kept until they have been told. Links between tags, of which there are few beside
-//! keys, are told in the beginning, all at once. A snapshot that is given up leaves marks of both kinds, and the walk goes on
-//! without telling anybody.
+//! Databases that are flushed meanwhile are kept until they have been told. Links between tags are told before the keys, in slices
+//! as well, and their graph takes notes of its changes ([`super::tags`]). A snapshot that is given up leaves marks of both kinds,
+//! and the walk goes on without telling anybody.
 #![allow(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -33,7 +33,7 @@ pub trait Recorder {
     /// The tags of the key that is told next; none if it has no tags any more.
     fn record_tags(&mut self, tags: &mut dyn Iterator<Item = &[u8]>);
 
-    /// A link between two tags of a database, from parent to child.
+    /// A link between two tags of a database, from parent to child. It does not come while a key is being told in parts.
     fn record_link(&mut self, db: usize, parent: &[u8], child: &[u8]);
 
     /// A whole key of a database. It may come while another is being told in parts.

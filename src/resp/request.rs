@@ -524,6 +524,22 @@ impl<'a> Args<'a> {
         kept
     }
 
+    /// Copies all that [`Args::keep`] takes.
+    pub fn copy(&self) -> KeptArgs {
+        let small = self.spans.iter().filter(|span| span.len != OWNED).map(|span| span.len as usize).sum();
+        let (bytes, spans) = (Vec::with_capacity(small), Vec::with_capacity(self.len()));
+        let mut kept = KeptArgs { bytes, spans, owned: self.owned.to_vec() };
+        for (at, &span) in self.spans.iter().enumerate() {
+            if span.len == OWNED {
+                kept.spans.push(span);
+            } else {
+                kept.spans.push(Span { start: kept.bytes.len() as u32, len: span.len });
+                kept.bytes.extend_from_slice(&self[at]);
+            }
+        }
+        kept
+    }
+
     /// Appends the command as a request.
     pub fn encode(&self, out: &mut Vec<u8>) {
         journal::encode(out, self.iter_from(0));

@@ -2,12 +2,18 @@
 //!
 //! A tag with links has a node. Nodes have numbers of their own, so that a tag which is invalidated, and gets a fresh record
 //! by that, keeps its links by one stroke.
+//!
+//! A snapshot is told of the links in slices, in the order of the nodes' numbers. As large values do ([`crate::types::telling`]),
+//! the graph takes notes meanwhile: a link that has not been told yet is noted as it was before it comes or goes.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::Bound;
 
 use foldhash::fast::RandomState;
 
 use super::paged::Paged;
+use super::record::NO_NODE;
+use crate::types::telling::Slot;
 
 /// Links of a node that are forgotten in one slice.
 const SLICE: usize = 512;
@@ -20,11 +26,39 @@ struct Node {
     children: BTreeSet<u32>,
 }
 
+/// The names of the tags that a link connects.
+type Ends = (Box<[u8]>, Box<[u8]>);
+
+/// How far a snapshot has been told of the links.
+#[derive(Default)]
+struct Telling {
+    /// Where it is: see [`next_place`].
+    last: Option<(u32, u32)>,
+    /// Whether all that are there have been.
+    over: bool,
+    /// Links to come that have changed: what they connected, if they were there in the beginning.
+    notes: BTreeMap<(u32, u32), Option<Ends>>,
+}
+
+/// The link behind another, or the number of a node that has none behind it and [`NO_NODE`].
+fn next_place(nodes: &Paged<Node>, last: Option<(u32, u32)>) -> Option<(u32, u32)> {
+    let (wanted, behind) = match last {
+        None => (0, Bound::Unbounded),
+        Some((node, NO_NODE)) => (node + 1, Bound::Unbounded),
+        Some((node, child)) => (node, Bound::Excluded(child)),
+    };
+    let node = nodes.next(wanted)?;
+    let behind = if node == wanted { behind } else { Bound::Unbounded };
+    let child = nodes.get(node).children.range((behind, Bound::Unbounded)).next();
+    Some((node, child.copied().unwrap_or(NO_NODE)))
+}
+
 /// The graph.
 #[derive(Default)]
 pub struct Links {
     nodes: Paged<Node>,
     len: usize,
+    telling: Slot<Telling>,
 }
 
 impl Links {
@@ -67,6 +101,11 @@ impl Links {
         false
     }
 
+    /// Whether two nodes are linked.
+    pub fn has(&self, parent: u32, child: u32) -> bool {
+        self.nodes.get(parent).children.contains(&child)
+    }
+
     /// Links two nodes, if they are not linked yet. Returns whether they were not.
     pub fn link(&mut self, parent: u32, child: u32) -> bool {
         let new = self.nodes.get_mut(parent).children.insert(child);
@@ -88,14 +127,25 @@ impl Links {
         self.nodes.get(node).children.iter().map(|&child| self.nodes.get(child).tag)
     }
 
-    /// The tags of all nodes that a way leads to from a node, itself not among them.
-    pub fn descendants(&self, node: u32) -> Vec<u32> {
+    /// The first children of a node behind one of them, or behind none, with their tags.
+    pub fn children_behind(&self, node: u32, last: Option<u32>) -> impl Iterator<Item = (u32, u32)> {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let children = self.nodes.get(node).children.range((from, Bound::Unbounded));
+        children.map(|&child| (child, self.nodes.get(child).tag))
+    }
+
+    /// Adds the tags of all nodes that a way leads to from a node to those that have been `seen`, until these are more than
+    /// `most`. Returns those that were new.
+    pub fn descendants(&self, node: u32, seen: &mut HashSet<u32, RandomState>, most: usize) -> Vec<u32> {
         let (mut left, mut tags) = (vec![node], Vec::new());
-        let mut seen = HashSet::with_hasher(RandomState::default());
         while let Some(node) = left.pop() {
             for &child in &self.nodes.get(node).children {
-                if seen.insert(child) {
-                    tags.push(self.nodes.get(child).tag);
+                if seen.len() > most {
+                    return tags;
+                }
+                let tag = self.nodes.get(child).tag;
+                if seen.insert(tag) {
+                    tags.push(tag);
                     left.push(child);
                 }
             }
@@ -103,10 +153,59 @@ impl Links {
         tags
     }
 
-    /// The tags that each link connects.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
-        let nodes = self.nodes.iter();
-        nodes.flat_map(|(_, node)| node.children.iter().map(|&child| (node.tag, self.nodes.get(child).tag)))
+    /// A snapshot begins, which is to be told of all links.
+    pub fn begin_telling(&mut self) {
+        if self.len > 0 {
+            self.telling.begin(Telling::default());
+        }
+    }
+
+    /// Whether there may be something that it has not been told.
+    pub fn is_being_told(&self) -> bool {
+        self.telling.is_on()
+    }
+
+    /// It is not to be told any more.
+    pub fn end_telling(&mut self) {
+        self.telling.end();
+    }
+
+    /// A link between two nodes, whose tags have these names, is about to come or to go; it `was` there or not.
+    pub fn note(&mut self, (parent, child): (u32, u32), was: bool, names: [&[u8]; 2]) {
+        let Some(telling) = self.telling.get_mut() else { return };
+        if !telling.over && telling.last.is_none_or(|last| (parent, child) > last) {
+            let ends = || was.then(|| (names[0].into(), names[1].into()));
+            telling.notes.entry((parent, child)).or_insert_with(ends);
+        }
+    }
+
+    /// Tells a snapshot of about `count` links: `whole` of those that have not changed, by the numbers of their tags, and `noted` of
+    /// what others connected.
+    pub fn tell(&mut self, count: usize, mut whole: impl FnMut(u32, u32), mut noted: impl FnMut(&[u8], &[u8])) {
+        let Some(telling) = self.telling.get_mut() else { return };
+        for _ in 0..count {
+            if telling.over {
+                match telling.notes.pop_first() {
+                    Some((_, Some((parent, child)))) => noted(&parent, &child),
+                    Some((_, None)) => {}
+                    None => return self.telling.end(),
+                }
+                continue;
+            }
+            let Some((parent, child)) = next_place(&self.nodes, telling.last) else {
+                telling.over = true;
+                continue;
+            };
+            telling.last = Some((parent, child));
+            if child == NO_NODE {
+                continue;
+            }
+            match telling.notes.remove(&(parent, child)) {
+                None => whole(self.nodes.get(parent).tag, self.nodes.get(child).tag),
+                Some(Some((parent, child))) => noted(&parent, &child),
+                Some(None) => {}
+            }
+        }
     }
 
     /// Frees a part of a graph that nobody uses any more; false when there is nothing left.
@@ -169,16 +268,72 @@ mod tests {
                     assert_eq!(links.link(parent, child), model.insert((a, b)));
                 }
                 assert_eq!(links.len(), model.len());
-                let below: BTreeSet<u32> = links.descendants(parent).into_iter().map(|tag| tag - 100).collect();
+                let mut seen = HashSet::from_iter([100 + a]);
+                let below = links.descendants(parent, &mut seen, usize::MAX);
+                let below: BTreeSet<u32> = below.into_iter().map(|tag| tag - 100).collect();
                 let mut expected = reached(&model, a);
                 expected.remove(&a);
                 assert_eq!(below, expected);
                 let children: Vec<u32> = links.children(parent).map(|tag| tag - 100).collect();
                 assert_eq!(children, model.iter().filter(|link| link.0 == a).map(|link| link.1).collect::<Vec<_>>());
             }
-            assert_eq!(links.iter().map(|(a, b)| (a - 100, b - 100)).collect::<BTreeSet<_>>(), model);
+            let mut told = BTreeSet::new();
+            links.begin_telling();
+            while links.is_being_told() {
+                links.tell(rng.usize(1..9), |a, b| assert!(told.insert((a - 100, b - 100))), |_, _| unreachable!());
+            }
+            assert_eq!(told, model);
             while links.free_slice() {}
             assert_eq!((links.memory_bytes(), links.nodes.len()), (0, 0));
+        }
+    }
+
+    /// Tags get numbers of nodes that others had, too.
+    #[test]
+    fn what_is_told_is_what_there_was_in_the_beginning() {
+        for seed in 0..300 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let (mut links, mut numbers) = (Links::default(), BTreeMap::new());
+            let (mut model, mut expected, mut told) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+            let mut change = |links: &mut Links, model: &mut BTreeSet<(u32, u32)>| {
+                let (a, b) = (rng.u32(..15), rng.u32(..15));
+                if a >= b {
+                    return rng.usize(1..4);
+                }
+                let [parent, child] = [a, b].map(|tag| *numbers.entry(tag).or_insert_with(|| links.add(tag)));
+                let was = model.contains(&(a, b));
+                links.note((parent, child), was, [&[a as u8], &[b as u8]]);
+                if rng.bool() {
+                    links.link(parent, child);
+                    model.insert((a, b));
+                } else {
+                    assert_eq!(links.unlink(parent, child), model.remove(&(a, b)));
+                    for tag in [a, b] {
+                        if links.prune(numbers[&tag]) {
+                            numbers.remove(&tag);
+                        }
+                    }
+                }
+                rng.usize(1..4)
+            };
+            for _ in 0..3 {
+                for _ in 0..100 {
+                    change(&mut links, &mut model);
+                }
+                expected.clone_from(&model);
+                told.clear();
+                links.begin_telling();
+                let mut steps = 0;
+                while links.is_being_told() {
+                    let count = (0..3).map(|_| change(&mut links, &mut model)).sum::<usize>() / 3;
+                    let told = std::cell::RefCell::new(&mut told);
+                    let tell = |a, b| assert!(told.borrow_mut().insert((a, b)), "once");
+                    links.tell(count, tell, |a, b| tell(u32::from(a[0]), u32::from(b[0])));
+                    steps += 1;
+                }
+                assert_eq!(told, expected);
+                assert!(steps > 3 || expected.len() < 10);
+            }
         }
     }
 

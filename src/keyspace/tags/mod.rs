@@ -24,22 +24,28 @@
 //! up. If that is not so, an invalidation is *open*: its entries are counted as they are removed, and who needs to know how
 //! many there are has to wait.
 //!
+//! Very many tags at once are invalidated by a *plan*, which finds them in slices before they die: see [`plan`].
+//!
 //! A tag without members and links does not exist.
 #![allow(unsafe_code)]
 
 pub mod cells;
 mod links;
 mod paged;
+pub mod plan;
 pub mod record;
 pub mod set;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::collections::{HashSet, VecDeque};
 use std::ptr::NonNull;
 
+use foldhash::fast::RandomState;
 use links::Links;
 use paged::Paged;
+use plan::Plan;
 use record::{NO_NODE, Name, Named, Record, State};
 use set::Membership;
 
@@ -92,6 +98,8 @@ pub struct Tags {
     /// Dead entries that are still there, but for those of the open invalidation.
     dead: usize,
     open: Option<Box<Open>>,
+    /// What is to be invalidated, or is dead but still has its name.
+    plan: Option<Box<Plan>>,
     /// How many cells there are, and bytes of names and cells.
     memberships: usize,
     bytes: usize,
@@ -108,19 +116,20 @@ impl Tags {
             mixed: 0,
             dead: 0,
             open: None,
+            plan: None,
             memberships: 0,
             bytes: 0,
         }
     }
 
-    /// Whether there is nothing at all.
+    /// Whether there is nothing at all, nor anything that a snapshot is still to be told.
     pub fn is_empty(&self) -> bool {
-        self.records.len() == 0
+        self.records.len() == 0 && self.plan.is_none() && !self.links.is_being_told()
     }
 
     /// How many tags there are.
     pub fn len(&self) -> usize {
-        self.names.len()
+        self.names.len() - self.hidden()
     }
 
     /// How many times an entry has a tag, dead ones included.
@@ -149,9 +158,20 @@ impl Tags {
         self.record(tag).name.text()
     }
 
-    /// The tag with a name.
+    /// The tag with a name. One that has links may be dead.
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<u32> {
+        let tag = self.find_hashed(self.names.hash(name), name)?;
+        (self.record(tag).node != NO_NODE || !self.is_unburied(tag)).then_some(tag)
+    }
+
+    /// The tag with a name, which is not dead.
+    pub fn find_live(&mut self, name: &[u8]) -> Option<u32> {
+        let tag = self.find_hashed(self.names.hash(name), name)?;
+        if !self.is_unburied(tag) {
+            return Some(tag);
+        }
+        self.bury(tag);
         self.find_hashed(self.names.hash(name), name)
     }
 
@@ -164,8 +184,7 @@ impl Tags {
 
     /// The tag with a name, made if there is none; then it must get a member or a link, or be released.
     pub fn intern(&mut self, name: &[u8]) -> u32 {
-        let hash = self.names.hash(name);
-        self.find_hashed(hash, name).unwrap_or_else(|| self.create(hash, name))
+        self.find_live(name).unwrap_or_else(|| self.create(self.names.hash(name), name))
     }
 
     fn create(&mut self, hash: u64, name: &[u8]) -> u32 {
@@ -176,10 +195,10 @@ impl Tags {
         tag
     }
 
-    /// Removes a tag if it has neither members nor links.
+    /// Removes a tag if it has neither members nor links, and no plan needs it.
     pub fn release(&mut self, tag: u32) {
         let record = self.record(tag);
-        if record.members.is_empty() && record.node == NO_NODE && !record.is_dead() {
+        if record.is_hollow() && record.state == State::Alive {
             self.forget_name(tag);
             self.remove_record(tag);
         }
@@ -199,14 +218,23 @@ impl Tags {
 
     /// An entry gets a tag, and has `several`, or just this one. Returns its place among the members.
     pub fn join(&mut self, tag: u32, address: NonNull<u8>, several: bool) -> u32 {
+        debug_assert!(self.death(tag).is_none(), "the dead get no members");
         let record = self.records.get_mut(tag);
-        debug_assert!(!record.is_dead(), "the dead get no members");
-        let before = record.members.memory_bytes();
+        let (before, members, shared) = (record.members.memory_bytes(), record.members.len(), record.shared);
         let index = record.members.push(address);
         self.bytes += record.members.memory_bytes() - before;
         record.shared += u32::from(several);
         self.memberships += 1;
+        self.note(tag, members, shared);
         index
+    }
+
+    /// The members of a tag have changed; that matters if it is not alive.
+    #[inline]
+    fn note(&mut self, tag: u32, members: usize, shared: u32) {
+        if self.record(tag).state != State::Alive {
+            self.recount(tag, members, shared);
+        }
     }
 
     /// The entry at a place among the members has moved in memory.
@@ -218,20 +246,20 @@ impl Tags {
     /// An entry that had several tags has just this one now, or the other way round.
     pub fn share(&mut self, tag: u32, several: bool) {
         let record = self.records.get_mut(tag);
-        record.shared = if several { record.shared + 1 } else { record.shared - 1 };
+        let (members, shared) = (record.members.len(), record.shared);
+        record.shared = if several { shared + 1 } else { shared - 1 };
+        self.note(tag, members, shared);
     }
 
     /// The entry at a place among the members loses the tag. Returns the entry that has that place now, if any.
     pub fn leave(&mut self, tag: u32, index: u32, several: bool) -> Option<NonNull<u8>> {
         let record = self.records.get_mut(tag);
-        let before = record.members.memory_bytes();
+        let (before, members, shared) = (record.members.memory_bytes(), record.members.len(), record.shared);
         let moved = record.members.swap_remove(index as usize);
         self.bytes -= before - record.members.memory_bytes();
         self.memberships -= 1;
-        if several {
-            record.shared -= 1;
-            self.mixed -= usize::from(record.shared == 0 && record.is_dead());
-        }
+        record.shared -= u32::from(several);
+        self.note(tag, members, shared);
         self.release(tag);
         moved
     }
@@ -241,15 +269,22 @@ impl Tags {
 impl Tags {
     /// Invalidates a tag with members. `walk` is the number of the last snapshot that has begun.
     pub fn kill(&mut self, tag: u32, walk: u32) {
-        self.forget_name(tag);
+        debug_assert!(self.record(tag).state == State::Alive, "a plan is in the way");
         let open = self.open.is_some();
-        let record = self.records.get_mut(tag);
-        record.state = State::Dead { walk, open };
+        let record = self.records.get(tag);
         self.mixed += usize::from(record.shared > 0);
         match &mut self.open {
             Some(open) => open.records += 1,
             None => self.dead += record.members.len(),
         }
+        self.inter(tag, walk, open);
+    }
+
+    /// Lets a dead tag leave the table of names and join those that are swept. Its links pass to a fresh one.
+    fn inter(&mut self, tag: u32, walk: u32, open: bool) {
+        self.forget_name(tag);
+        let record = self.records.get_mut(tag);
+        record.state = State::Dead { walk, open };
         self.graves.push_back(tag);
         let node = std::mem::replace(&mut record.node, NO_NODE);
         if node != NO_NODE {
@@ -288,24 +323,18 @@ impl Tags {
 
     /// Of how many members the sweep has to look after, in all.
     pub fn unswept(&self) -> usize {
-        self.graves.iter().map(|&tag| self.record(tag).members.len()).sum()
+        self.unburied() + self.graves.iter().map(|&tag| self.record(tag).members.len()).sum::<usize>()
     }
 
     /// Whether an entry is dead, and then whether it belongs to the open invalidation.
     #[inline]
     pub fn fate(&self, pairs: &[Membership]) -> Option<bool> {
-        pairs.iter().find_map(|pair| match self.record(pair.tag()).state {
-            State::Dead { open, .. } => Some(open),
-            State::Alive => None,
-        })
+        pairs.iter().find_map(|pair| self.death(pair.tag())).map(|(_, open)| open)
     }
 
     /// Whether an entry was dead when the snapshot with a number began.
     pub fn died_before(&self, pairs: &[Membership], walk: u32) -> bool {
-        pairs.iter().any(|pair| match self.record(pair.tag()).state {
-            State::Dead { walk: last, .. } => last < walk,
-            State::Alive => false,
-        })
+        pairs.iter().any(|pair| self.death(pair.tag()).is_some_and(|(last, _)| last < walk))
     }
 
     /// A dead entry is being removed that belongs to no open invalidation.
@@ -315,7 +344,11 @@ impl Tags {
 
     /// The next step of the sweep; it fills in addresses of entries that are to be removed.
     pub fn sweep(&mut self, addresses: &mut [NonNull<u8>]) -> Sweep {
-        while let Some(&tag) = self.graves.front() {
+        for _ in 0..SLICE {
+            let Some(&tag) = self.graves.front() else {
+                self.graves = VecDeque::new();
+                return if self.bury_some() || self.plan.is_some() { Sweep::Remove(0) } else { Sweep::Done };
+            };
             let members = &self.records.get(tag).members;
             let found = members.len().min(addresses.len());
             if found > 0 {
@@ -333,8 +366,7 @@ impl Tags {
                 return Sweep::Counted(done);
             }
         }
-        self.graves = VecDeque::new();
-        Sweep::Done
+        Sweep::Remove(0)
     }
 }
 
@@ -359,7 +391,8 @@ impl Tags {
     /// Makes a tag the child of another, both made if need be. Returns whether it was not; `None` if that would close a
     /// cycle.
     pub fn link(&mut self, parent: &[u8], child: &[u8]) -> Option<bool> {
-        let tags = [self.intern(parent), self.intern(child)];
+        let names = [parent, child];
+        let tags = names.map(|name| self.intern(name));
         let [parent, child] = tags.map(|tag| self.node(tag));
         if self.links.closes_cycle(parent, child) {
             // One and the same tag goes once.
@@ -367,15 +400,23 @@ impl Tags {
             tags.into_iter().take(last).for_each(|tag| self.prune(tag));
             return None;
         }
-        Some(self.links.link(parent, child))
+        let new = !self.links.has(parent, child);
+        if new {
+            self.links.note((parent, child), false, names);
+            self.links.link(parent, child);
+        }
+        Some(new)
     }
 
     /// Removes a link. Returns whether there was one.
     pub fn unlink(&mut self, parent: &[u8], child: &[u8]) -> bool {
-        let (Some(parent), Some(child)) = (self.find(parent), self.find(child)) else { return false };
-        let nodes = [parent, child].map(|tag| self.record(tag).node);
-        let was = nodes.iter().all(|&node| node != NO_NODE) && self.links.unlink(nodes[0], nodes[1]);
+        let names = [parent, child];
+        let [Some(parent), Some(child)] = names.map(|name| self.find_live(name)) else { return false };
+        let nodes @ (from, to) = (self.record(parent).node, self.record(child).node);
+        let was = from != NO_NODE && to != NO_NODE && self.links.has(from, to);
         if was {
+            self.links.note(nodes, true, names);
+            self.links.unlink(from, to);
             self.prune(parent);
             self.prune(child);
         }
@@ -388,15 +429,34 @@ impl Tags {
         if node == NO_NODE { Vec::new() } else { self.links.children(node).collect() }
     }
 
-    /// All tags below a tag.
-    pub fn descendants(&self, tag: u32) -> Vec<u32> {
+    /// Adds all tags below a tag to those that have been `seen`, until these are more than `most`. Returns those that were new,
+    /// some of which may be dead.
+    pub fn descendants(&self, tag: u32, seen: &mut HashSet<u32, RandomState>, most: usize) -> Vec<u32> {
         let node = self.record(tag).node;
-        if node == NO_NODE { Vec::new() } else { self.links.descendants(node) }
+        if node == NO_NODE { Vec::new() } else { self.links.descendants(node, seen, most) }
     }
 
-    /// The names of the tags that each link connects.
-    pub fn all_links(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.links.iter().map(|(parent, child)| (self.name(parent), self.name(child)))
+    /// A snapshot begins, which is to be told of all links.
+    pub fn begin_telling(&mut self) {
+        self.links.begin_telling();
+    }
+
+    /// Whether there may be links that it has not been told of.
+    pub fn is_being_told(&self) -> bool {
+        self.links.is_being_told()
+    }
+
+    /// It is not to be told any more.
+    pub fn end_telling(&mut self) {
+        self.links.end_telling();
+    }
+
+    /// Tells a snapshot of about `count` links, as they were when it began, by the names of their tags.
+    pub fn tell_links(&mut self, count: usize, mut tell: impl FnMut(&[u8], &[u8])) {
+        let (records, told) = (&self.records, RefCell::new(&mut tell));
+        let name = |tag| records.get(tag).name.text();
+        let whole = |parent, child| (told.borrow_mut())(name(parent), name(child));
+        self.links.tell(count, whole, |parent, child| (told.borrow_mut())(parent, child));
     }
 }
 
@@ -409,7 +469,7 @@ impl Tags {
 
     /// Frees a part of tags that nobody uses any more; false when there is nothing left.
     pub fn free_slice(&mut self) -> bool {
-        if self.names.drain_segment(drop) || self.links.free_slice() {
+        if self.names.drain_segment(drop) || self.links.free_slice() || self.free_plan_slice() {
             return true;
         }
         let Some(last) = self.records.last() else { return false };
@@ -422,6 +482,10 @@ impl Tags {
 
     /// Bytes of memory it takes, without what entries hold.
     pub fn memory_bytes(&self) -> usize {
-        self.bytes + self.names.memory_bytes() + self.records.memory_bytes() + self.links.memory_bytes()
+        self.bytes
+            + self.names.memory_bytes()
+            + self.records.memory_bytes()
+            + self.links.memory_bytes()
+            + self.plan_bytes()
     }
 }

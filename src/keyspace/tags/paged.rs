@@ -128,13 +128,21 @@ impl<T> Paged<T> {
         Some((self.pages.len() - 1) as u32 * PAGE as u32 + page.used.ilog2())
     }
 
-    /// All values with their numbers, in the order of these.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        let pages = self.pages.iter().enumerate();
-        pages.filter_map(|(at, page)| Some((at, page.as_deref()?))).flat_map(|(at, page)| {
-            let values = page.values.iter().enumerate();
-            values.filter_map(move |(slot, value)| Some(((at * PAGE + slot) as u32, value.as_ref()?)))
+    /// The lowest number in use from a number on.
+    pub fn next(&self, from: u32) -> Option<u32> {
+        let (first, slot) = place(from);
+        self.pages.iter().enumerate().skip(first).find_map(|(at, page)| {
+            let skipped = if at == first { slot } else { 0 };
+            let used = page.as_deref()?.used >> skipped << skipped;
+            (used != 0).then(|| at as u32 * PAGE as u32 + used.trailing_zeros())
         })
+    }
+
+    /// All values with their numbers, in the order of these.
+    #[cfg(test)]
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        let numbers = std::iter::successors(self.next(0), |&number| self.next(number + 1));
+        numbers.map(|number| (number, self.get(number)))
     }
 
     /// Bytes of memory the pages take, without what the values own.

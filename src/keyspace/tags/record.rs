@@ -28,6 +28,8 @@ pub struct Record {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
     Alive,
+    /// It dies with all others that the plan has found; see [`super::plan`].
+    Condemned,
     /// It was invalidated: its members do not exist any more, whether or not they have been removed.
     Dead {
         /// The number of the last snapshot that had begun by then.
@@ -43,10 +45,15 @@ impl Record {
         Record { name, members: Cells::default(), shared: 0, node: NO_NODE, state: State::Alive }
     }
 
-    /// Whether it was invalidated.
+    /// Whether it was invalidated, and left the table of names.
     #[inline]
-    pub fn is_dead(&self) -> bool {
-        self.state != State::Alive
+    pub fn is_buried(&self) -> bool {
+        matches!(self.state, State::Dead { .. })
+    }
+
+    /// Whether it has neither members nor links.
+    pub fn is_hollow(&self) -> bool {
+        self.members.is_empty() && self.node == NO_NODE
     }
 }
 

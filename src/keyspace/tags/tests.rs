@@ -17,7 +17,7 @@ use crate::effects::{Event, News};
 use crate::keyspace::entry::{Encoding, EntryRef, NewValue, Object, Type};
 use crate::keyspace::hashmap::{self, HashView, Limits};
 use crate::keyspace::snapshot::{Head, Recorder};
-use crate::keyspace::tags::record::NO_NODE;
+use crate::keyspace::tags::record::{NO_NODE, State};
 use crate::keyspace::tests::in_use;
 use crate::keyspace::value::Changed;
 use crate::keyspace::*;
@@ -44,6 +44,8 @@ struct Held {
 struct Database {
     keys: BTreeMap<Name, Held>,
     links: BTreeSet<(Name, Name)>,
+    /// An invalidation that is to happen when its tags have been found: its claim, the tags, whether those below are meant.
+    plan: Option<(u64, BTreeSet<Name>, bool)>,
 }
 
 /// What a value is, in a form that can be compared.
@@ -153,12 +155,16 @@ struct Pair {
     claims: BTreeMap<u64, usize>,
     /// Events of invalidated keys that are still to come.
     invalidated: usize,
+    /// How often an invalidation had to look for its tags in slices, and how often links had to wait for one.
+    planned: usize,
+    linked_later: usize,
 }
 
 impl Pair {
     fn new(seed: u64, names: u32, at_once: usize) -> Pair {
         let mut keys = Keyspace::new(DATABASES, seed, START_MS);
         keys.invalidate_at_once = at_once;
+        keys.tags_at_once = [0, 1, 3, usize::MAX][seed as usize / 4 % 4];
         keys.effects.follow(&Settings {
             notify_keyspace_events: KeyspaceEvents::KEYEVENT | KeyspaceEvents::INVALIDATED,
             ..Settings::default()
@@ -172,6 +178,8 @@ impl Pair {
             snapshot: None,
             claims: BTreeMap::new(),
             invalidated: 0,
+            planned: 0,
+            linked_later: 0,
         }
     }
 
@@ -216,20 +224,19 @@ impl Pair {
 
     /// A key that can be seen. What has expired goes from the model: whether the keyspace still has it cannot be told.
     fn find(&mut self, db: usize, key: &[u8]) -> Option<&mut Held> {
+        self.follow_plans();
         if self.databases[db].keys.get(key).is_some_and(|held| self.is_past(held)) {
             self.databases[db].keys.remove(key);
         }
         self.databases[db].keys.get_mut(key)
     }
 
-    fn live(&self, db: usize) -> BTreeMap<Name, Held> {
-        let live = self.databases[db].keys.iter().filter(|(_, held)| !self.is_past(held));
-        live.map(|(key, held)| (key.clone(), held.clone())).collect()
+    fn live(&self, db: usize) -> impl Iterator<Item = (&Name, &Held)> {
+        self.databases[db].keys.iter().filter(|(_, held)| !self.is_past(held))
     }
 
     fn tagged(&self, db: usize, tag: &[u8]) -> BTreeSet<Name> {
-        let live = self.databases[db].keys.iter().filter(|(_, held)| !self.is_past(held));
-        live.filter(|(_, held)| held.tags.contains(tag)).map(|(key, _)| key.clone()).collect()
+        self.live(db).filter(|(_, held)| held.tags.contains(tag)).map(|(key, _)| key.clone()).collect()
     }
 
     /// One operation on both.
@@ -429,11 +436,13 @@ impl Pair {
 
     fn flush(&mut self) {
         let db = self.db();
-        let (live, all) = (self.live(db).len(), self.databases[db].keys.len());
+        let (live, all) = (self.live(db).count(), self.databases[db].keys.len());
         let flushed = self.keys.flush(db);
         // Whether expired keys have been removed cannot be told.
         assert!((live..=all).contains(&flushed), "{live} {flushed} {all}");
-        self.databases[db] = Database::default();
+        // What was to be invalidated is gone.
+        let plan = mem::take(&mut self.databases[db]).plan;
+        self.claims.extend(plan.map(|(claim, ..)| (claim, 0)));
         // The dead that were there are told of no more, but for those that had to be counted first.
         self.invalidated = usize::MAX;
     }
@@ -448,11 +457,11 @@ impl Pair {
         self.keys.evict(policy[self.rng.usize(..3)], 5, None);
         let mut gone = 0;
         for db in 0..DATABASES {
-            for key in self.live(db).into_keys() {
-                if self.keys.view(db, self.keys.key(&key)).is_none() {
-                    self.databases[db].keys.remove(&key);
-                    gone += 1;
-                }
+            let is_gone = |key: &&Name| self.keys.view(db, self.keys.key(key)).is_none();
+            let evicted: Vec<Name> = self.live(db).map(|(key, _)| key).filter(is_gone).cloned().collect();
+            for key in evicted {
+                self.databases[db].keys.remove(&key);
+                gone += 1;
             }
         }
         assert!(gone <= 1);
@@ -463,7 +472,29 @@ impl Pair {
         let count = [Count::Now, Count::Later, Count::Later, Count::Behind][self.rng.usize(..4)];
         let names: Vec<&[u8]> = tags.iter().map(|tag| &**tag).collect();
         let done = self.keys.invalidate(db, &names, descendants, count);
-        let mut dying: BTreeSet<Name> = tags.into_iter().collect();
+        // One that was under way happened before.
+        self.follow_plans();
+        let tags: BTreeSet<Name> = tags.into_iter().collect();
+        match done {
+            Invalidation::Done(removed) => assert_eq!(removed, self.die(db, tags, descendants)),
+            Invalidation::Counting(claim) => {
+                assert!(count != Count::Now && !self.keys.is_counted(db));
+                let expected = self.die(db, tags, descendants);
+                self.claims.insert(claim, expected);
+            }
+            Invalidation::Planned(claim) => {
+                assert!(count == Count::Later && !self.keys.is_settled());
+                self.planned += 1;
+                assert!(self.databases[db].plan.replace((claim, tags, descendants)).is_none(), "one plan at a time");
+            }
+            Invalidation::Later => {
+                assert!(count == Count::Behind || count == Count::Later && !self.keys.is_settled());
+            }
+        }
+    }
+
+    /// Removes what has one of some tags, or one below them. Returns how many keys that were.
+    fn die(&mut self, db: usize, mut dying: BTreeSet<Name>, descendants: bool) -> usize {
         let mut known = 0;
         while descendants && dying.len() > known {
             known = dying.len();
@@ -471,21 +502,21 @@ impl Pair {
             let below: Vec<Name> = links.filter(|(a, _)| dying.contains(a)).map(|link| link.1.clone()).collect();
             dying.extend(below);
         }
-        if done == Invalidation::Later {
-            assert!(count == Count::Behind || count == Count::Later && !self.keys.is_settled());
-            return;
-        }
         let members: BTreeSet<Name> = dying.iter().flat_map(|tag| self.tagged(db, tag)).collect();
         let has = |held: &Held| held.tags.iter().any(|tag| dying.contains(tag));
         self.databases[db].keys.retain(|_, held| !has(held));
         self.invalidated = self.invalidated.saturating_add(members.len());
-        match done {
-            Invalidation::Done(removed) => assert_eq!(removed, members.len()),
-            Invalidation::Counting(claim) => {
-                assert!(count != Count::Now && !self.keys.is_counted(db));
-                self.claims.insert(claim, members.len());
+        members.len()
+    }
+
+    /// Lets those invalidations happen that have just happened in the keyspace. Nothing else has, since they were under way.
+    fn follow_plans(&mut self) {
+        for db in 0..DATABASES {
+            let planning = self.keys.database(db).and_then(Namespace::tags).is_some_and(|tags| tags.is_planning());
+            if let Some((claim, tags, descendants)) = self.databases[db].plan.take_if(|_| !planning) {
+                let expected = self.die(db, tags, descendants);
+                self.claims.insert(claim, expected);
             }
-            Invalidation::Later => {}
         }
     }
 
@@ -511,6 +542,12 @@ impl Pair {
 
     fn link(&mut self) {
         let (db, parent, child) = (self.db(), self.tag(), self.tag());
+        if self.databases[db].plan.is_some() {
+            // Nothing changes while an invalidation looks for what is below its tags.
+            self.linked_later += 1;
+            assert_eq!(self.keys.link_tags(db, &parent, &child), Err(Unsettled));
+            return assert_eq!(self.keys.unlink_tags(db, &parent, &child), Err(Unsettled));
+        }
         let links = &mut self.databases[db].links;
         let mut below = BTreeSet::from([child.clone()]);
         while let Some((_, next)) = links.iter().find(|(a, b)| below.contains(a) && !below.contains(b)) {
@@ -518,10 +555,10 @@ impl Pair {
         }
         if self.rng.u32(..3) == 0 {
             let was = links.remove(&(parent.clone(), child.clone()));
-            assert_eq!(self.keys.unlink_tags(db, &parent, &child), was);
+            assert_eq!(self.keys.unlink_tags(db, &parent, &child), Ok(was));
         } else {
             let closes = below.contains(&parent);
-            assert_eq!(self.keys.link_tags(db, &parent, &child), !closes);
+            assert_eq!(self.keys.link_tags(db, &parent, &child), Ok(!closes));
             if !closes {
                 links.insert((parent.clone(), child));
             }
@@ -546,7 +583,8 @@ impl Pair {
             self.snapshot = Some(Snapshot { expected, expired, links, taken });
             return;
         };
-        if self.keys.walk_slice(self.rng.usize(1..60)).1 {
+        let count = self.rng.usize(1..60);
+        if self.keys.walk_slice(if self.rng.bool() { count } else { 1 }).1 {
             // Now and then one is given up.
             if self.rng.u32(..200) == 0 {
                 self.keys.end_snapshot();
@@ -565,10 +603,9 @@ impl Pair {
 
     fn draw(&mut self) {
         let db = self.db();
-        let live = self.live(db);
         match self.keys.random_key(db) {
-            Ok(Some(key)) => assert!(live.contains_key(&key)),
-            Ok(None) => assert!(live.is_empty()),
+            Ok(Some(key)) => assert!(self.find(db, &key).is_some()),
+            Ok(None) => assert!(self.live(db).next().is_none()),
             Err(Unsettled) => assert!(self.keys.is_sweeping()),
         }
     }
@@ -596,6 +633,7 @@ impl Pair {
 
     /// Takes what there is to tell, and the counts that have become known.
     fn listen(&mut self) {
+        self.follow_plans();
         for news in self.keys.effects.take_news() {
             if let News::Key { event: Event::INVALIDATED, .. } = news {
                 self.invalidated = self.invalidated.saturating_sub(usize::from(self.invalidated != usize::MAX));
@@ -614,10 +652,27 @@ impl Pair {
     /// Compares all that can be seen.
     fn compare(&mut self) {
         for db in 0..DATABASES {
-            let live = self.live(db);
-            let mut found = BTreeMap::new();
-            self.keys.each(db, |entry| assert_eq!(found.insert(entry.key().to_vec(), told(entry)), None));
-            assert_eq!(found, live.iter().map(|(key, held)| (key.clone(), (held.kind, held.value.clone()))).collect());
+            let mut found = Vec::new();
+            self.keys.each(db, |entry| {
+                let held = self.databases[db].keys.get(entry.key()).filter(|held| !self.is_past(held));
+                let held = held.unwrap_or_else(|| panic!("{:?} should be gone", entry.key().escape_ascii()));
+                let same = match entry.kind() {
+                    Type::String => held.kind == Type::String as u8 && entry.string() == held.value,
+                    Type::Set => {
+                        // Every member of each set is more than can be looked at so often.
+                        let mut len = 0;
+                        let members = entry.set().expect("a set").iter();
+                        members.for_each(|member| member.with_bytes(|bytes| len += bytes.len()));
+                        held.kind == Type::Set as u8 && len == held.value.len()
+                    }
+                    _ => told(entry) == (held.kind, held.value.clone()),
+                };
+                assert!(same, "{:?} is something else", entry.key().escape_ascii());
+                found.push(entry.as_ptr());
+            });
+            found.sort_unstable();
+            found.dedup();
+            assert_eq!(found.len(), self.live(db).count());
             let mut scanned = BTreeSet::new();
             let mut cursor = 0;
             let settled = loop {
@@ -629,7 +684,8 @@ impl Pair {
                 }
             };
             let linked = self.databases[db].links.iter().flat_map(|(parent, child)| [parent, child]);
-            let with_keys: BTreeSet<&Name> = live.values().flat_map(|held| &held.tags).chain(linked.clone()).collect();
+            let live = self.live(db).flat_map(|(_, held)| &held.tags);
+            let with_keys: BTreeSet<&Name> = live.chain(linked.clone()).collect();
             assert!(settled || !self.keys.is_settled());
             assert!(!settled || with_keys.iter().all(|tag| scanned.contains(*tag)));
             let all = self.databases[db].keys.values().flat_map(|held| &held.tags);
@@ -644,10 +700,12 @@ impl Pair {
         while self.keys.expire_slice(100) {}
         self.listen();
         for db in 0..DATABASES {
-            let live = self.live(db);
-            self.databases[db].keys = live.clone();
+            let now_ms = self.now_ms;
+            let keys = &mut self.databases[db].keys;
+            keys.retain(|_, held| held.deadline.is_none_or(|deadline| deadline >= now_ms));
+            let live = keys.len();
             if self.keys.is_counted(db) {
-                assert_eq!(self.keys.database(db).map_or(0, Namespace::len), live.len());
+                assert_eq!(self.keys.database(db).map_or(0, Namespace::len), live);
             }
             for tag in TAGS {
                 match self.keys.count_tagged(db, tag) {
@@ -673,14 +731,21 @@ impl Pair {
             });
             let Some(tags) = database.tags() else { continue };
             assert_eq!(tags.memberships(), memberships);
-            let mut mixed = 0;
+            let (mut mixed, mut members, mut shared_planned, mut hidden) = (0, 0, 0, 0);
             for (tag, record) in tags.records.iter() {
                 assert_eq!(record.shared, shared.get(&tag).copied().unwrap_or(0));
-                assert!(record.is_dead() || !record.members.is_empty() || record.node != NO_NODE);
-                assert_eq!(record.is_dead(), tags.graves.contains(&tag));
-                assert_eq!(tags.find(record.name.text()) == Some(tag), !record.is_dead());
-                mixed += usize::from(record.is_dead() && record.shared > 0);
+                let planned = record.state == State::Condemned;
+                assert!(record.is_buried() || planned || !record.is_hollow());
+                assert_eq!(record.is_buried(), tags.graves.contains(&tag));
+                let named = tags.find_hashed(tags.names.hash(record.name.text()), record.name.text()) == Some(tag);
+                assert_eq!(named, !record.is_buried());
+                mixed += usize::from(tags.is_dead(tag) && record.shared > 0);
+                members += if planned { record.members.len() } else { 0 };
+                shared_planned += usize::from(planned && record.shared > 0);
+                let bare = planned && record.node == NO_NODE;
+                hidden += usize::from(bare && (record.members.is_empty() || tags.is_dead(tag)));
             }
+            assert_eq!((tags.planned(), tags.hidden()), ((members, shared_planned), hidden));
             assert_eq!(tags.mixed(), mixed);
             // Between the count of an invalidation and the end of its sweep nothing may be left.
             assert!(database.is_sweeping() || !tags.is_empty() && tags.graves.is_empty());
@@ -696,7 +761,8 @@ impl Pair {
         self.snapshot = None;
         for db in 0..DATABASES {
             self.keys.flush(db);
-            self.databases[db] = Database::default();
+            let plan = mem::take(&mut self.databases[db]).plan;
+            self.claims.extend(plan.map(|(claim, ..)| (claim, 0)));
         }
         while self.keys.walk_slice(1000).1 {}
         self.keys.sweep_now();
@@ -732,9 +798,14 @@ impl Pair {
 fn run(steps: usize, seeds: std::ops::Range<u64>) {
     // A few keys are often in each other's way; hundreds give tags several chunks of members and large sweeps.
     let kinds = [(12, 0), (300, 5), (60, usize::MAX), (3000, 20)];
+    let (mut planned, mut linked_later) = (0, 0);
     for (seed, (names, at_once)) in seeds.zip(kinds.into_iter().cycle()) {
-        Pair::new(seed, names, at_once).run(steps);
+        let mut pair = Pair::new(seed, names, at_once);
+        pair.run(steps);
+        planned += pair.planned;
+        linked_later += pair.linked_later;
     }
+    assert!(planned > 100 && linked_later > 10, "{planned} invalidations in slices, {linked_later} links that waited");
 }
 
 #[test]
@@ -786,6 +857,68 @@ fn an_invalidated_tag_gives_back_all_memory_without_a_flush() {
     let at_first = in_use();
     fill(&mut keys);
     assert_eq!(in_use(), at_first);
+}
+
+/// What is found meanwhile changes, and dies as it is when all has been found.
+#[test]
+fn very_many_tags_die_at_one_moment() {
+    const TAGS: u32 = 2000;
+    let names: Vec<String> = (0..TAGS).map(|n| format!("t{n}")).collect();
+    let put = |keys: &mut Keyspace, key: &str, tags: &[&[u8]]| {
+        let key = Key { bytes: key.as_bytes(), hash: keys.hash(key.as_bytes()) };
+        keys.set_tagged(None, 0, key, Touch::Yes, StringValue::Borrowed(b"v"), Expiry::Clear, tags);
+    };
+    for cascades in [true, false] {
+        let mut keys = Keyspace::new(1, 1, START_MS);
+        keys.effects.journal.add_sink();
+        for (n, name) in names.iter().enumerate() {
+            // A tree in which each has up to three children; or the root has all.
+            let parent = if cascades && n % 2 == 0 { (n.max(1) - 1) / 3 } else { 0 };
+            assert!(n == 0 || keys.link_tags(0, names[parent].as_bytes(), name.as_bytes()) == Ok(true));
+            put(&mut keys, name, &[name.as_bytes()]);
+        }
+        let all: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+        let wanted = if cascades { &all[..1] } else { &all[..] };
+        assert_eq!(keys.invalidate(0, wanted, cascades, Count::Later), Invalidation::Planned(1));
+        let planning =
+            |keys: &Keyspace| keys.database(0).and_then(Namespace::tags).is_some_and(|tags| tags.is_planning());
+        let mut slices = 0;
+        while planning(&keys) {
+            // All are there until none is.
+            assert_eq!(
+                (keys.database(0).map(Namespace::len), keys.take_count(1)),
+                (Some(TAGS as usize + slices), None)
+            );
+            assert_eq!(keys.count_tagged(0, b"t1"), Ok(1 + slices));
+            assert_eq!(keys.link_tags(0, b"x", b"y"), Err(Unsettled));
+            put(&mut keys, &format!("new{slices}"), &[b"t1"]);
+            slices += 1;
+            assert_eq!(keys.invalidate(0, wanted, cascades, Count::Later), Invalidation::Later);
+            keys.sweep_slice();
+        }
+        assert!(slices >= TAGS as usize / 64, "{slices} slices");
+        assert_eq!((keys.database(0).map(Namespace::len), keys.take_count(1)), (Some(0), Some(TAGS as usize + slices)));
+        // Their names mean something again at once, and links have stayed.
+        put(&mut keys, "k", &[b"t1", b"t2"]);
+        assert_eq!((keys.count_tagged(0, b"t1"), keys.count_tagged(0, b"t3")), (Ok(1), Ok(0)));
+        assert_eq!((keys.link_tags(0, b"t1", b"z"), keys.unlink_tags(0, b"t1", b"z")), (Ok(true), Ok(true)));
+        assert!(!keys.is_settled() && keys.tag_totals(0).unswept > 0);
+        keys.sweep_now();
+        assert!(keys.is_settled());
+        let totals = keys.tag_totals(0);
+        assert_eq!((totals.memberships, totals.links, totals.tags), (2, TAGS as usize - 1, TAGS as usize));
+        let told = String::from_utf8_lossy(keys.effects.journal.pending()).matches("INVALIDATE\r\n").count();
+        assert_eq!(told, 1, "it is journalled once");
+        // Where nobody may wait, it is done at once.
+        assert_eq!(keys.invalidate(0, wanted, cascades, Count::Now), Invalidation::Done(1));
+        assert_eq!(keys.database(0).map(Namespace::len), Some(0));
+        // A flush leaves nothing of it.
+        put(&mut keys, "k", &[b"t1"]);
+        keys.sweep_now();
+        assert_eq!(keys.invalidate(0, wanted, cascades, Count::Later), Invalidation::Planned(3));
+        assert_eq!((keys.flush(0), keys.take_count(3), keys.is_settled()), (1, Some(0), true));
+        while keys.free_slice() {}
+    }
 }
 
 /// A key that has the tag all the time is found by an iteration, whatever else happens between its calls.
