@@ -176,7 +176,7 @@ impl Server {
             None => (manifest.begin_increment(&place.name), "Creating"),
         };
         let failed = |error| format!("Can't open the append-only file {name}: {}", reason(&error));
-        let file = File::options().append(true).create(true).open(place.path(&name)).map_err(failed)?;
+        let file = File::options().write(true).create(true).truncate(false).open(place.path(&name)).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
         place.store(manifest)?;
         log::info!("{verb} AOF incr file {name} on server start");
@@ -393,6 +393,9 @@ impl Server {
     /// If it cannot be loaded, or not all of it.
     pub fn reload_aof(&mut self) -> Result<(), String> {
         self.flush_journal(true);
+        if let Some(writer) = &mut self.aof.writer {
+            writer.trim();
+        }
         self.keys.effects.journal.pause(true);
         for db in 0..self.keys.databases() {
             self.keys.flush(db);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::load::{self, Intake, Manner};
 use super::loading::{Loader, Replayer, Unplayable};
 use super::state::Server;
+use crate::persist::aof::filling;
 use crate::persist::aof::manifest::{Manifest, Place};
 use crate::persist::aof::reader::{Fault, Reader, Record};
 use crate::persist::aof::writer::reason;
@@ -88,23 +89,42 @@ impl AofLoader {
     /// Opens the next file. `None` if there are no more.
     fn open(&mut self, server: &Server) -> Result<Option<Open>, String> {
         let Some(source) = self.sources.get(self.at) else { return Ok(None) };
+        let (name, is_old) = (source.name.clone(), source.name == self.place.name);
         let failed = |error: io::Error| {
-            format!("Fatal error: can't open the append log file {} for reading: {}", source.name, reason(&error))
+            format!("Fatal error: can't open the append log file {name} for reading: {}", reason(&error))
         };
         (self.started, self.valid, self.valid_before_multi) = (Instant::now(), 0, 0);
-        let mut file = File::open(self.place.path(&source.name)).map_err(failed)?;
+        let mut file = File::open(self.place.path(&name)).map_err(failed)?;
         let mut signature = Vec::new();
         (&mut file).take(5).read_to_end(&mut signature).map_err(failed)?;
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
         if signature != b"REDIS" {
+            self.cut_filling(server, &file)?;
             return Ok(Some(Open::Commands(Reader::new(file, 0))));
         }
-        let is_old = source.name == self.place.name;
         log::info!("Reading RDB {} on AOF loading...", if is_old { "preamble from AOF file" } else { "base file" });
         let reader = FileSource::new(file).map_err(failed)?;
         let reader = snapshot::Reader::new(reader, false).map_err(|error| self.unreadable(&error))?;
         let intake = Intake::new(Manner { keep_expired: true, merge: false });
         Ok(Some(Open::Snapshot(Box::new(reader), load::rules(server), intake)))
+    }
+
+    /// Cuts off what the file that is to be read was filled with ahead of its end, and before it what was still to be synced when
+    /// the system failed, if that is allowed.
+    fn cut_filling(&mut self, server: &Server, file: &File) -> Result<(), String> {
+        let name = &self.sources[self.at].name;
+        let Some(end) = filling::end(file)
+            .map_err(|error| format!("Unrecoverable error reading the append only file {name}: {}", reason(&error)))?
+        else {
+            return Ok(());
+        };
+        if end.torn {
+            return self.truncated(server, end.at).map(drop);
+        }
+        let cut = File::options().write(true).open(self.place.path(name)).and_then(|file| file.set_len(end.at));
+        cut.map_err(|error| format!("Error cutting the filling off the AOF file {name}: {}", reason(&error)))?;
+        self.sources[self.at].size = end.at;
+        Ok(())
     }
 
     /// The snapshot that the open file begins with is no good.

@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod commands;
+pub mod filling;
 pub mod manifest;
 pub mod reader;
 pub mod writer;

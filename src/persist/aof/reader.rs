@@ -2,11 +2,13 @@
 //!
 //! A command is a RESP array of bulk strings. A line that begins with `#` is an annotation: `#TS:1700000000` tells the time of
 //! what follows; `#CRC:` stands behind what it is the checksum of (see [`Checksum`]). The reader holds one record at a time
-//! and remembers where it began, so that a file can be cut behind the last good one.
+//! and remembers where it began, so that a file can be cut behind the last good one. What a file is filled with ahead of its
+//! end (see [`super::filling`]) is passed over.
 
 use std::io::{self, Read};
 use std::ops::Range;
 
+use super::filling;
 use crate::resp::request::Span;
 use crate::types::number::parse_i64;
 
@@ -61,6 +63,8 @@ pub struct Reader<R> {
 enum Parsed {
     Command(usize),
     Annotation(usize),
+    /// A part of what a file is filled with ahead of its end.
+    Filling(usize),
     /// At least so many bytes are needed to know.
     Incomplete(usize),
     Malformed(String),
@@ -102,6 +106,7 @@ impl<R: Read> Reader<R> {
                     }
                     return Ok(Record::Annotation);
                 }
+                Parsed::Filling(len) => self.step(len),
                 Parsed::Malformed(expected) => return Err(Fault::Malformed(expected)),
                 Parsed::Incomplete(needed) => {
                     if !self.fill(needed)? {
@@ -194,6 +199,14 @@ fn parse(bytes: &[u8], args: &mut Vec<Span>) -> Parsed {
         Ok(Some((number, next)))
     };
     args.clear();
+    if bytes.starts_with(&[filling::BYTE; 2]) {
+        let len = bytes.iter().take_while(|&&byte| byte == filling::BYTE).count();
+        return match bytes.get(len) {
+            Some(b'\n') => Parsed::Filling(len + 1),
+            Some(_) => Parsed::Malformed("Expected a line end".to_string()),
+            None => Parsed::Incomplete(len + 1),
+        };
+    }
     if bytes.first() == Some(&b'#') {
         return match line(0) {
             Ok(Some((_, next))) => Parsed::Annotation(next),
@@ -228,6 +241,9 @@ fn parse(bytes: &[u8], args: &mut Vec<Span>) -> Parsed {
     Parsed::Command(at)
 }
 
+/// What the annotation with a checksum begins with.
+pub const MARK: &[u8] = b"#CRC:";
+
 /// The checksum of commands since the last checksum.
 ///
 /// `#CRC:<bytes>:<hexadecimal CRC-32>` stands behind as many bytes of records as it says, of which the last may be annotations
@@ -260,15 +276,20 @@ impl Checksum {
 
     /// Takes in an annotation. If it is a checksum, says whether it is that of what it stands behind, and begins anew.
     fn check(&mut self, line: &[u8]) -> bool {
-        let Some(text) = line.strip_prefix(b"#CRC:") else {
+        let Some(text) = line.strip_prefix(MARK) else {
             self.add(line);
             return true;
         };
         let hash = std::mem::take(&mut self.hash).finalize();
         let covered = std::mem::take(&mut self.covered);
-        let told = std::str::from_utf8(text.trim_ascii_end()).ok().and_then(|text| text.split_once(':'));
-        let Some((bytes, told)) = told else { return true };
-        bytes.parse() != Ok(covered) || u32::from_str_radix(told, 16) == Ok(hash)
+        let Some((bytes, told)) = Checksum::told(text) else { return true };
+        bytes != covered || told == hash
+    }
+
+    /// How many bytes the rest of an annotation behind its mark is the checksum of, and which.
+    pub fn told(text: &[u8]) -> Option<(u64, u32)> {
+        let (bytes, hash) = std::str::from_utf8(text.trim_ascii_end()).ok()?.split_once(':')?;
+        Some((bytes.parse().ok()?, u32::from_str_radix(hash, 16).ok()?))
     }
 }
 
@@ -327,6 +348,13 @@ mod tests {
             assert_eq!((end.as_str(), offset), ("end", text.len() as u64));
         }
         assert_eq!(read(b"", 10), (vec![], "end".to_string(), 0));
+        // A filling is passed over, also one that another program wrote behind.
+        for filling in [2, 3, ANNOTATION_MAX + 1, CHUNK + 1] {
+            let ping = command(&["PING"]);
+            let line = [vec![filling::BYTE; filling], b"\n".to_vec()].concat();
+            let filled = [&ping[..], &line, &ping, &line].concat();
+            assert_eq!(read(&filled, 4096), (vec!["PING".to_string(); 2], "end".to_string(), filled.len() as u64));
+        }
     }
 
     #[test]

@@ -7,11 +7,16 @@
 //! wait for the sync anyway, and the loop with it.
 //!
 //! Positions in the journal say how far all this is: accepted ≥ written ≥ synced.
+//!
+//! Under `always` a file that grows is filled ahead of its end (see [`super::filling`]), because a sync of what takes the place
+//! of other bytes is several times as quick as one of what makes the file longer.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use super::filling;
 use super::reader::Checksum;
 use crate::config::AppendFsync;
 
@@ -42,8 +47,10 @@ pub struct Manner {
 pub struct Writer {
     file: Arc<File>,
     buffer: Vec<u8>,
-    /// Bytes in the file.
+    /// Bytes in the file without the filling.
     size: u64,
+    /// Where the filling ends, if that is behind them.
+    filled: u64,
     /// Positions in the journal: what is in the buffer, in the file, handed to a sync, and durable.
     accepted: u64,
     written: u64,
@@ -66,15 +73,18 @@ pub struct Writer {
     checksum: Checksum,
     /// The file ends with what no checksum of this writer can cover.
     foreign_end: bool,
+    /// Checksums are wanted.
+    checksums: bool,
 }
 
 impl Writer {
-    /// Appends to a file that holds `size` bytes. The journal stands at `offset`.
+    /// Writes behind the `size` bytes that a file holds. The journal stands at `offset`.
     pub fn new(file: File, size: u64, offset: u64) -> Writer {
         Writer {
             file: Arc::new(file),
             buffer: Vec::new(),
             size,
+            filled: size,
             accepted: offset,
             written: offset,
             ordered: offset,
@@ -90,6 +100,7 @@ impl Writer {
             timestamp: 0,
             checksum: Checksum::default(),
             foreign_end: size > 0,
+            checksums: false,
         }
     }
 
@@ -100,8 +111,10 @@ impl Writer {
         if bytes.is_empty() {
             return;
         }
-        if std::mem::take(&mut self.foreign_end) && checksums {
+        self.checksums = checksums;
+        if std::mem::replace(&mut self.foreign_end, !checksums) && checksums {
             // What stands before is not known here: the next checksum begins behind it.
+            self.checksum = Checksum::default();
             self.buffer.extend_from_slice(Checksum::default().finish().as_bytes());
         }
         let start = self.buffer.len();
@@ -172,8 +185,29 @@ impl Writer {
     }
 
     fn write(&mut self, manner: Manner) -> Result<(), String> {
-        let Err((mut written, error)) = write_all(&self.file, &self.buffer) else {
-            self.size += self.buffer.len() as u64;
+        let fills = manner.policy == AppendFsync::Always && self.checksums && self.size >= filling::FROM;
+        if fills && self.checksum.covered() > 0 {
+            // Should the next write be torn, this tells where it began.
+            self.buffer.extend_from_slice(self.checksum.finish().as_bytes());
+        }
+        let len = self.buffer.len();
+        let end = self.size + len as u64;
+        if !fills || end + filling::LEAST > self.filled {
+            // What does not fit makes the file longer, instead of partly taking the place of other bytes: so it is not torn.
+            self.trim();
+        }
+        if fills && self.filled < end + filling::AHEAD as u64 / 2 {
+            filling::put(&mut self.buffer);
+        }
+        let outcome = write_all(&self.file, &self.buffer, self.size);
+        let (reached, whole) = (self.size + self.buffer.len() as u64, outcome.is_ok());
+        self.buffer.truncate(len);
+        let Some((mut written, error)) = outcome.err().filter(|(written, _)| *written < len) else {
+            (self.size, self.filled) = (end, reached.max(self.filled));
+            if !whole {
+                // There is no room for the filling.
+                self.trim();
+            }
             self.written = self.accepted;
             if self.buffer.capacity() > KEPT_BUFFER {
                 self.buffer = Vec::new();
@@ -262,13 +296,24 @@ impl Writer {
         Ok(())
     }
 
+    /// Takes away the filling. If that is not possible it stays, which does no harm.
+    pub fn trim(&mut self) {
+        if self.filled > self.size
+            && let Err(error) = self.file.set_len(self.size)
+        {
+            log::warn!("The filling of the append-only file could not be cut off: {}", reason(&error));
+        }
+        self.filled = self.size;
+    }
+
     /// Goes on in another, empty file. What is not durable of this one will be, by `order`; see [`Writer::flush`]. Returns
     /// the old file, to be closed behind that.
     pub fn go_on_in(&mut self, file: File, order: impl FnOnce(&Arc<File>, u64)) -> Arc<File> {
+        self.trim();
         if self.ordered < self.written {
             self.order_sync(order);
         }
-        self.size = 0;
+        (self.size, self.filled) = (0, 0);
         self.timestamp = 0;
         self.checksum = Checksum::default();
         self.foreign_end = false;
@@ -280,9 +325,10 @@ impl Writer {
     /// # Errors
     /// If something was not written or is not durable.
     pub fn finish(&mut self) -> io::Result<()> {
-        write_all(&self.file, &self.buffer).map_err(|(_, error)| error)?;
+        write_all(&self.file, &self.buffer, self.size).map_err(|(_, error)| error)?;
         self.size += self.buffer.len() as u64;
         self.buffer.clear();
+        self.trim();
         (self.written, self.ordered) = (self.accepted, self.accepted);
         self.file.sync_data()?;
         (self.synced, self.acknowledged) = (self.accepted, self.accepted);
@@ -315,7 +361,7 @@ impl Writer {
         self.write_trouble.is_none()
     }
 
-    /// Bytes in the file.
+    /// Bytes in the file, without what it is filled with.
     pub fn size(&self) -> u64 {
         self.size
     }
@@ -331,11 +377,11 @@ impl Writer {
     }
 }
 
-/// Writes everything, or says how much was written before what error.
-fn write_all(mut file: &File, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+/// Writes everything at a position, or says how much was written before what error.
+fn write_all(file: &File, bytes: &[u8], at: u64) -> Result<(), (usize, io::Error)> {
     let mut written = 0;
     while written < bytes.len() {
-        match file.write(&bytes[written..]) {
+        match file.write_at(&bytes[written..], at + written as u64) {
             Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
             Ok(more) => written += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -438,8 +484,42 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_grows_is_filled_ahead_of_its_end() {
+        let (file, path) = scratch("filled");
+        let mut writer = Writer::new(file, 0, 0);
+        let len = || std::fs::metadata(&path).expect("it is there").len();
+        let end = || filling::end(&File::open(&path).expect("it is there")).expect("it can be read");
+        let mut offset = 0;
+        let mut write = |writer: &mut Writer, size: usize, policy| {
+            offset += size as u64;
+            writer.accept(&vec![b'x'; size], offset, None, true);
+            assert_eq!(flush(writer, manner(offset * 1000, policy)), Some(offset));
+            writer.synced(offset, Ok(()), policy).expect("it went well");
+            (writer.size(), len())
+        };
+        let (size, length) = write(&mut writer, filling::FROM as usize, AppendFsync::Always);
+        assert_eq!((size, end()), (length, None), "it may never have many bytes");
+        let (size, length) = write(&mut writer, 10, AppendFsync::Always);
+        assert_eq!((size + filling::AHEAD as u64, end()), (length, Some(filling::End { at: size, torn: false })));
+        assert!(std::fs::read(&path).expect("it is there").ends_with(b"##\n"));
+        let (size, unchanged) = write(&mut writer, 10_000, AppendFsync::Always);
+        assert_eq!((unchanged, end()), (length, Some(filling::End { at: size, torn: false })));
+        let (size, length) = write(&mut writer, filling::AHEAD / 2, AppendFsync::Always);
+        assert_eq!((size + filling::AHEAD as u64, end()), (length, Some(filling::End { at: size, torn: false })));
+        let (size, length) = write(&mut writer, 2 * filling::AHEAD, AppendFsync::Always);
+        assert_eq!((size + filling::AHEAD as u64, end()), (length, Some(filling::End { at: size, torn: false })));
+        let (size, length) = write(&mut writer, 10, AppendFsync::EverySecond);
+        assert_eq!((size, end()), (length, None), "who does not wait needs none");
+        write(&mut writer, 10, AppendFsync::Always);
+        writer.finish().expect("the file takes it");
+        assert_eq!((writer.size(), end()), (len(), None));
+        std::fs::remove_file(path).expect("it was there");
+    }
+
+    #[test]
     fn annotations_stand_where_they_belong() {
         let (file, path) = scratch("notes");
+        file.write_all_at(b"\xFFold bytes", 0).expect("it takes them");
         let mut writer = Writer::new(file, 10, 0);
         let big = vec![b'x'; CHECKSUM_EVERY as usize];
         writer.accept(b"one", 1, Some(7), true);
@@ -448,7 +528,7 @@ mod tests {
         writer.finish().expect("the file takes it");
         let text = std::fs::read(&path).expect("it is there");
         let text = String::from_utf8_lossy(&text);
-        let start = "#CRC:0:00000000\r\n#TS:7\r\nonetwo#TS:8\r\nxxx";
+        let start = "\u{FFFD}old bytes#CRC:0:00000000\r\n#TS:7\r\nonetwo#TS:8\r\nxxx";
         assert!(text.starts_with(start), "{text}");
         assert!(text.ends_with("\r\n") && text.contains("x#CRC:4116:"), "{}", &text[text.len() - 40..]);
         std::fs::remove_file(path).expect("it was there");
