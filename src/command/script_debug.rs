@@ -17,7 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::error::{Error, Outcome};
 use super::key_positions::{each_key, has_keys};
 use super::state::{Look, Server};
-use super::table::{Flags, KeyFlags, Registered};
+use super::table::{KeyFlags, Registered};
 use super::{Ctx, script};
 use crate::keyspace::undo::Kept;
 use crate::net::client::READ_SIZE;
@@ -98,7 +98,7 @@ impl Server {
     }
 }
 
-/// Sets aside what a command of a trial may write.
+/// Sets aside what a command of a trial, one that writes or is told to replicas, may write.
 ///
 /// # Errors
 /// If what it does cannot be undone.
@@ -107,7 +107,7 @@ pub fn set_aside(cx: &mut Ctx<'_>, command: &'static Registered, args: &Args<'_>
     let Some(trial) = &mut scripts.trial else { return Ok(()) };
     let Registered { command, full_name, .. } = command;
     // Messages are not sent in a trial.
-    if !command.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE) || full_name.ends_with("publish") {
+    if full_name.ends_with("publish") {
         return Ok(());
     }
     if !has_keys(command) {

@@ -383,13 +383,15 @@ impl Host for ScriptRun<'_, '_> {
             error.text().to_vec()
         })?;
         let cx = &mut *self.cx;
-        if command.command.flags.contains(Flags::WRITE)
-            && let Some(running) = &mut cx.server.scripts.running
-        {
-            running.wrote = true;
-        }
-        if cx.server.scripts.trial.is_some() {
-            script_debug::set_aside(cx, command, args).map_err(|error| error.text().to_vec())?;
+        if command.command.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE) {
+            if cx.server.scripts.trial.is_some() {
+                script_debug::set_aside(cx, command, args).map_err(|error| error.text().to_vec())?;
+            }
+            if let Some(running) =
+                cx.server.scripts.running.as_mut().filter(|_| command.command.flags.contains(Flags::WRITE))
+            {
+                running.wrote = true;
+            }
         }
         cx.reply.proto = self.proto;
         cx.command = command;
