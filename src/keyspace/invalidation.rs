@@ -325,11 +325,13 @@ impl Keyspace {
     }
 
     fn sweep_step(&mut self, db: usize) {
-        let Some(tags) = self.databases[db].as_mut().and_then(|one| one.tags.as_mut()) else { return };
-        match tags.plan_stage() {
-            Some(Stage::Finding) => return tags.find_some(),
-            Some(Stage::Found) if self.kill_planned(db) => return,
-            _ => {}
+        let database = self.database_mut(db);
+        if let Some(tags) = &mut database.tags {
+            match tags.plan_stage() {
+                Some(Stage::Finding) => return tags.find_some(),
+                Some(Stage::Found) if self.kill_planned(db) => return,
+                _ => {}
+            }
         }
         let mut found: Vec<NonNull<u8>> = Vec::new();
         let over = self.database_mut(db).sweep(&mut found);
