@@ -192,7 +192,7 @@ mod tests {
             assert_eq!(exchange(name, None), refused(libc::ENOENT));
             assert_eq!(exchange_text(name, NewText::Old), refused(libc::ENOENT));
         }
-        assert_eq!(exchange_text("opt.thp", NewText::Old), Ok(Some(b"always".to_vec())));
+        assert_eq!(exchange_text("opt.thp", NewText::Old), Ok(Some(b"default".to_vec())));
         assert_eq!(exchange_text("arenas.page", NewText::Old), refused(libc::EINVAL));
         assert_eq!(exchange_text("arena.0.dss", NewText::These("secondary")), Ok(Some(b"secondary".to_vec())));
         assert_eq!(exchange_text("thread.tcache.flush", NewText::Void), Ok(None));
