@@ -92,7 +92,8 @@ pub fn publish(server: &mut Server, kind: Kind, channel: &[u8], payload: &[u8]) 
 
 /// How many would get a message; see [`publish`].
 pub fn count_receivers(server: &Server, kind: Kind, channel: &[u8]) -> usize {
-    let by_pattern = server.subscriptions.each(Kind::Pattern).filter(|(pattern, _)| glob::matches(pattern, channel, false));
+    let by_pattern =
+        server.subscriptions.each(Kind::Pattern).filter(|(pattern, _)| glob::matches(pattern, channel, false));
     let by_pattern = if kind == Kind::Channel { by_pattern.map(|(_, listed)| listed.len()).sum() } else { 0 };
     server.subscriptions.subscribers(kind, channel).len() + by_pattern
 }
