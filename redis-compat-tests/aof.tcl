@@ -417,7 +417,7 @@ foreach {preamble suffix} {yes rdb no aof} {
 foreach preamble {yes no} {
     check "a rewrite with aof-use-rdb-preamble $preamble has large values as they were, whatever becomes of them meanwhile" \
         [string map "PREAMBLE $preamble" {
-        start_aof [server::new_dir] --aof-use-rdb-preamble PREAMBLE --rdb-key-save-delay 30000 --list-max-listpack-size 4 \
+        start_aof [server::new_dir] --aof-use-rdb-preamble PREAMBLE --rdb-key-save-delay 100000 --list-max-listpack-size 4 \
             --stream-node-max-entries 4
         foreach from {0 1000} {
             foreach {verb key each} {
@@ -447,6 +447,7 @@ foreach preamble {yes no} {
             ask {*}$command
         }
         same 1 [aof_field aof_rewrite_in_progress] "the rewrite is on"
+        ask CONFIG SET rdb-key-save-delay 0
         rewritten
         set before [list [ask DEBUG DIGEST] [ask XINFO STREAM x] [ask XPENDING x g] [ask HPEXPIRETIME h FIELDS 1 f:6]]
         expect {+OK} [ask DEBUG LOADAOF]

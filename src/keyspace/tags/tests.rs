@@ -1050,3 +1050,22 @@ fn a_large_invalidation_is_exact_or_says_that_it_is_not() {
     assert_eq!(later(&mut keys, &[b"a", b"b"]), Invalidation::Counting(3));
     assert_eq!((keys.flush(0), keys.take_count(3)), (100, Some(300)));
 }
+
+/// Very many tags that nothing has: when they have been found nothing is left, and the sweep is over.
+#[test]
+fn a_sweep_that_leaves_no_tags_ends() {
+    let names: Vec<String> = (0..2000).map(|n| n.to_string()).collect();
+    let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+    for tagged in [false, true] {
+        let mut keys = Keyspace::new(1, 1, START_MS);
+        if tagged {
+            let (key, value) = (keys.key(b"k"), StringValue::Borrowed(b"v"));
+            keys.set_tagged(None, 0, key, Touch::Yes, value, Expiry::Clear, &names[..2]);
+        }
+        let planned = keys.invalidate(0, &names, false, Count::Later);
+        assert_eq!(planned, Invalidation::Planned(1));
+        keys.sweep_now();
+        assert_eq!((keys.take_count(1), keys.is_sweeping(), keys.is_settled()), (Some(usize::from(tagged)), false, true));
+        assert!(keys.database(0).is_none_or(|database| database.tags().is_none() && !database.is_sweeping()));
+    }
+}
