@@ -1065,7 +1065,10 @@ fn a_sweep_that_leaves_no_tags_ends() {
         let planned = keys.invalidate(0, &names, false, Count::Later);
         assert_eq!(planned, Invalidation::Planned(1));
         keys.sweep_now();
-        assert_eq!((keys.take_count(1), keys.is_sweeping(), keys.is_settled()), (Some(usize::from(tagged)), false, true));
+        assert_eq!(
+            (keys.take_count(1), keys.is_sweeping(), keys.is_settled()),
+            (Some(usize::from(tagged)), false, true)
+        );
         assert!(keys.database(0).is_none_or(|database| database.tags().is_none() && !database.is_sweeping()));
     }
 }
