@@ -627,9 +627,7 @@ fn hscan(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let cursor = scan_options::cursor(args)?;
     let now_ms = cx.server.keys.horizon_ms();
     let Some(hash) = hash_of!(cx, args) else {
-        cx.reply.array(2);
-        cx.reply.bulk_integer(0);
-        cx.reply.array(0);
+        scan_options::answer_nothing(&mut cx.reply);
         return Ok(());
     };
     let options = ScanOptions::parse(args, true)?;

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::keys::{self, Pattern};
-use crate::resp::Args;
+use crate::resp::{Args, Reply};
 use crate::types::number::parse_i64;
 
 /// What a scan of one collection is asked for besides its cursor.
@@ -21,6 +21,13 @@ pub(super) struct ScanOptions<'a> {
 /// It is no number.
 pub(super) fn cursor(args: &Args<'_>) -> Result<u64, Error> {
     keys::cursor(&args[2])
+}
+
+/// Answers the scan of a collection that is not there.
+pub(super) fn answer_nothing(reply: &mut Reply) {
+    reply.array(2);
+    reply.bulk_integer(0);
+    reply.array(0);
 }
 
 impl<'a> ScanOptions<'a> {

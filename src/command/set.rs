@@ -640,9 +640,7 @@ fn sscan(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let cursor = scan_options::cursor(args)?;
     let key = cx.key(args, 1);
     let Some(set) = read_set(&mut cx.server.keys, cx.db, key, cx.touch)? else {
-        cx.reply.array(2);
-        cx.reply.bulk_integer(0);
-        cx.reply.array(0);
+        scan_options::answer_nothing(&mut cx.reply);
         return Ok(());
     };
     let options = ScanOptions::parse(args, false)?;

@@ -80,9 +80,7 @@ fn choose(len: usize, count: usize, rng: &mut fastrand::Rng) -> Vec<usize> {
 pub(super) fn zscan(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let cursor = scan_options::cursor(args)?;
     let Some(zset) = zset_of!(cx, args, 1) else {
-        cx.reply.array(2);
-        cx.reply.bulk_integer(0);
-        cx.reply.array(0);
+        scan_options::answer_nothing(&mut cx.reply);
         return Ok(());
     };
     let options = ScanOptions::parse(args, false)?;
