@@ -181,14 +181,15 @@ check "for what clients take no key goes ahead of need" -config $full {
     # With the next look at the pressure a second away, all that follows is new to it.
     ask CONFIG SET hz 1
     after 200
-    ask CONFIG SET maxmemory [expr {[told used_memory] + 20000000}]
+    # What arrives in many small parts takes more memory for a moment, which must not lead beyond the limit itself.
+    ask CONFIG SET maxmemory [expr {[told used_memory] + 24000000}]
     for {set n 0} {$n < 50} {incr n} {
         ask SETRANGE key:$n 100000 x
     }
     for {set n 0} {$n < 6} {incr n} {
         resp::raw [run::connection B$n] "*250\r\n[string repeat "\$10000\r\n[string repeat x 10000]\r\n" 200]"
     }
-    eventually {[told used_memory] > [told maxmemory] * 0.8}
+    eventually {[told used_memory] > [told maxmemory] * 0.72}
     after 1200
     same {50 0} [list [lindex [ask DBSIZE] 1] [told evicted_keys]]
     ask CONFIG SET hz 10
