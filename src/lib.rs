@@ -18,6 +18,8 @@ pub mod persist;
 
 pub mod pubsub;
 
+pub mod replication;
+
 pub mod resp;
 
 pub mod keyspace;

@@ -428,7 +428,7 @@ fn replication(text: &mut Text, cx: &Ctx<'_>) {
         text.constant("0", &["min_slaves_good_slaves"]);
     }
     text.constant("no-failover", &["master_failover_state"]);
-    text.line("master_replid", &cx.server.replication_id);
+    text.line("master_replid", &cx.server.replication.id);
     text.constant(NOBODY, &["master_replid2"]);
     text.constant("0", &["master_repl_offset"]);
     text.constant("-1", &["second_repl_offset"]);

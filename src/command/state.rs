@@ -29,6 +29,7 @@ use crate::observe::slowlog::SlowLog;
 use crate::observe::stats::{CommandStats, ErrorStats, Stats};
 use crate::plugin::{Hooks, Plugins};
 use crate::pubsub::Subscriptions;
+use crate::replication::{Replication, new_id};
 use crate::script::functions::Libraries;
 
 /// CLIENT PAUSE in force.
@@ -83,8 +84,7 @@ pub struct Server {
     pub hot_keys: HotKeys,
     /// 40 hexadecimal digits that name this run.
     pub run_id: String,
-    /// 40 hexadecimal digits that name this history of the data.
-    pub replication_id: String,
+    pub replication: Replication,
     /// The next client's number.
     pub next_client_id: u64,
     /// The tokens of connected clients by their numbers.
@@ -221,7 +221,7 @@ impl Server {
         keys.effects.follow(&settings);
         keys.follow_namespaces(&settings);
         let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(1));
-        let mut name = || (0..40).map(|_| char::from(b"0123456789abcdef"[rng.usize(0..16)])).collect();
+        let run_id = new_id(&mut rng);
         let cycles = quanta::Clock::new();
         let slow_ticks = slow_ticks(&settings, &cycles);
         let tracks_latency = settings.tracks_latency();
@@ -251,8 +251,8 @@ impl Server {
             tracks_latency,
             hot_keys,
             cycles,
-            run_id: name(),
-            replication_id: name(),
+            run_id,
+            replication: Replication::new(rng.fork()),
             next_client_id: 1,
             client_tokens: BTreeMap::new(),
             subscriptions: Subscriptions::default(),

@@ -8,6 +8,8 @@ use std::rc::Rc;
 use crate::acl::User;
 use crate::command::transaction::Transaction;
 use crate::effects::tracking::Tracking;
+use crate::replication::link::Link;
+use crate::replication::replica::{Replica, Stage};
 use crate::resp::{Output, Proto, RequestParser};
 
 use super::Stream;
@@ -141,6 +143,10 @@ pub struct Client {
     pub tracking: Option<Box<Tracking>>,
     /// MULTI.
     pub transaction: Option<Box<Transaction>>,
+    /// It is a replica's, or may become one.
+    pub replica: Option<Box<Replica>>,
+    /// It is this server's link to its master.
+    pub link: Option<Box<Link>>,
     /// It waits for the end of CLIENT PAUSE.
     pub paused: bool,
     /// It waits for a key.
@@ -209,6 +215,8 @@ impl Client {
             no_touch: false,
             tracking: None,
             transaction: None,
+            replica: None,
+            link: None,
             paused: false,
             blocked: false,
             written: 0,
@@ -226,7 +234,11 @@ impl Client {
 
     /// What it is used for.
     pub fn class(&self) -> Class {
-        if self.subscriber { Class::Pubsub } else { Class::Normal }
+        match &self.replica {
+            Some(replica) if replica.stage != Stage::Introduced => Class::Replica,
+            _ if self.subscriber => Class::Pubsub,
+            _ => Class::Normal,
+        }
     }
 
     /// Bytes of requests that it keeps because they have not arrived in full or are held up. Of a request with a big
