@@ -292,6 +292,7 @@ impl Server {
         if self.aof.writer.is_some() {
             self.flush_aof(forced);
         }
+        self.feed_journal();
         let journal = &mut self.keys.effects.journal;
         if journal.is_on() {
             journal.clear();

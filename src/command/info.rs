@@ -12,6 +12,7 @@ use super::aof::State;
 use super::error::Outcome;
 use super::memory::Account;
 use super::save::{self, Purpose};
+use super::state::Server;
 use super::table::{Acl, Command, Doc, Flags, all};
 use super::{Ctx, REDIS_VERSION};
 use crate::acl::Reason;
@@ -23,6 +24,8 @@ use crate::observe::usage::{self, Whose};
 use crate::persist::aof::writer::Writer;
 use crate::plugin::{BUILTIN, Builtin};
 use crate::pubsub::Kind;
+use crate::replication::feed::replica_address;
+use crate::replication::replica::Stage;
 use crate::resp::Args;
 
 pub const COMMANDS: &[Command] = &[Command {
@@ -345,12 +348,15 @@ fn stats(text: &mut Text, cx: &Ctx<'_>) {
     text.line("instantaneous_ops_per_sec", stats.commands_per_second.average() as u64);
     text.line("total_net_input_bytes", stats.net_input_bytes);
     text.line("total_net_output_bytes", stats.net_output_bytes);
-    text.constant("0", &["total_net_repl_input_bytes", "total_net_repl_output_bytes"]);
+    text.line("total_net_repl_input_bytes", stats.replication_input_bytes);
+    text.line("total_net_repl_output_bytes", stats.replication_output_bytes);
     text.line("instantaneous_input_kbps", kilobytes(stats.input_bytes_per_second.average()));
     text.line("instantaneous_output_kbps", kilobytes(stats.output_bytes_per_second.average()));
     text.constant("0.00", &["instantaneous_input_repl_kbps", "instantaneous_output_repl_kbps"]);
     text.line("rejected_connections", stats.connections_rejected);
-    text.constant("0", &["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    text.line("sync_full", stats.sync_full);
+    text.line("sync_partial_ok", stats.sync_partial_ok);
+    text.line("sync_partial_err", stats.sync_partial_err);
     text.line("expired_subkeys", keys.stats.expired_fields);
     text.line("expired_keys", keys.stats.expired);
     let now_ms = keys.now_ms();
@@ -420,22 +426,43 @@ fn stats(text: &mut Text, cx: &Ctx<'_>) {
 }
 
 fn replication(text: &mut Text, cx: &Ctx<'_>) {
-    const NOBODY: &str = "0000000000000000000000000000000000000000";
-    text.constant("master", &["role"]);
-    text.constant("0", &["connected_slaves"]);
-    let settings = &cx.server.settings;
-    if settings.min_replicas_to_write > 0 && settings.min_replicas_max_lag > 0 {
-        text.constant("0", &["min_slaves_good_slaves"]);
+    let Server { replication, settings, .. } = &*cx.server;
+    if replication.is_replica() {
+        text.constant("slave", &["role"]);
+        replica_part(text, cx);
+    } else {
+        text.constant("master", &["role"]);
     }
-    text.constant("no-failover", &["master_failover_state"]);
-    text.line("master_replid", &cx.server.replication.id);
-    text.constant(NOBODY, &["master_replid2"]);
-    text.constant("0", &["master_repl_offset"]);
-    text.constant("-1", &["second_repl_offset"]);
-    text.constant("0", &["repl_backlog_active"]);
-    text.line("repl_backlog_size", cx.server.settings.repl_backlog_size);
-    text.constant("0", &["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
+    let now_ms = cx.server.clock.uptime_ms();
+    text.line("connected_slaves", replication.replicas.len());
+    if settings.min_replicas_to_write > 0 && settings.min_replicas_max_lag > 0 {
+        text.line("min_slaves_good_slaves", replication.feeding.good);
+    }
+    let known = cx.server.replicas().filter(|(_, replica)| replica.stage != Stage::Introduced);
+    for (number, (client, replica)) in known.enumerate() {
+        let (ip, port) = replica_address(client);
+        let lag = if replica.stage == Stage::Online { replica.lag_seconds(now_ms) } else { 0 };
+        let state = replica.word();
+        let line = format!("ip={ip},port={port},state={state},offset={},lag={lag}", replica.acknowledged);
+        text.line(&format!("slave{number}"), line);
+    }
+    text.constant(replication.failover_word(), &["master_failover_state"]);
+    text.line("master_replid", &replication.id);
+    text.line("master_replid2", replication.ancestor_id());
+    text.line("master_repl_offset", replication.offset);
+    match &replication.ancestor {
+        Some(ancestor) => text.line("second_repl_offset", ancestor.until),
+        None => text.constant("-1", &["second_repl_offset"]),
+    }
+    text.line("repl_backlog_active", u8::from(replication.backlog.is_some()));
+    text.line("repl_backlog_size", settings.repl_backlog_size);
+    let (first, len) = replication.backlog.as_ref().map_or((0, 0), |backlog| (backlog.first(), backlog.len()));
+    text.line("repl_backlog_first_byte_offset", first);
+    text.line("repl_backlog_histlen", len);
 }
+
+/// What a replica tells of its master.
+fn replica_part(_text: &mut Text, _cx: &Ctx<'_>) {}
 
 fn cpu(text: &mut Text, _: &Ctx<'_>) {
     for (whose, suffix) in [(Whose::Process, ""), (Whose::Children, "_children"), (Whose::Thread, "_main_thread")] {

@@ -246,8 +246,38 @@ pub fn next_id(server: &Server) -> u64 {
     server.saving.next_id
 }
 
+/// Begins a snapshot that goes straight to replicas; of the functions alone, perhaps, which are told at once.
+pub fn begin_for_replicas(server: &mut Server, functions_only: bool, mut sink: Box<dyn Sink>) {
+    if !functions_only {
+        begin(server, Purpose::Replica, false, sink);
+        return;
+    }
+    let mut writer = Writer::new(Plan {
+        version: rdb::COMMON_VERSION,
+        compress: server.settings.rdbcompression,
+        usage: Usage::Nothing,
+        access: server.keys.access,
+        now_ms: server.keys.now_ms(),
+        aux: &[],
+        libraries: server.functions.sources().collect(),
+        sizes: Vec::new(),
+    });
+    writer.record_end();
+    hand_over(&mut writer, &mut *sink, 1);
+    sink.finish();
+    server.saving.next_id += 1;
+}
+
+/// Begins a snapshot file that replicas are sent when it is in its place.
+///
+/// # Errors
+/// If the file cannot be made.
+pub fn begin_file_for_replicas(server: &mut Server) -> Result<(), DiskError> {
+    begin_file(server, Purpose::Replica)
+}
+
 /// Starts a background save.
-fn begin_file(server: &mut Server) -> Result<(), DiskError> {
+fn begin_file(server: &mut Server, purpose: Purpose) -> Result<(), DiskError> {
     let id = next_id(server);
     server.saving.last_try_ms = Some(server.clock.uptime_ms());
     let outbox = server.outbox.clone();
@@ -256,7 +286,7 @@ fn begin_file(server: &mut Server) -> Result<(), DiskError> {
         Told::PassedOn(bytes) => outbox.send(move |server| passed_on(server, id, bytes)),
         Told::Over(result) => outbox.send(move |server| file_over(server, id, result)),
     })?;
-    begin(server, Purpose::File, false, Box::new(sink));
+    begin(server, purpose, false, Box::new(sink));
     log::info!("Background saving started by pid {}", std::process::id());
     Ok(())
 }
@@ -370,7 +400,7 @@ fn file_over(server: &mut Server, id: u64, result: Result<u64, DiskError>) {
     let Some((dirty, took_us)) = close(server, id) else { return };
     let saving = &mut server.saving;
     saving.last_seconds = Some(took_us / 1_000_000);
-    match result {
+    match &result {
         Ok(bytes) => {
             log::info!("DB saved on disk: {bytes} bytes");
             log::info!("Background saving terminated with success");
@@ -381,12 +411,13 @@ fn file_over(server: &mut Server, id: u64, result: Result<u64, DiskError>) {
             *dirty_now = dirty_now.saturating_sub(dirty);
         }
         Err(error) => {
-            tell(&error);
+            tell(error);
             log::warn!("Background saving error");
             saving.failed = true;
         }
     }
     server.look_for_troubles();
+    server.end_file_transfer(id, result);
 }
 
 fn tell(DiskError { doing, error }: &DiskError) {
@@ -424,7 +455,7 @@ pub fn cron(server: &mut Server) {
 
 /// Starts a background save; returns whether it runs.
 fn begin_file_or_fail(server: &mut Server) -> bool {
-    match begin_file(server) {
+    match begin_file(server, Purpose::File) {
         Ok(()) => true,
         Err(error) => {
             tell(&error);

@@ -12,6 +12,7 @@ use super::client::describe;
 use super::load::Counts;
 use super::loading::Loading;
 use super::migrate::Migrations;
+use super::replication::CopyWait;
 use super::room::Pressure;
 use super::save::Saving;
 use super::script_run::Scripts;
@@ -104,8 +105,8 @@ pub struct Server {
     pub unsent: Vec<usize>,
     /// What all clients together take, where that is limited.
     pub budget: ClientBudget,
-    /// Clients that wait in WAITAOF for the disk, and their numbers.
-    pub waiting_for_disk: Vec<(usize, u64)>,
+    /// Clients that wait in WAIT and WAITAOF.
+    pub copy_waits: Vec<CopyWait>,
     /// Clients whose FLUSHALL or FLUSHDB waits until the memory is back.
     pub flushing: Vec<FlushWait>,
     /// Clients whose commands wait until keys of invalidated tags are removed, in the order in which they came.
@@ -263,7 +264,7 @@ impl Server {
             resumed: Vec::new(),
             unsent: Vec::new(),
             budget,
-            waiting_for_disk: Vec::new(),
+            copy_waits: Vec::new(),
             flushing: Vec::new(),
             sweep_waits: Vec::new(),
             dying: Vec::new(),
@@ -320,9 +321,11 @@ impl Server {
         }
     }
 
-    /// Whether what is written has fewer replicas than the settings want. Nothing is replicated, so there are none.
+    /// Whether what is written has fewer replicas that keep up than the settings want.
     pub fn lacks_replicas(&self) -> bool {
-        self.settings.min_replicas_to_write > 0 && self.settings.min_replicas_max_lag > 0
+        let least = self.settings.min_replicas_to_write as usize;
+        let counts = least > 0 && self.settings.min_replicas_max_lag > 0 && !self.replication.is_replica();
+        counts && self.replication.feeding.good < least
     }
 
     /// Ends CLIENT PAUSE.
@@ -346,6 +349,7 @@ impl Server {
             self.subscriptions.forget(token);
             self.stop_tracking(token);
             self.budget.forget(token);
+            self.forget_replica(token);
         }
         self.dying.push(token);
     }
@@ -361,15 +365,18 @@ impl Server {
     /// Ends a connection that leaves too much unread.
     pub fn check_output(&mut self, token: usize) {
         let now_ms = self.clock.uptime_ms();
+        let (lag, backlog) = (self.stream_lag(&self.clients[token]), self.settings.repl_backlog_size);
         let client = &mut self.clients[token];
         self.stats.recent_max_output.note(client.output.len());
-        let held = client.queued_output() as u64;
+        let held = client.queued_output() as u64 + lag;
         let limit = self.settings.client_output_buffer_limits[client.class() as usize];
+        // Who reads the stream may lag as far behind as who comes back.
+        let hard = if lag > 0 { limit.hard_bytes.max(backlog) } else { limit.hard_bytes };
         let soft = limit.soft_bytes > 0 && held > limit.soft_bytes;
         let since = if soft { Some(client.over_soft_limit_since.unwrap_or(now_ms)) } else { None };
         client.over_soft_limit_since = since;
         let too_long = since.is_some_and(|since| now_ms - since > limit.soft_seconds as u64 * 1000);
-        if ((limit.hard_bytes > 0 && held > limit.hard_bytes) || too_long) && client.closing != Some(Closing::Now) {
+        if ((limit.hard_bytes > 0 && held > hard) || too_long) && client.closing != Some(Closing::Now) {
             log::warn!(
                 "Client {} scheduled to be closed ASAP for overcoming of output buffer limits.",
                 describe(self, token)

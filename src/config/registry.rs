@@ -653,7 +653,7 @@ settings! {
     /// Fsync a snapshot while it is written.
     rdb_save_incremental_fsync: bool = yes_no("rdb-save-incremental-fsync", "yes");
     /// Delete snapshots that only replication needed.
-    rdb_del_sync_files: bool = yes_no("rdb-del-sync-files", "no").inert();
+    rdb_del_sync_files: bool = yes_no("rdb-del-sync-files", "no");
     /// Microseconds to wait after each key that is saved, for tests.
     rdb_key_save_delay: i32 = integer("rdb-key-save-delay", "0", INT_MIN, INT_MAX).hidden();
     /// Microseconds to wait after each key that is loaded, for tests.
@@ -724,22 +724,22 @@ settings! {
     replica_ignore_disk_write_errors: bool = yes_no("replica-ignore-disk-write-errors", "no").inert();
     /// Bytes of changes kept for replicas that come back.
     repl_backlog_size: u64 =
-        memory("repl-backlog-size", "1048576", 1, SIZE_MAX).yaml("cluster.replication_backlog").inert();
+        memory("repl-backlog-size", "1048576", 1, SIZE_MAX).yaml("cluster.replication_backlog");
     /// Seconds without replicas after which they are dropped; 0 is never.
-    repl_backlog_ttl: u64 = integer("repl-backlog-ttl", "3600", 0, LONG_MAX).inert();
+    repl_backlog_ttl: u64 = integer("repl-backlog-ttl", "3600", 0, LONG_MAX);
     /// Seconds of silence after which the other side counts as gone.
-    repl_timeout: u32 = integer("repl-timeout", "60", 1, INT_MAX).inert();
+    repl_timeout: u32 = integer("repl-timeout", "60", 1, INT_MAX);
     /// Seconds between pings to replicas.
     repl_ping_replica_period: u32 =
-        integer("repl-ping-replica-period", "10", 1, INT_MAX).alias("repl-ping-slave-period").inert();
+        integer("repl-ping-replica-period", "10", 1, INT_MAX).alias("repl-ping-slave-period");
     /// Send fewer, larger packets to replicas.
-    repl_disable_tcp_nodelay: bool = yes_no("repl-disable-tcp-nodelay", "no").inert();
+    repl_disable_tcp_nodelay: bool = yes_no("repl-disable-tcp-nodelay", "no");
     /// Send a full sync without a file in between.
-    repl_diskless_sync: bool = yes_no("repl-diskless-sync", "yes").inert();
+    repl_diskless_sync: bool = yes_no("repl-diskless-sync", "yes");
     /// Seconds to wait for more replicas before that begins.
-    repl_diskless_sync_delay: u32 = count("repl-diskless-sync-delay", "5").inert();
+    repl_diskless_sync_delay: u32 = count("repl-diskless-sync-delay", "5");
     /// Replicas that end that wait; 0 for none.
-    repl_diskless_sync_max_replicas: u32 = count("repl-diskless-sync-max-replicas", "0").inert();
+    repl_diskless_sync_max_replicas: u32 = count("repl-diskless-sync-max-replicas", "0");
     /// Take in a full sync without a file in between.
     repl_diskless_load: DisklessLoad =
         choice("repl-diskless-load", "disabled", DisklessLoad::WORDS).deny_loading().inert();

@@ -35,6 +35,15 @@ impl Stream {
         matches!(self, Stream::Unix(_))
     }
 
+    /// Lets the system gather small pieces into large packets, at the price of delay.
+    pub fn delay(&self) {
+        if let Stream::Tcp(stream) = self
+            && let Err(error) = stream.set_nodelay(false)
+        {
+            log::debug!("TCP_NODELAY stays set: {error}");
+        }
+    }
+
     /// The stream as mio registers it.
     pub fn source(&mut self) -> &mut dyn mio::event::Source {
         match self {

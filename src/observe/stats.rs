@@ -15,6 +15,13 @@ pub struct Stats {
     pub reads_processed: u64,
     pub writes_processed: u64,
     pub error_replies: u64,
+    /// Replicas that got a snapshot, that went on where they had left off, and that wanted to but could not.
+    pub sync_full: u64,
+    pub sync_partial_ok: u64,
+    pub sync_partial_err: u64,
+    /// Bytes of the stream and of snapshots that came from the master, and that were sent to replicas.
+    pub replication_input_bytes: u64,
+    pub replication_output_bytes: u64,
     pub unexpected_error_replies: u64,
     pub query_buffer_limit_disconnections: u64,
     pub output_buffer_limit_disconnections: u64,

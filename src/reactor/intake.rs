@@ -181,6 +181,9 @@ impl Intake {
                         client.sent += sent as u64;
                         client.active_ms = server.clock.uptime_ms();
                         server.stats.net_output_bytes += sent as u64;
+                        if client.replica.is_some() {
+                            server.stats.replication_output_bytes += sent as u64;
+                        }
                         server.stats.writes_processed += 1;
                         budget = budget.saturating_sub(sent);
                         if budget == 0 {

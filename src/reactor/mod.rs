@@ -31,7 +31,7 @@ use crate::helper::disk::Disk;
 use crate::helper::{Inbox, Outbox, mailbox};
 use crate::memory;
 use crate::memory::warm::Warmer;
-use crate::net::client::{REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
+use crate::net::client::{Class, REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
 use crate::net::listen::{FIRST_LISTENER, ListenError};
 use crate::net::{Closing, Listeners};
 use crate::observe::{crash, process};
@@ -240,7 +240,7 @@ impl Reactor {
     /// How long the next poll may wait.
     fn patience(&self) -> Option<Duration> {
         let server = &self.server;
-        let waiting = !self.intake.is_empty() || !self.accepting.is_empty();
+        let waiting = !self.intake.is_empty() || !self.accepting.is_empty() || server.replicas_want_more();
         if self.busy || self.snapshot == Next::Now || waiting || !server.unsent.is_empty() || !server.resumed.is_empty()
         {
             return Some(Duration::ZERO);
@@ -315,6 +315,7 @@ impl Reactor {
             let started = Instant::now();
             self.look_after_clients(hz);
             self.server.migrations.close_idle(now_ms);
+            self.server.look_after_replicas();
             self.server.stats.cron_us += started.elapsed().as_micros() as u64;
         }
     }
@@ -349,7 +350,12 @@ impl Reactor {
             self.cron_client = token + 1;
             let client = &mut server.clients[token];
             let idle_ms = now_ms.saturating_sub(client.active_ms);
-            let waits = client.monitor || client.subscriber || client.paused || client.blocked;
+            let waits = client.monitor
+                || client.subscriber
+                || client.paused
+                || client.blocked
+                || client.link.is_some()
+                || client.class() == Class::Replica;
             if timeout > 0 && idle_ms > timeout && !waits {
                 log::debug!("Closing idle client");
                 server.close(token, Closing::Now);
@@ -384,6 +390,7 @@ impl Reactor {
             self.busy |= !self.server.resumed.is_empty();
         }
         self.answer();
+        self.server.begin_snapshot_for_replicas();
         self.snapshot = save::slice(&mut self.server, if served { SNAPSHOT_TIME } else { IDLE_SNAPSHOT_TIME });
         let started = self.server.cycles.raw();
         while self.server.keys.free_slice() {
@@ -404,7 +411,8 @@ impl Reactor {
             deliver::broadcast(&mut self.server);
         }
         self.server.flush_journal(false);
-        self.server.answer_durable();
+        self.server.answer_copy_waits();
+        self.server.feed_replicas();
         self.intake.send(&mut self.server, None);
     }
 
@@ -505,6 +513,7 @@ fn bury(server: &mut Server, busy: Option<usize>) {
             server.dying.push(token);
             continue;
         }
+        server.forget_replica(token);
         server.stop_tracking(token);
         let mut client = server.remove_client(token);
         server.client_tokens.remove(&client.id);

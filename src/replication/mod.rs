@@ -15,15 +15,19 @@
 //! the rest is in the backlog, once for all.
 
 pub mod backlog;
+pub mod failover;
 pub mod feed;
 pub mod link;
 pub mod replica;
+pub mod snapshot;
 
 use backlog::Backlog;
 use link::Following;
 
 /// Hexadecimal digits of a replication id.
 pub const ID_LEN: usize = 40;
+/// The id of no stream.
+const NO_ID: &str = "0000000000000000000000000000000000000000";
 
 /// A stream that this server's data came from, before it began its own.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,6 +53,8 @@ pub struct Replication {
     pub following: Option<Box<Following>>,
     /// What is known about feeding replicas.
     pub feeding: feed::Feeding,
+    /// A FAILOVER that is under way.
+    pub failover: Option<failover::Failover>,
     /// Makes new ids.
     rng: fastrand::Rng,
 }
@@ -64,8 +70,22 @@ impl Replication {
             replicas: Vec::new(),
             following: None,
             feeding: feed::Feeding::default(),
+            failover: None,
             rng,
         }
+    }
+
+    /// Adds bytes to the stream.
+    fn append(&mut self, bytes: &[u8]) {
+        self.offset += bytes.len() as u64;
+        if let Some(backlog) = &mut self.backlog {
+            backlog.append(bytes);
+        }
+    }
+
+    /// The name of the stream that this one continues; zeros if it continues none.
+    pub fn ancestor_id(&self) -> &str {
+        self.ancestor.as_ref().map_or(NO_ID, |ancestor| &ancestor.id)
     }
 
     /// Whether this server follows a master.

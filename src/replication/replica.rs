@@ -1,5 +1,7 @@
 //! A replica as its master sees it.
 
+use super::snapshot::FileOnItsWay;
+
 /// How far a replica is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
@@ -40,8 +42,12 @@ pub struct Replica {
     pub snapshot_only: bool,
     /// Of the snapshot it wants the functions alone.
     pub functions_only: bool,
+    /// Not even those.
+    pub nothing: bool,
     /// Since when it has waited for a snapshot, in milliseconds of uptime.
     pub waits_since_ms: u64,
+    /// The snapshot file that it is sent.
+    pub file: Option<FileOnItsWay>,
 }
 
 impl Replica {
@@ -60,8 +66,20 @@ impl Replica {
             by_sync: false,
             snapshot_only: false,
             functions_only: false,
+            nothing: false,
             waits_since_ms: now_ms,
+            file: None,
         }
+    }
+
+    /// Whether it gets the stream, or is to get it from [`Replica::next`] on.
+    pub fn reads_stream(&self) -> bool {
+        matches!(self.stage, Stage::Receives | Stage::TakesIn | Stage::Online) && !self.snapshot_only
+    }
+
+    /// Seconds since it told what it has carried out.
+    pub fn lag_seconds(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.told_ms) / 1000
     }
 
     /// How INFO calls its stage.
