@@ -84,7 +84,7 @@ fn serve(Loaded { mut settings, source }: Loaded) -> Result<(), String> {
         log::warn!("The kernel allows {possible} clients rather than the {} of maxclients.", settings.maxclients);
         settings.maxclients = possible.max(1);
     }
-    if let Err(error) = process::set_oom_score(&settings) {
+    if let Err(error) = process::set_oom_score(&settings, false) {
         log::warn!("Unable to write oom_score_adj: {error}");
     }
     let (port, pidfile) = (settings.port, settings.pidfile.clone());

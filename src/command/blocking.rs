@@ -15,7 +15,7 @@ use super::{Ctx, Verdict};
 use crate::effects::waiting::Waiter;
 use crate::keyspace::Unsettled;
 use crate::keyspace::entry::Type;
-use crate::net::{Client, ReplyMode};
+use crate::net::{Client, Closing, ReplyMode};
 use crate::resp::{Args, KeptArgs, Limits, RequestParser};
 use crate::types::number::{parse_f64, parse_i64};
 
@@ -221,11 +221,14 @@ pub(super) fn settle(cx: &mut Ctx<'_>) -> Verdict {
 
 /// Runs the commands that wait for keys which have changed.
 pub fn serve(server: &mut Server) {
+    // The command that is running may be the master's.
+    let before = server.keys.set_overdue(server.keys.overdue_otherwise());
     while server.keys.effects.waiting.has_ready() {
         for (db, key) in server.keys.effects.waiting.take_ready() {
             serve_key(server, db, &key);
         }
     }
+    server.keys.set_overdue(before);
 }
 
 /// Runs the commands that wait for a key, each once at most, as long as there is something for them.
@@ -409,6 +412,27 @@ fn end_wait(server: &mut Server, token: usize, request: &[u8], failed: bool, ans
         command
     });
     answer_end(server, token, command, answer);
+}
+
+/// Ends all waits: the server does not take writes any more, which those who wait were to see, or to do. Their connections end,
+/// so that they look for a server that does.
+pub fn end_all(server: &mut Server) {
+    const CHANGED: Error =
+        Error::fixed("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)");
+    let blocked = server.clients.iter().filter(|(_, client)| client.blocked && client.link.is_none());
+    for token in blocked.map(|(token, _)| token).collect::<Vec<_>>() {
+        let flushes = |wait: &FlushWait| wait.token == token;
+        if let Some(at) = server.flushing.iter().position(flushes) {
+            // What it waits for comes all the same.
+            let wait = server.flushing.swap_remove(at);
+            server.clients[token].go_on();
+            end_wait(server, token, &wait.request, false, |cx| cx.reply.ok());
+        } else if !unblock_with(server, token, true, |cx| cx.error(&CHANGED)) {
+            // Invalidations end by themselves.
+            continue;
+        }
+        server.close(token, Closing::AfterReply);
+    }
 }
 
 /// Counts a command whose wait has ended.

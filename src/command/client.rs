@@ -573,7 +573,7 @@ fn pause(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             until_ms: before.map_or(until_ms, |before| before.until_ms.max(until_ms)),
             all: all || before.is_some_and(|before| before.all),
         });
-        cx.server.keys.may_expire = false;
+        cx.server.decide_expiry();
     }
     cx.reply.ok();
     Ok(())

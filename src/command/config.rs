@@ -171,6 +171,7 @@ impl Server {
         let outcome = settings.set(pairs, rights, &mut |settings, changed| self.apply(settings, changed));
         self.settings = settings;
         self.look_for_troubles();
+        self.decide_expiry();
         outcome
     }
 
@@ -235,7 +236,7 @@ impl Server {
             );
         }
         if has(&["oom-score-adj", "oom-score-adj-values"])
-            && let Err(error) = process::set_oom_score(settings)
+            && let Err(error) = process::set_oom_score(settings, self.replication.is_replica())
         {
             log::warn!("Unable to write oom_score_adj: {error}");
             return failed("oom-score-adj", "Failed to set current oom_score_adj. Check server logs.".to_string());

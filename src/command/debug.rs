@@ -18,7 +18,7 @@ use crate::config::parse_size;
 use crate::effects::Event;
 use crate::keyspace::entry::{Encoding, EntryRef, Object, Type};
 use crate::keyspace::hashmap::HashView;
-use crate::keyspace::{Expiry, StringValue, Touch};
+use crate::keyspace::{Expiry, Overdue, StringValue, Touch};
 use crate::net::Client;
 use crate::observe::heap::{self, NewText};
 use crate::resp::{Args, Proto};
@@ -157,10 +157,9 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         (b"MALLCTL-STR", 1 | 2) => return mallctl_text(cx, args),
         (b"OBJECT", 1) => {
             // A key whose time is over is shown, too, as long as it is there.
-            cx.server.keys.freeze(true);
+            let before = cx.server.keys.set_overdue(Overdue::Ignored);
             let shown = object(cx, args);
-            let loading = cx.server.loading.is_some();
-            cx.server.keys.freeze(loading);
+            cx.server.keys.set_overdue(before);
             return shown;
         }
         (b"PANIC", 0) => panic!("DEBUG PANIC was called"),

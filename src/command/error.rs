@@ -26,6 +26,9 @@ impl Error {
          snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB \
          error.",
     );
+    pub const READ_ONLY: Error = Error::fixed("READONLY You can't write against a read only replica.");
+    pub const MASTER_DOWN: Error =
+        Error::fixed("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
     pub const NO_REPLICAS: Error = Error::fixed("NOREPLICAS Not enough good replicas to write.");
     pub const OUT_OF_MEMORY: Error = Error::fixed("OOM command not allowed when used memory > 'maxmemory'.");
     pub const NAMESPACE_FULL: Error =

@@ -223,10 +223,12 @@ fn pfcount(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         return Ok(());
     };
     let (bytes, _) = hll_of(entry)?;
-    let (known, len) = (hll::known_estimate(bytes), bytes.len());
+    let (known, len, encoding) = (hll::known_estimate(bytes), bytes.len(), entry.encoding());
     let estimate = known.map_or_else(|| hll::estimate(bytes), Ok)?;
     // OBJECT ENCODING tells that a HyperLogLog is about to be changed in place, whether or not it is.
-    if known.is_none() || entry.encoding() != Encoding::Raw {
+    // A replica's values are what its master makes them.
+    let own = !cx.server.replication.is_replica() || cx.server.is_master(cx.token) || cx.is_repeated();
+    if own && (known.is_none() || encoding != Encoding::Raw) {
         let note = |bytes: &mut [u8]| {
             hll::set_estimate(bytes, estimate);
             known.is_none()

@@ -65,6 +65,7 @@ impl Server {
         self.is_troubled = self.loading.is_some()
             || self.aof.trouble().is_some()
             || self.saving.failed
+            || self.replication.is_replica()
             || self.lacks_replicas()
             || self.scripts.busy_error().is_some();
     }

@@ -44,6 +44,7 @@ mod namespace;
 mod propagation;
 mod pubsub;
 mod replication;
+mod role;
 mod room;
 pub mod save;
 mod scan_options;
@@ -66,7 +67,7 @@ use std::time::Duration;
 
 use crash::Running;
 
-use crate::keyspace::{Key, Touch};
+use crate::keyspace::{Key, Overdue, Touch};
 use crate::net::{Client, Closing, ReplyMode};
 use crate::observe::slowlog::{Entry as SlowEntry, cut_args};
 use crate::plugin::{Call, Hooks};
@@ -122,6 +123,9 @@ const FAMILIES: &[&[Command]] = &[
 /// The version of Redis whose behaviour is followed.
 pub const REDIS_VERSION: &str = "7.4.0";
 
+/// What a pause of writing holds up.
+const CHANGES: Flags = Flags::WRITE.union(Flags::MAY_REPLICATE);
+
 /// Bytes of an unknown command's name and arguments that the error repeats.
 const UNKNOWN_SHOWN: usize = 128;
 
@@ -156,6 +160,8 @@ pub struct Ctx<'s> {
     resumed: Option<Option<u64>>,
     /// The cycle clock when the last command ended.
     ticks: u64,
+    /// What became of keys that are overdue before, if that is not the same for this client.
+    overdue_before: Option<Overdue>,
 }
 
 /// What became of a command.
@@ -187,7 +193,10 @@ impl<'s> Ctx<'s> {
         let touch = if client.no_touch { Touch::No } else { Touch::Yes };
         let reply = Reply { out: std::mem::take(&mut client.output), proto: client.proto };
         let db = client.db;
+        let obeyed = client.link.is_some();
         server.keys.change_touches = touch;
+        // To the master, when it ran them, nothing was overdue that it did not say.
+        let overdue_before = if obeyed { Some(server.keys.set_overdue(Overdue::Ignored)) } else { None };
         Ctx {
             server,
             token,
@@ -204,6 +213,7 @@ impl<'s> Ctx<'s> {
             blocked: false,
             resumed: None,
             ticks,
+            overdue_before,
         }
     }
 
@@ -215,6 +225,9 @@ impl<'s> Ctx<'s> {
 
     /// Gives the replies back to the client.
     pub fn finish(self) {
+        if let Some(before) = self.overdue_before {
+            self.server.keys.set_overdue(before);
+        }
         let client = &mut self.server.clients[self.token];
         // Messages that came meanwhile go out behind the replies.
         let mut meanwhile = std::mem::replace(&mut client.output, self.reply.out);
@@ -369,17 +382,29 @@ impl<'s> Ctx<'s> {
         if restricted {
             self.check_access(command, args)?;
         }
-        if self.server.is_short_of_memory() | self.server.keys.is_limited() {
+        if self.server.is_short_of_memory() | self.server.keys.is_limited() | self.server.keys.keeps_own() {
             let flags = transaction::effective_flags(&self.server.clients[self.token], command, flags);
             let room = self.server.find_room(self.db, flags);
             self.tell_first();
             room?;
+            self.decide_overdue(flags);
         }
         let client = &self.server.clients[self.token];
         if client.transaction.is_some() {
             return transaction::admit(self, client, command, flags);
         }
         self.may_go_on(client, command, flags)
+    }
+
+    /// On a replica that lets clients write, what a command that is like `flags` may write is removed first if its time is over,
+    /// and otherwise only hidden.
+    fn decide_overdue(&mut self, flags: Flags) {
+        let server = &mut *self.server;
+        if server.keys.keeps_own() && server.clients[self.token].link.is_none() && server.loading.is_none() {
+            let overdue = if flags.intersects(CHANGES) { Overdue::Removed } else { Overdue::Hidden };
+            let before = server.keys.set_overdue(overdue);
+            self.overdue_before.get_or_insert(before);
+        }
     }
 
     /// Checks whether the settings let the client run a command that is dangerous in itself.
@@ -407,36 +432,46 @@ impl<'s> Ctx<'s> {
     /// Checks whether a command that is like `flags` may run in the client's mode, and whether a pause holds it up.
     #[inline]
     fn may_go_on(&self, client: &Client, command: &Registered, flags: Flags) -> Result<Admission, Error> {
-        if client.monitor | client.subscriber {
-            may_run_for_listener(client, command, flags)?;
-            if client.monitor {
-                return Ok(Admission::Run);
-            }
+        if self.server.is_troubled | client.monitor | client.subscriber | client.replica.is_some() {
+            self.check_troubles(client, command, flags)?;
         }
-        if self.server.is_troubled {
-            self.check_troubles(command, flags)?;
-        }
-        const CHANGES: Flags = Flags::WRITE.union(Flags::MAY_REPLICATE);
-        let held_up = self.server.pause.is_some_and(|pause| pause.all || flags.intersects(CHANGES));
+        let held_up =
+            self.server.pause.is_some_and(|pause| (pause.all || flags.intersects(CHANGES)) && !client.only_follows());
         Ok(if held_up { Admission::Postpone } else { Admission::Run })
     }
 
-    /// Checks whether a command that is like `flags` may run although data is being loaded, or cannot be made durable.
+    /// Checks whether a command that is like `flags` may run although the server is not as it should be, or is there to serve
+    /// another purpose, or the client is.
     #[cold]
-    fn check_troubles(&self, command: &Registered, flags: Flags) -> Outcome {
-        if flags.contains(Flags::WRITE) || command.full_name == "ping" {
-            self.check_durability()?;
+    fn check_troubles(&self, client: &Client, command: &Registered, flags: Flags) -> Outcome {
+        let (server, writes) = (&*self.server, flags.contains(Flags::WRITE));
+        // What the master has done is done.
+        if client.link.is_none() {
+            if writes || command.full_name == "ping" {
+                self.check_durability()?;
+            }
+            if writes {
+                server.check_role()?;
+            }
         }
-        if flags.contains(Flags::WRITE) && self.server.lacks_replicas() {
-            return Err(Error::NO_REPLICAS);
+        may_run_for_subscriber(client, command)?;
+        if server.refuses_stale() && !flags.contains(Flags::STALE) {
+            return Err(Error::MASTER_DOWN);
         }
-        if self.server.loading.is_some() && !flags.contains(Flags::LOADING) {
+        if server.loading.is_some() && !flags.contains(Flags::LOADING) {
             return Err(Error::LOADING);
         }
-        match self.server.scripts.busy_error() {
-            Some(busy) if !flags.contains(Flags::ALLOW_BUSY) => Err(busy),
-            _ => Ok(()),
+        if let Some(busy) = server.scripts.busy_error()
+            && !flags.contains(Flags::ALLOW_BUSY)
+        {
+            return Err(busy);
         }
+        // Who only follows is not held up by a pause, and for that may not touch keys.
+        const TOUCHES: Flags = CHANGES.union(Flags::READONLY);
+        if client.only_follows() && flags.intersects(TOUCHES) {
+            return Err(Error::fixed("ERR Replica can't interact with the keyspace"));
+        }
+        Ok(())
     }
 
     /// Checks whether what is written now can be made durable.
@@ -655,9 +690,8 @@ fn shown(bytes: &[u8], most: usize) -> &[u8] {
     &bytes[..end.min(most)]
 }
 
-/// Checks whether a client that watches commands or subscribes to something may run a command.
-#[cold]
-fn may_run_for_listener(client: &Client, command: &Registered, flags: Flags) -> Outcome {
+/// Checks whether a client that may subscribe to something may run a command.
+fn may_run_for_subscriber(client: &Client, command: &Registered) -> Outcome {
     const STILL_ALLOWED: &[&str] = &[
         "ping",
         "subscribe",
@@ -675,11 +709,6 @@ fn may_run_for_listener(client: &Client, command: &Registered, flags: Flags) -> 
             "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
              context"
         )));
-    }
-    // Who watches is not held up by a pause, and for that may not touch keys; the text is Redis', to which monitors are
-    // a kind of replica.
-    if client.monitor && flags.intersects(Flags::WRITE | Flags::READONLY | Flags::MAY_REPLICATE) {
-        return Err(Error::fixed("ERR Replica can't interact with the keyspace"));
     }
     Ok(())
 }

@@ -188,7 +188,8 @@ impl Server {
 
     /// Whether the data must not change by themselves.
     fn rests(&self) -> bool {
-        self.pause.is_some() || self.loading.is_some() || self.scripts.running.is_some()
+        let leaves_it_to_master = || self.replication.is_replica() && self.settings.replica_ignore_maxmemory;
+        self.pause.is_some() || self.loading.is_some() || self.scripts.running.is_some() || leaves_it_to_master()
     }
 
     /// Evicts keys of a namespace until it keeps within its limit, or the time that a command may be held up is over.

@@ -54,6 +54,8 @@ pub struct Running {
     pub command: Vec<Vec<u8>>,
     /// It has called a command that writes: its end cannot be forced.
     wrote: bool,
+    /// It comes from the master: its end cannot be forced at all.
+    obeyed: bool,
     /// Others are served from within it.
     busy: bool,
     killed: bool,
@@ -146,6 +148,12 @@ impl Scripts {
         let Some(running) = &mut self.running else {
             return Err(Error::fixed("NOTBUSY No scripts in execution right now."));
         };
+        if running.obeyed {
+            return Err(Error::fixed(
+                "UNKILLABLE The busy script was sent by a master instance in the context of replication and cannot be \
+                 killed.",
+            ));
+        }
         if running.wrote && self.trial.is_none() {
             return Err(Error::fixed(
                 "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait \
@@ -198,9 +206,38 @@ pub fn effective_flags(flags: Flags, script: Option<ScriptFlags>) -> Flags {
 
 /// Checks whether a script that says what it is like may run now.
 fn check_flags(cx: &Ctx<'_>, flags: ScriptFlags, read_only: bool, short_of_memory: bool) -> Outcome {
+    if cx.server.refuses_stale() && !flags.contains(ScriptFlags::ALLOW_STALE) {
+        return Err(Error::fixed(
+            "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is not set \
+             on the script.",
+        ));
+    }
     if flags.contains(ScriptFlags::NO_WRITES) {
         return Ok(());
     }
+    let obeyed = cx.server.is_master(cx.token);
+    if cx.server.is_read_only() && !obeyed {
+        return Err(Error::fixed("READONLY Can not run script with write flag on readonly replica"));
+    }
+    if !obeyed {
+        check_disks(cx)?;
+    }
+    if read_only {
+        return Err(Error::fixed("ERR Can not execute a script with write flag using *_ro command."));
+    }
+    if cx.server.is_lonely_master() {
+        return Err(Error::NO_REPLICAS);
+    }
+    if short_of_memory && !flags.contains(ScriptFlags::ALLOW_OOM) {
+        return Err(Error::fixed(
+            "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
+        ));
+    }
+    Ok(())
+}
+
+/// Checks whether what a script that says what it is like may write can be made durable.
+fn check_disks(cx: &Ctx<'_>) -> Outcome {
     if let Some(why) = cx.server.aof.trouble() {
         return Err(Error::new(format!(
             "MISCONF Redis is configured to persist data to AOF, but it's currently unable to persist to disk. Writable \
@@ -211,17 +248,6 @@ fn check_flags(cx: &Ctx<'_>, flags: ScriptFlags, read_only: bool, short_of_memor
         return Err(Error::fixed(
             "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Writable \
              scripts are blocked. Use 'no-writes' flag for read only scripts.",
-        ));
-    }
-    if read_only {
-        return Err(Error::fixed("ERR Can not execute a script with write flag using *_ro command."));
-    }
-    if cx.server.lacks_replicas() {
-        return Err(Error::NO_REPLICAS);
-    }
-    if short_of_memory && !flags.contains(ScriptFlags::ALLOW_OOM) {
-        return Err(Error::fixed(
-            "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
         ));
     }
     Ok(())
@@ -237,8 +263,10 @@ pub fn run(cx: &mut Ctx<'_>, args: &Args<'_>, job: Job<'_>) -> Outcome {
     }
     let could_be_short = cx.server.is_short_of_memory() | cx.server.keys.is_limited();
     let short_of_memory = could_be_short && cx.server.find_room(cx.db, Flags::DENYOOM.union(Flags::WRITE)).is_err();
-    if let Some(flags) = job.flags {
-        check_flags(cx, flags, job.read_only, short_of_memory)?;
+    match job.flags {
+        Some(flags) => check_flags(cx, flags, job.read_only, short_of_memory)?,
+        None if cx.server.refuses_stale() => return Err(Error::MASTER_DOWN),
+        None => {}
     }
     let says = |flag| job.flags.is_some_and(|flags| flags.contains(flag));
     cx.server.scripts.running = Some(Running {
@@ -252,6 +280,7 @@ pub fn run(cx: &mut Ctx<'_>, args: &Args<'_>, job: Job<'_>) -> Outcome {
             Called::Name(_) => args.iter_from(0).map(<[u8]>::to_vec).collect(),
         },
         wrote: false,
+        obeyed: cx.server.is_master(cx.token),
         busy: false,
         killed: false,
     });
@@ -341,6 +370,9 @@ impl ScriptRun<'_, '_> {
     fn check(&mut self, command: &'static Registered, args: &Args<'_>) -> Outcome {
         let cx = &mut *self.cx;
         let flags = command.command.flags;
+        if cx.server.refuses_stale() && !flags.contains(Flags::STALE) {
+            return Err(Error::fixed("ERR Can not execute the command on a stale replica"));
+        }
         if cx.server.clients[cx.token].restricted {
             cx.check_call(command, args, Context::Script).map_err(|denial| {
                 let text = cx.denial_text(denial, command, args);
@@ -353,11 +385,9 @@ impl ScriptRun<'_, '_> {
         // What has written must be able to finish.
         let Some(running) = cx.server.scripts.running.as_ref().filter(|running| !running.wrote) else { return Ok(()) };
         debug_assert_eq!(running.token, cx.token);
-        if flags.contains(Flags::WRITE) {
+        if flags.contains(Flags::WRITE) && !cx.server.is_master(cx.token) {
+            cx.server.check_role()?;
             cx.check_durability()?;
-            if cx.server.lacks_replicas() {
-                return Err(Error::NO_REPLICAS);
-            }
         }
         if self.out_of_memory && flags.contains(Flags::DENYOOM) {
             return Err(Error::OUT_OF_MEMORY);

@@ -331,7 +331,7 @@ impl Server {
     /// Ends CLIENT PAUSE.
     pub fn end_pause(&mut self) {
         self.pause = None;
-        self.keys.may_expire = true;
+        self.decide_expiry();
     }
 
     /// The token of the client with a number, unless it is about to go.

@@ -67,7 +67,6 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// A transaction that a client has begun.
-#[derive(Default)]
 pub struct Transaction {
     queued: Vec<Queued>,
     /// How many commands it holds, also while they run.
@@ -75,8 +74,9 @@ pub struct Transaction {
     /// Bytes of their arguments as CLIENT LIST tells them, and bytes of memory that these take.
     bytes: usize,
     memory: usize,
-    /// What any of them is like.
+    /// What any of them is like, and what all are.
     flags: Flags,
+    common: Flags,
     /// One was refused: EXEC will be, too.
     spoiled: bool,
 }
@@ -85,6 +85,20 @@ struct Queued {
     command: &'static Registered,
     key_hash: Option<u64>,
     args: KeptArgs,
+}
+
+impl Default for Transaction {
+    fn default() -> Transaction {
+        Transaction {
+            queued: Vec::new(),
+            len: 0,
+            bytes: 0,
+            memory: 0,
+            flags: Flags::empty(),
+            common: Flags::all(),
+            spoiled: false,
+        }
+    }
 }
 
 impl Transaction {
@@ -130,10 +144,15 @@ pub(super) fn admit(cx: &Ctx<'_>, client: &Client, command: &Registered, flags: 
     Ok(if kept && admission == Admission::Run { Admission::Queue } else { admission })
 }
 
-/// What a client's command that is like `flags` by itself is like: EXEC does what the commands of the transaction do.
+/// What a client's command that is like `flags` by itself is like: EXEC does what any command of the transaction does, and may
+/// run where all may.
 pub(super) fn effective_flags(client: &Client, command: &Registered, flags: Flags) -> Flags {
     match &client.transaction {
-        Some(transaction) if is_exec(command) => flags | transaction.flags,
+        Some(transaction) if is_exec(command) => {
+            const DONE: Flags = Flags::WRITE.union(Flags::READONLY).union(Flags::DENYOOM).union(Flags::MAY_REPLICATE);
+            const ALLOWED: Flags = Flags::STALE.union(Flags::LOADING);
+            (flags & (transaction.common | !ALLOWED)) | (transaction.flags & DONE)
+        }
         _ => flags,
     }
 }
@@ -158,6 +177,7 @@ pub(super) fn queue(cx: &mut Ctx<'_>, args: &mut Args<'_>) {
         transaction.len += 1;
         transaction.bytes += args.total_bytes() + args.len() * ARGUMENT_OVERHEAD;
         transaction.flags |= flags;
+        transaction.common &= flags;
         let args = args.keep();
         transaction.memory += args.memory_bytes();
         transaction.queued.push(Queued { command: cx.command, key_hash: cx.key_hash, args });

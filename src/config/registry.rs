@@ -703,13 +703,11 @@ settings! {
     /// Password for the master.
     masterauth: String = password("masterauth").alias("primaryauth").inert();
     /// Answer from old data while the master cannot be reached.
-    replica_serve_stale_data: bool =
-        yes_no("replica-serve-stale-data", "yes").alias("slave-serve-stale-data").inert();
+    replica_serve_stale_data: bool = yes_no("replica-serve-stale-data", "yes").alias("slave-serve-stale-data");
     /// Refuse writes on a replica.
-    replica_read_only: bool = yes_no("replica-read-only", "yes").alias("slave-read-only").inert();
+    replica_read_only: bool = yes_no("replica-read-only", "yes").alias("slave-read-only");
     /// Leave eviction to the master.
-    replica_ignore_maxmemory: bool =
-        yes_no("replica-ignore-maxmemory", "yes").alias("slave-ignore-maxmemory").inert();
+    replica_ignore_maxmemory: bool = yes_no("replica-ignore-maxmemory", "yes").alias("slave-ignore-maxmemory");
     /// Free the old data in the background when a full sync replaces it.
     replica_lazy_flush: bool = yes_no("replica-lazy-flush", "no").alias("slave-lazy-flush").inert();
     /// Rank among the replicas that may be promoted; 0 is never.

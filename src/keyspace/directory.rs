@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::eviction::Evictor;
-use super::{Key, Keyspace};
+use super::{Key, Keyspace, Overdue};
 use crate::config::{NamespaceLimits, Settings};
 
 /// Namespaces with names of their own that there may be at one time.
@@ -284,8 +284,8 @@ impl Keyspace {
 
     #[cold]
     fn given_deadline(&mut self, db: usize, key: Key<'_>, ttl_ms: u64) -> Option<u64> {
-        // What is loaded says itself when its time is over.
-        if self.frozen {
+        // What is loaded, or comes from a master, says itself when its time is over.
+        if self.overdue == Overdue::Ignored {
             return None;
         }
         let deadline = self.now_ms.saturating_add(ttl_ms).min(i64::MAX as u64);

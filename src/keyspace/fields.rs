@@ -6,13 +6,13 @@
 
 use super::entry::Type;
 use super::value::Value;
-use super::{Key, Keyspace, Schedule, WrongType};
+use super::{Key, Keyspace, Overdue, Schedule, WrongType};
 use crate::effects::Event;
 use crate::keyspace::hashmap;
 use crate::types::table::Position;
 
 impl Keyspace {
-    /// Removes those of the named fields of a hash whose deadlines have passed, unless nothing may change now.
+    /// Removes those of the named fields of a hash whose deadlines have passed, unless they are only hidden.
     #[inline]
     pub fn expire_named_fields<'n>(&mut self, db: usize, key: Key<'_>, names: impl Iterator<Item = &'n [u8]>) {
         let Some(position) = self.find_due(db, key) else { return };
@@ -25,7 +25,7 @@ impl Keyspace {
         });
     }
 
-    /// Removes all fields of a hash whose deadlines have passed, unless nothing may change now.
+    /// Removes all fields of a hash whose deadlines have passed, unless they are only hidden.
     pub fn expire_all_fields(&mut self, db: usize, key: Key<'_>) {
         let Some(position) = self.find_due(db, key) else { return };
         let now_ms = self.horizon_ms;
@@ -54,7 +54,7 @@ impl Keyspace {
     /// Where a hash is that has fields to be removed. It is not even looked for while no field of the database expires.
     #[inline]
     fn find_due(&mut self, db: usize, key: Key<'_>) -> Option<Position> {
-        if self.database(db)?.fields_expire() == 0 || !self.may_expire {
+        if self.database(db)?.fields_expire() == 0 || self.overdue != Overdue::Removed {
             return None;
         }
         let position = self.find(db, key)?;
@@ -258,13 +258,13 @@ mod tests {
         set(&mut keys, 0, b"key", b"field", Limits { entries: 9, bytes: 99 });
         schedule(&mut keys, 0, b"key", b"field", 2000);
         keys.set_now(3000);
-        keys.may_expire = false;
+        keys.hide_overdue(true);
         keys.expire_all_fields(0, key);
         keys.expire_named_fields(0, key, std::iter::once(&b"field"[..]));
         assert!(!keys.expire_slice(100));
         let hash = keys.peek(0, key).and_then(HashView::of).expect("it is still there");
         assert!((hash.len(), hash.live_len(3000)) == (1, 0) && hash.get(b"field", 3000).is_none());
-        keys.may_expire = true;
+        keys.hide_overdue(false);
         keys.expire_named_fields(0, key, std::iter::once(&b"field"[..]));
         assert!(keys.peek(0, key).is_none());
     }

@@ -12,7 +12,7 @@ use foldhash::fast::RandomState;
 use super::membership::Demise;
 use super::tags::Open;
 use super::tags::plan::{Plan, Stage};
-use super::{Keyspace, report_end};
+use super::{Keyspace, Overdue, report_end};
 use crate::types::table::Position;
 
 /// What [`Keyspace::invalidate_at_once`] is by default: the work of a hundred microseconds.
@@ -263,7 +263,7 @@ impl Keyspace {
 
     /// Removes some of those keys.
     fn expire_some(&mut self, db: usize) {
-        if let (true, Some(past_ms)) = (self.may_expire, self.horizon_ms.checked_sub(1)) {
+        if let (Overdue::Removed, Some(past_ms)) = (self.overdue, self.horizon_ms.checked_sub(1)) {
             self.expire_database(db, past_ms, &mut { EXPIRE });
         }
     }

@@ -14,6 +14,7 @@ pub mod hashmap;
 mod invalidation;
 pub mod membership;
 pub mod namespace;
+mod own;
 pub mod snapshot;
 mod string;
 mod tagging;
@@ -42,6 +43,7 @@ use invalidation::Untold;
 pub use invalidation::{Count, Invalidation};
 use membership::Demise;
 use namespace::Namespace;
+use own::Own;
 use snapshot::{Recorder, Snapshot};
 pub use string::string_encoding;
 pub use tagging::{TagTotals, Tagging, Unsettled};
@@ -84,6 +86,17 @@ pub enum Touch {
     Yes,
     /// It does not (TTL, EXISTS, OBJECT …, and clients in NO-TOUCH mode).
     No,
+}
+
+/// What becomes of a key, or of a field of a hash, whose deadline has passed and that somebody comes across.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Overdue {
+    /// It is removed.
+    Removed,
+    /// Nobody sees it, but it stays where it is: while writing is paused, and on a replica, where it goes when the master says so.
+    Hidden,
+    /// Nothing: it lives. What is loaded, and what the master tells, was done when it still lived.
+    Ignored,
 }
 
 /// A key's contents on their way into the keyspace; see [`Keyspace::install`].
@@ -148,9 +161,12 @@ pub struct Keyspace {
     hasher: KeyHasher,
     rng: fastrand::Rng,
     now_ms: u64,
-    /// Deadlines before this have passed: it is now, or never while data is being loaded.
+    /// Deadlines before this have passed: it is now, or never while they are ignored.
     horizon_ms: u64,
-    frozen: bool,
+    /// What becomes of those who are overdue, for who works on the keyspace now.
+    overdue: Overdue,
+    /// The same for who comes next. Only if they are removed do they go ahead of being looked at.
+    overdue_otherwise: Overdue,
     /// What became of changes.
     pub effects: Effects,
     /// How uses of keys are remembered.
@@ -160,8 +176,8 @@ pub struct Keyspace {
     pub stats: KeyspaceStats,
     /// Whether keys that are due are removed ahead of being looked at.
     pub active_expiry: bool,
-    /// Whether expired keys may be removed at all; while clients are paused, nothing may change.
-    pub may_expire: bool,
+    /// What clients write on a replica that lets them.
+    own: Option<Box<Own>>,
     /// Large values that were removed, being freed in slices.
     doomed_objects: VecDeque<Box<Object>>,
     /// Values that were removed, but a snapshot still has to tell.
@@ -208,13 +224,14 @@ impl Keyspace {
             rng: fastrand::Rng::with_seed(seed),
             now_ms,
             horizon_ms: now_ms,
-            frozen: false,
+            overdue: Overdue::Removed,
+            overdue_otherwise: Overdue::Removed,
             effects: Effects::default(),
             access: AccessClock::default(),
             change_touches: Touch::Yes,
             stats: KeyspaceStats::default(),
             active_expiry: true,
-            may_expire: true,
+            own: None,
             doomed_objects: VecDeque::new(),
             kept_objects: VecDeque::new(),
             doomed: VecDeque::new(),
@@ -238,23 +255,41 @@ impl Keyspace {
     pub fn set_now(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
         self.free_at_once = FREE_AT_ONCE;
-        if !self.frozen {
+        if self.overdue != Overdue::Ignored {
             self.horizon_ms = now_ms;
         }
     }
 
-    /// Says whether keys live on whatever their deadlines.
+    /// Says what becomes of those who are overdue, until somebody else works on the keyspace. Returns what it was before.
+    pub fn set_overdue(&mut self, overdue: Overdue) -> Overdue {
+        self.horizon_ms = if overdue == Overdue::Ignored { 0 } else { self.now_ms };
+        std::mem::replace(&mut self.overdue, overdue)
+    }
+
+    /// Says whether those who are overdue stay where they are, whoever comes.
+    pub fn hide_overdue(&mut self, hidden: bool) {
+        self.overdue_otherwise = if hidden { Overdue::Hidden } else { Overdue::Removed };
+        if self.overdue != Overdue::Ignored {
+            self.overdue = self.overdue_otherwise;
+        }
+    }
+
+    /// What becomes of those who are overdue when nobody says anything else.
+    pub fn overdue_otherwise(&self) -> Overdue {
+        self.overdue_otherwise
+    }
+
+    /// Says whether data is being loaded: then all live on whatever their deadlines.
     pub fn freeze(&mut self, frozen: bool) {
-        self.frozen = frozen;
+        self.set_overdue(if frozen { Overdue::Ignored } else { self.overdue_otherwise });
         if !frozen {
             // What was loaded may be too much.
             self.directory.note_all_crowded();
         }
-        self.horizon_ms = if frozen { 0 } else { self.now_ms };
     }
 
-    /// The time at which a deadline that a command sets has passed already, in Unix milliseconds: now, but 0 while data is
-    /// being loaded.
+    /// The time at which a deadline that a command sets has passed already, in Unix milliseconds: now, but 0 while deadlines are
+    /// ignored.
     #[inline]
     pub fn horizon_ms(&self) -> u64 {
         self.horizon_ms
@@ -367,9 +402,9 @@ impl Keyspace {
         self.is_past(entry.deadline()) || database.is_dead(entry)
     }
 
-    /// Removes an expired key, unless nothing may change now.
+    /// Removes an expired key, unless it is only hidden.
     fn expire_at(&mut self, db: usize, position: Position) {
-        if self.may_expire {
+        if self.overdue == Overdue::Removed {
             self.preserve(db, position);
             let entry = self.database_mut(db).remove(position);
             self.stats.expired += 1;
@@ -485,6 +520,7 @@ impl Keyspace {
             Schedule::Leave => return false,
             Schedule::At(deadline) => {
                 database.set_deadline(position, Some(deadline));
+                self.note_own(db, key);
                 Event::EXPIRE
             }
             Schedule::Never => {
@@ -579,6 +615,9 @@ impl Keyspace {
                 self.effects.journal.not_given();
             }
         } else {
+            if deadline.is_some() {
+                self.note_own(db, key);
+            }
             self.entered(db, key);
             self.effects.changed_by(db, key.bytes, event, changes);
         }
@@ -712,6 +751,9 @@ impl Keyspace {
             }
         }
         if let Some(event) = event {
+            if deadline.is_some() {
+                self.note_own(db, key);
+            }
             self.effects.changed(db, key.bytes, event);
         }
     }
@@ -802,7 +844,11 @@ impl Keyspace {
             }
             None => self.database_mut(db).insert(key.hash, entry),
         };
-        self.database_mut(db).entry_mut(position).set_access(access);
+        let mut entry = self.database_mut(db).entry_mut(position);
+        entry.set_access(access);
+        if entry.as_ref().deadline().is_some() {
+            self.note_own(db, key);
+        }
         self.note_crowded(db);
         // What was there counts as deleted first.
         self.entered(db, key);
@@ -860,7 +906,7 @@ impl Keyspace {
             let Some(entry) = database.random(|| rng.u64(..)) else { break };
             let key = entry.key().to_vec();
             let (past, dead) = (self.is_past(entry.deadline()), database.is_dead(entry));
-            if !dead && (!past || (!self.may_expire && attempt >= TRIES)) {
+            if !dead && (!past || (self.overdue == Overdue::Hidden && attempt >= TRIES)) {
                 return Ok(Some(key));
             }
             if dead && attempt >= TRIES {
@@ -1047,11 +1093,16 @@ impl Keyspace {
         self.doomed_objects.len() + self.doomed.iter().map(|database| database.len()).sum::<usize>()
     }
 
+    /// Whether keys that are due are removed ahead of being looked at.
+    fn expires(&self) -> bool {
+        self.active_expiry && self.overdue_otherwise == Overdue::Removed
+    }
+
     /// Removes keys that are due, and fields of hashes, in about `budget` steps at most. Returns whether there are more.
     pub fn expire_slice(&mut self, mut budget: usize) -> bool {
         /// Steps that it takes to look at a database.
         const LOOK: usize = 4;
-        if !self.active_expiry || !self.may_expire {
+        if !self.expires() {
             return false;
         }
         // What is due now lives on until the millisecond is over.
@@ -1084,7 +1135,7 @@ impl Keyspace {
 
     /// When [`Keyspace::expire_slice`] has something to do, in Unix milliseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        if !self.active_expiry || !self.may_expire {
+        if !self.expires() {
             return None;
         }
         self.agenda.first().map(|(at, _)| at.saturating_add(1))

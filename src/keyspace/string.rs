@@ -129,6 +129,9 @@ impl Keyspace {
                 entry.set_encoding(encoding);
                 entry.set_access(access);
                 database.set_deadline(position, deadline);
+                if deadline.is_some() {
+                    self.note_own(db, key);
+                }
                 self.effects.changed(db, key.bytes, event);
                 if let Expiry::At(_) = expiry {
                     self.effects.changed_uncounted(db, key.bytes, Event::EXPIRE);
@@ -161,6 +164,9 @@ impl Keyspace {
                 database.insert(key.hash, entry);
                 self.entered(db, key);
             }
+        }
+        if deadline.is_some() {
+            self.note_own(db, key);
         }
         self.effects.changed(db, key.bytes, event);
         if let Expiry::At(_) = expiry {

@@ -654,7 +654,7 @@ fn nothing_expires_while_it_may_not() {
     let mut keys = Keyspace::new(1, 1, START_MS);
     keys.set_string(0, keys.key(b"k"), StringValue::Borrowed(b"v"), Expiry::At(START_MS), Event::SET);
     keys.set_now(START_MS + 1);
-    keys.may_expire = false;
+    keys.hide_overdue(true);
     assert!(keys.peek(0, keys.key(b"k")).is_none());
     assert!(keys.read(0, keys.key(b"k"), Touch::Yes).is_none());
     assert_eq!(keys.scan(0, 0, 10, |_| true, |_| panic!("it has expired")), 0);
@@ -662,7 +662,7 @@ fn nothing_expires_while_it_may_not() {
     assert!(!keys.expire_slice(100));
     assert_eq!(keys.next_deadline(), None);
     assert_eq!((keys.database(0).map(Namespace::len), keys.stats.expired), (Some(1), 0));
-    keys.may_expire = true;
+    keys.hide_overdue(false);
     assert_eq!(keys.random_key(0), Ok(None));
     assert_eq!(keys.stats.expired, 1);
 }

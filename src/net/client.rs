@@ -241,6 +241,11 @@ impl Client {
         }
     }
 
+    /// Whether it is there to be told what happens: a replica's, or one that monitors, which to Redis is a kind of replica.
+    pub fn only_follows(&self) -> bool {
+        self.monitor || self.class() == Class::Replica
+    }
+
     /// Bytes of requests that it keeps because they have not arrived in full or are held up. Of a request with a big
     /// argument it is the argument alone, as Redis has it.
     pub fn kept_input(&self) -> usize {

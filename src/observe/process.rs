@@ -84,15 +84,15 @@ pub fn remember_config_file(path: String) {
 static OOM_SCORE_BEFORE: Mutex<Option<i32>> = Mutex::new(None);
 
 /// Sets the score by which the kernel chooses whom to kill when memory runs out. While the settings leave it alone, so does
-/// this: somebody else may have set it.
+/// this: somebody else may have set it. A replica has another score than a master.
 ///
 /// # Errors
 /// If the kernel refuses; lowering it takes privileges.
-pub fn set_oom_score(settings: &Settings) -> io::Result<()> {
+pub fn set_oom_score(settings: &Settings, is_replica: bool) -> io::Result<()> {
     const PATH: &str = "/proc/self/oom_score_adj";
     let set = |score: i32| fs::write(PATH, score.clamp(-1000, 1000).to_string());
     let mut before = OOM_SCORE_BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
-    let master = settings.oom_score_adj_values[0];
+    let own = settings.oom_score_adj_values[usize::from(is_replica)];
     if settings.oom_score_adj == OomScoreAdj::No {
         return before.take().map_or(Ok(()), set);
     }
@@ -100,7 +100,7 @@ pub fn set_oom_score(settings: &Settings) -> io::Result<()> {
         Some(score) => score,
         None => fs::read_to_string(PATH)?.trim().parse().map_err(io::Error::other)?,
     };
-    set(if settings.oom_score_adj == OomScoreAdj::Absolute { master } else { base + master })?;
+    set(if settings.oom_score_adj == OomScoreAdj::Absolute { own } else { base + own })?;
     *before = Some(base);
     Ok(())
 }

@@ -73,7 +73,10 @@ impl Attendant {
                 self.intake.enqueue(server, token);
             }
         }
+        // The script may be the master's.
+        let before = server.keys.set_overdue(server.keys.overdue_otherwise());
         self.intake.serve(server);
+        server.keys.set_overdue(before);
         // Whoever can be served once more is when the next look is taken, or when the script is over.
         for token in self.intake.drain() {
             server.clients[token].queued = false;
@@ -91,7 +94,7 @@ impl Attendant {
 
 /// Clients that have something to be read.
 fn ready(server: &Server) -> Vec<usize> {
-    let ready = server.clients.iter().filter(|(_, client)| client.readable || client.queued);
+    let ready = server.clients.iter().filter(|(_, client)| (client.readable || client.queued) && client.link.is_none());
     ready.map(|(token, _)| token).collect()
 }
 
@@ -101,7 +104,8 @@ fn listen(server: &Server) -> Vec<Heard> {
     let clients = server
         .clients
         .iter()
-        .filter(|(_, client)| !client.readable && !client.paused && !client.blocked && client.closing.is_none());
+        .filter(|(_, client)| !client.readable && !client.paused && !client.blocked && client.closing.is_none())
+        .filter(|(_, client)| client.link.is_none());
     let clients = clients.map(|(token, client)| (Heard::Client(token), client.stream.socket()));
     let (heard, mut sockets): (Vec<Heard>, Vec<PollFd<'_>>) =
         listeners.chain(clients).map(|(who, socket)| (who, PollFd::from_borrowed_fd(socket, PollFlags::IN))).unzip();

@@ -31,7 +31,7 @@ use crate::helper::disk::Disk;
 use crate::helper::{Inbox, Outbox, mailbox};
 use crate::memory;
 use crate::memory::warm::Warmer;
-use crate::net::client::{Class, REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
+use crate::net::client::{REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
 use crate::net::listen::{FIRST_LISTENER, ListenError};
 use crate::net::{Closing, Listeners};
 use crate::observe::{crash, process};
@@ -316,6 +316,9 @@ impl Reactor {
             self.look_after_clients(hz);
             self.server.migrations.close_idle(now_ms);
             self.server.look_after_replicas();
+            if self.server.pause.is_none() {
+                self.server.keys.expire_own(EXPIRE_SLICE);
+            }
             self.server.stats.cron_us += started.elapsed().as_micros() as u64;
         }
     }
@@ -350,12 +353,8 @@ impl Reactor {
             self.cron_client = token + 1;
             let client = &mut server.clients[token];
             let idle_ms = now_ms.saturating_sub(client.active_ms);
-            let waits = client.monitor
-                || client.subscriber
-                || client.paused
-                || client.blocked
-                || client.link.is_some()
-                || client.class() == Class::Replica;
+            let waits = client.subscriber || client.paused || client.blocked;
+            let waits = waits || client.only_follows() || client.link.is_some();
             if timeout > 0 && idle_ms > timeout && !waits {
                 log::debug!("Closing idle client");
                 server.close(token, Closing::Now);
