@@ -15,14 +15,6 @@ case "a master that nobody follows" {
     FAILOVER TO localhost 1 FORCE TIMEOUT 5 -> -ERR FAILOVER requires connected replicas.
 }
 
-case "what starts replication is refused" -only cachestorm {
-    REPLICAOF localhost 6379  -> /^-ERR .* cannot follow a master/
-    SYNC                      -> /^-ERR .* does not feed replicas/
-    PSYNC ? -1                -> /^-ERR .* does not feed replicas/
-    REPLCONF listening-port 1 -> /^-ERR .* does not feed replicas/
-    ROLE                      -> ["master" :0 []]
-}
-
 check "INFO of a master that nobody follows" {
     set info [lindex [ask INFO replication] 1]
     foreach line {role:master connected_slaves:0 master_failover_state:no-failover second_repl_offset:-1} {

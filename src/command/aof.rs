@@ -82,7 +82,7 @@ impl Aof {
     }
 
     /// Removes a file in the background.
-    pub(super) fn remove(&self, path: PathBuf) {
+    pub fn remove(&self, path: PathBuf) {
         if let Some(disk) = &self.disk {
             disk.remove(path);
         }

@@ -133,7 +133,8 @@ impl Ctx<'_> {
         if self.in_exec {
             while self.server.keys.free_slice() {}
         }
-        if self.in_exec || self.server.keys.is_freed() {
+        // Nor does the master's stream wait for that: nobody there waits for the reply.
+        if self.in_exec || self.server.keys.is_freed() || self.server.is_master(self.token) {
             self.reply.ok();
             return;
         }
@@ -308,6 +309,21 @@ fn run_request(server: &mut Server, token: usize, request: Vec<u8>, deadline_ms:
             server.paused_clients += 1;
         }
         Some(Verdict::Done) | None => server.resumed.push(token),
+    }
+}
+
+impl Server {
+    /// Ends all waits for keys or replicas, and the connections of those who waited: the server plays another part now.
+    pub fn end_waits(&mut self) {
+        const FORCED: Error = Error::fixed(
+            "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+        );
+        let blocked = self.clients.iter().filter(|(_, client)| client.blocked).map(|(token, _)| token);
+        for token in blocked.collect::<Vec<_>>() {
+            if unblock_with(self, token, true, |cx| cx.error(&FORCED)) {
+                self.close(token, Closing::AfterReply);
+            }
+        }
     }
 }
 

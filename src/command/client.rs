@@ -202,6 +202,7 @@ pub fn describe(server: &Server, token: usize) -> String {
     let mut flags = String::new();
     for (set, letter) in [
         (client.monitor, 'O'),
+        (client.link.is_some(), 'M'),
         (client.subscriber, 'P'),
         (client.transaction.is_some(), 'x'),
         (client.paused || client.blocked, 'b'),
@@ -319,6 +320,7 @@ impl Kind {
     /// What a client is used for.
     fn of(client: &Client) -> Kind {
         match client.class() {
+            Class::Normal if client.link.is_some() => Kind::Master,
             Class::Normal => Kind::Normal,
             Class::Replica => Kind::Replica,
             Class::Pubsub => Kind::Pubsub,

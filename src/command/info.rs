@@ -14,11 +14,11 @@ use super::memory::Account;
 use super::save::{self, Purpose};
 use super::state::Server;
 use super::table::{Acl, Command, Doc, Flags, all};
-use super::{Ctx, REDIS_VERSION};
+use super::{Ctx, REDIS_VERSION, replicaof};
 use crate::acl::Reason;
 use crate::keyspace::namespace::Namespace;
 use crate::memory;
-use crate::net::Closing;
+use crate::net::{Client, Closing};
 use crate::observe::heap;
 use crate::observe::usage::{self, Whose};
 use crate::persist::aof::writer::Writer;
@@ -208,7 +208,11 @@ fn server(text: &mut Text, cx: &Ctx<'_>) {
 
 fn clients(text: &mut Text, cx: &Ctx<'_>) {
     let server = &cx.server;
-    let connected = server.clients.iter().filter(|(_, client)| client.closing != Some(Closing::Now)).count();
+    // The link to a master is one when it has been made.
+    let counts = |client: &Client| {
+        client.closing != Some(Closing::Now) && client.link.as_ref().is_none_or(|link| link.is_online())
+    };
+    let connected = server.clients.iter().filter(|(_, client)| counts(client)).count();
     text.line("connected_clients", connected);
     text.line("cluster_connections", 0);
     text.line("maxclients", server.settings.maxclients);
@@ -429,7 +433,7 @@ fn replication(text: &mut Text, cx: &Ctx<'_>) {
     let Server { replication, settings, .. } = &*cx.server;
     if replication.is_replica() {
         text.constant("slave", &["role"]);
-        replica_part(text, cx);
+        replicaof::tell(cx.server, |name, value| text.line(name, value));
     } else {
         text.constant("master", &["role"]);
     }
@@ -460,9 +464,6 @@ fn replication(text: &mut Text, cx: &Ctx<'_>) {
     text.line("repl_backlog_first_byte_offset", first);
     text.line("repl_backlog_histlen", len);
 }
-
-/// What a replica tells of its master.
-fn replica_part(_text: &mut Text, _cx: &Ctx<'_>) {}
 
 fn cpu(text: &mut Text, _: &Ctx<'_>) {
     for (whose, suffix) in [(Whose::Process, ""), (Whose::Children, "_children"), (Whose::Thread, "_main_thread")] {

@@ -31,7 +31,7 @@ impl Server {
         self.clients_bytes = self.clients_bytes - client.counted_bytes + bytes;
         client.counted_bytes = bytes;
         if self.budget.is_on() && client.closing != Some(Closing::Now) {
-            let evictable = !client.no_evict;
+            let evictable = !client.no_evict && client.link.is_none();
             self.budget.count(token, bytes, evictable);
         }
     }

@@ -48,6 +48,8 @@ pub struct Counts {
     pub expired: u64,
     /// Keys without items, which were left out.
     pub empty: u64,
+    /// The database on which the replication stream goes on behind it.
+    pub stream_db: usize,
 }
 
 /// How a snapshot is taken in.
@@ -118,6 +120,10 @@ impl Intake {
                 [parent, child] => server.keys.restore_link(self.db, parent, child),
                 _ => return Err(DAMAGED_TAGS.to_string()),
             },
+            Item::Aux(name, value) if name == b"repl-stream-db" => {
+                let db = String::from_utf8_lossy(&value).parse().unwrap_or(0);
+                self.counts.stream_db = self.slot(server, db).unwrap_or(0);
+            }
             Item::Aux(name, value) => self.aux(&name, &value),
             Item::Library(source) => server.load_library(&source, self.manner.merge).map_err(|why| {
                 log::warn!("Failed loading library, {}", String::from_utf8_lossy(&why));
@@ -347,7 +353,7 @@ impl Loader for SnapshotLoader {
             UNLOADED
         })?;
         if !more {
-            let Counts { keys, expired, empty } = self.intake.counts;
+            let Counts { keys, expired, empty, .. } = self.intake.counts;
             log::info!(
                 "Done loading RDB, keys loaded: {keys}, keys expired: {expired}{}.",
                 if empty > 0 { format!(", empty keys skipped: {empty}") } else { String::new() }

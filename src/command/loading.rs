@@ -39,6 +39,8 @@ pub struct Loading {
     pub total_bytes: u64,
     pub loaded_bytes: u64,
     pub used_memory: u64,
+    /// It comes from the master.
+    pub for_link: bool,
 }
 
 impl Server {
@@ -56,6 +58,7 @@ impl Server {
             total_bytes,
             loaded_bytes,
             used_memory: 0,
+            for_link: false,
         }));
         self.look_for_troubles();
     }

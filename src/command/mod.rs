@@ -43,6 +43,7 @@ mod monitor;
 mod namespace;
 mod propagation;
 mod pubsub;
+mod replicaof;
 mod replication;
 mod role;
 mod room;
@@ -273,7 +274,7 @@ impl<'s> Ctx<'s> {
     /// against limits that it has passed.
     pub fn is_repeated(&self) -> bool {
         // Nobody else's commands that write are run meanwhile.
-        self.server.loading.is_some()
+        self.server.loading.is_some() || self.server.is_master(self.token)
     }
 
     /// Keeps an argument out of what MONITOR shows.
@@ -386,7 +387,10 @@ impl<'s> Ctx<'s> {
             let flags = transaction::effective_flags(&self.server.clients[self.token], command, flags);
             let room = self.server.find_room(self.db, flags);
             self.tell_first();
-            room?;
+            // The master had room for it.
+            if !self.server.is_master(self.token) {
+                room?;
+            }
             self.decide_overdue(flags);
         }
         let client = &self.server.clients[self.token];
@@ -435,8 +439,7 @@ impl<'s> Ctx<'s> {
         if self.server.is_troubled | client.monitor | client.subscriber | client.replica.is_some() {
             self.check_troubles(client, command, flags)?;
         }
-        let held_up =
-            self.server.pause.is_some_and(|pause| (pause.all || flags.intersects(CHANGES)) && !client.only_follows());
+        let held_up = self.server.pause.is_some_and(|pause| (pause.all || flags.intersects(CHANGES)) && client.may_pause());
         Ok(if held_up { Admission::Postpone } else { Admission::Run })
     }
 
@@ -616,6 +619,9 @@ impl<'s> Ctx<'s> {
     #[cold]
     fn count_error(&mut self, error: &Error) {
         let text = error.text();
+        if self.server.is_master(self.token) {
+            self.server.stream_failed(error, &self.command.full_name);
+        }
         self.server.stats.error_replies += 1;
         let code = text.split(|&byte| byte == b' ').next().unwrap_or_default();
         let code = String::from_utf8_lossy(&code[..code.len().min(32)]);

@@ -175,26 +175,58 @@ fn namespacedel(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     if wait_until_counted(cx, args, slot..slot + 1) {
         return Ok(());
     }
-    for token in cx.server.keys.effects.waiting.in_database(slot) {
-        blocking::unblock_with(cx.server, token, true, |cx| cx.error(&DELETED));
-    }
-    for (token, client) in cx.server.clients.iter_mut().filter(|(_, client)| client.db == slot) {
-        client.db = 0;
-        if let Some(transaction) = client.transaction.as_mut().filter(|_| token != cx.token) {
-            transaction.spoil();
-        }
-    }
+    cx.server.drop_namespace(slot, Some(cx.token));
     if cx.db == slot {
         cx.db = 0;
     }
-    if let Some(script) = cx.server.scripts.running.as_mut().filter(|script| script.db == slot) {
-        script.db = 0;
-    }
-    cx.server.keys.delete_namespace(slot);
     cx.server.keys.effects.dirty += 1;
     cx.propagate_in(0, args.iter_from(0));
     cx.reply.ok();
     Ok(())
+}
+
+impl Server {
+    /// Deletes a namespace, one of whose clients may be asking for that.
+    fn drop_namespace(&mut self, slot: usize, asking: Option<usize>) {
+        for token in self.keys.effects.waiting.in_database(slot) {
+            blocking::unblock_with(self, token, true, |cx| cx.error(&DELETED));
+        }
+        for (token, client) in self.clients.iter_mut().filter(|(_, client)| client.db == slot) {
+            client.db = 0;
+            if let Some(transaction) = client.transaction.as_mut().filter(|_| Some(token) != asking) {
+                transaction.spoil();
+            }
+        }
+        if let Some(script) = self.scripts.running.as_mut().filter(|script| script.db == slot) {
+            script.db = 0;
+        }
+        self.keys.delete_namespace(slot);
+    }
+
+    /// Forgets what holds for namespaces, because a snapshot is about to replace all data. Those with names of their own stay,
+    /// and who is in them, until it is known which ones the snapshot has.
+    pub fn doubt_namespaces(&mut self) {
+        for slot in 0..self.keys.databases() {
+            self.keys.set_limits(slot, 0, 0);
+            self.keys.set_created(slot, 0);
+        }
+    }
+
+    /// Deletes the namespaces that a snapshot which has been taken in since did not have, nor the settings have.
+    pub fn forget_doubted_namespaces(&mut self) {
+        let now_ms = self.keys.now_ms();
+        let directory = self.keys.directory();
+        let doubted = directory.iter().filter(|(_, profile)| profile.created_ms == 0);
+        let doubted: Vec<_> = doubted.map(|(slot, profile)| (slot, profile.is_declared())).collect();
+        let numbered = directory.numbered();
+        for (slot, declared) in doubted {
+            if slot < numbered || declared {
+                self.keys.set_created(slot, now_ms);
+            } else {
+                self.drop_namespace(slot, None);
+            }
+        }
+    }
 }
 
 fn namespaceinfo(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {

@@ -3,7 +3,7 @@
 use super::error::{Error, Outcome};
 use super::state::Server;
 use super::table::{Acl, Command, Doc, Flags};
-use super::{Ctx, blocking};
+use super::{Ctx, blocking, replicaof};
 use crate::keyspace::entry::Type;
 use crate::net::client::Class;
 use crate::replication::failover;
@@ -24,7 +24,7 @@ const HANDSHAKE: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::NO_ASY
 const OF_ALL_SHARDS: &[&str] = &["request_policy:all_shards", "response_policy:agg_min"];
 
 const FOLLOW: Command =
-    Command { arity: 3, flags: ROLE_CHANGE.union(Flags::NO_ASYNC_LOADING), handler: replicaof, ..Command::NONE };
+    Command { arity: 3, flags: ROLE_CHANGE.union(Flags::NO_ASYNC_LOADING), handler: replicaof::replicaof, ..Command::NONE };
 
 pub const COMMANDS: &[Command] = &[
     Command {
@@ -378,21 +378,10 @@ fn note_ack(cx: &mut Ctx<'_>, offset: &[u8], durable: Option<&[u8]>) {
     cx.server.count_good_replicas();
 }
 
-fn replicaof(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    // It follows nobody as it is.
-    if args[1].eq_ignore_ascii_case(b"no") && args[2].eq_ignore_ascii_case(b"one") {
-        cx.reply.ok();
-        return Ok(());
-    }
-    if parse_i64(&args[2]).is_none_or(|port| !(0..=65535).contains(&port)) {
-        return Err(Error::fixed("ERR Invalid master port"));
-    }
-    Err(Error::fixed("ERR This version of CacheStorm cannot follow a master: only REPLICAOF NO ONE is supported"))
-}
-
 fn role(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
     if cx.server.replication.is_replica() {
-        return role_of_replica(cx);
+        replicaof::tell_role(cx);
+        return Ok(());
     }
     let replicas: Vec<_> = cx
         .server
@@ -413,11 +402,6 @@ fn role(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
         cx.reply.bulk(port.to_string().as_bytes());
         cx.reply.bulk(offset.to_string().as_bytes());
     }
-    Ok(())
-}
-
-/// What a replica answers to ROLE.
-fn role_of_replica(_cx: &mut Ctx<'_>) -> Outcome {
     Ok(())
 }
 

@@ -539,7 +539,7 @@ mod tests {
     fn settings_without_effect_are_known() {
         let mut settings = Settings::default();
         assert!(settings.inert().is_empty());
-        set(&mut settings, &[("replica-priority", "7"), ("maxmemory", "1mb")], ALL).unwrap();
-        assert_eq!(settings.inert().iter().map(|row| row.name).collect::<Vec<_>>(), ["replica-priority"]);
+        set(&mut settings, &[("dual-channel-replication-enabled", "yes"), ("maxmemory", "1mb")], ALL).unwrap();
+        assert_eq!(settings.inert().iter().map(|row| row.name).collect::<Vec<_>>(), ["dual-channel-replication-enabled"]);
     }
 }

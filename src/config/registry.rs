@@ -305,7 +305,7 @@ settings! {
         row("bind", "* -::*", Kind::Words { max: 16, too_many: "Too many bind addresses specified." })
         .yaml("server.bind").short_variable("BIND");
     /// Local address that outgoing connections are made from.
-    bind_source_addr: String = text("bind-source-addr", "").inert();
+    bind_source_addr: String = text("bind-source-addr", "");
     /// TCP port for clients; 0 listens on none.
     port: u16 = port("port", "6380").yaml("server.port").short_variable("PORT");
     /// Length of the queue of connections that wait to be accepted.
@@ -697,11 +697,11 @@ settings! {
     // Replication
 
     /// The master to replicate.
-    replicaof: Option<Endpoint> = row("replicaof", "", Kind::Endpoint).alias("slaveof").immutable().inert();
+    replicaof: Option<Endpoint> = row("replicaof", "", Kind::Endpoint).alias("slaveof").immutable();
     /// User name for the master.
-    masteruser: String = password("masteruser").alias("primaryuser").inert();
+    masteruser: String = password("masteruser").alias("primaryuser");
     /// Password for the master.
-    masterauth: String = password("masterauth").alias("primaryauth").inert();
+    masterauth: String = password("masterauth").alias("primaryauth");
     /// Answer from old data while the master cannot be reached.
     replica_serve_stale_data: bool = yes_no("replica-serve-stale-data", "yes").alias("slave-serve-stale-data");
     /// Refuse writes on a replica.
@@ -709,15 +709,15 @@ settings! {
     /// Leave eviction to the master.
     replica_ignore_maxmemory: bool = yes_no("replica-ignore-maxmemory", "yes").alias("slave-ignore-maxmemory");
     /// Free the old data in the background when a full sync replaces it.
-    replica_lazy_flush: bool = yes_no("replica-lazy-flush", "no").alias("slave-lazy-flush").inert();
+    replica_lazy_flush: bool = yes_no("replica-lazy-flush", "no").alias("slave-lazy-flush");
     /// Rank among the replicas that may be promoted; 0 is never.
-    replica_priority: u32 = count("replica-priority", "100").alias("slave-priority").inert();
+    replica_priority: u32 = count("replica-priority", "100").alias("slave-priority");
     /// Tell sentinels of this replica.
-    replica_announced: bool = yes_no("replica-announced", "yes").inert();
+    replica_announced: bool = yes_no("replica-announced", "yes");
     /// Address that the master is told; empty for the real one.
-    replica_announce_ip: String = text("replica-announce-ip", "").alias("slave-announce-ip").inert();
+    replica_announce_ip: String = text("replica-announce-ip", "").alias("slave-announce-ip");
     /// Port that the master is told; 0 for the real one.
-    replica_announce_port: u16 = port("replica-announce-port", "0").alias("slave-announce-port").inert();
+    replica_announce_port: u16 = port("replica-announce-port", "0").alias("slave-announce-port");
     /// Keep replicating when the disk cannot be written.
     replica_ignore_disk_write_errors: bool = yes_no("replica-ignore-disk-write-errors", "no").inert();
     /// Bytes of changes kept for replicas that come back.
@@ -747,7 +747,7 @@ settings! {
     min_replicas_max_lag: u32 = count("min-replicas-max-lag", "10").alias("min-slaves-max-lag");
     /// What to do when a replicated or stored command fails.
     propagation_error_behavior: PropagationErrorBehavior =
-        choice("propagation-error-behavior", "ignore", PropagationErrorBehavior::WORDS).inert();
+        choice("propagation-error-behavior", "ignore", PropagationErrorBehavior::WORDS);
 
     // Cluster
 

@@ -46,6 +46,11 @@ impl Profile {
         }
     }
 
+    /// Whether the settings name it.
+    pub fn is_declared(&self) -> bool {
+        self.declared
+    }
+
     /// Whether something holds for its keys.
     pub fn is_special(&self) -> bool {
         self.default_ttl_ms != 0 || self.max_memory != 0

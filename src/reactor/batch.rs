@@ -6,6 +6,7 @@
 //! overlaps only those that lie close together in its instructions. So the misses of one command overlap with those of
 //! the next, whether they come from one client's pipeline or from fifty clients that send one command each.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::command::state::Server;
@@ -218,6 +219,7 @@ impl Batch {
                     let size = client.reply_buffer;
                     client.output.lend(self.pool.pop().unwrap_or_else(|| Vec::with_capacity(size)));
                 }
+                let obeyed = client.link.is_some();
                 let bytes: &[u8] = source.own.as_deref().unwrap_or(&self.arena[source.arena.clone()]);
                 let mut cx = Ctx::new(server, token);
                 for at in source.pending.clone() {
@@ -233,9 +235,12 @@ impl Batch {
                         source.error = None;
                         break;
                     }
+                    let passage = if obeyed { self.passage(&source, at) } else { 0..0 };
                     let pending = &mut self.pending[at];
                     let spans = &self.spans[pending.spans.start as usize..pending.spans.end as usize];
+                    let in_one_piece = pending.owned.is_empty();
                     let mut args = Args::new(&bytes[pending.start as usize..], spans, &mut pending.owned);
+                    let text = if obeyed { text_of(&args, in_one_piece, &bytes[passage]) } else { Cow::Borrowed(&b""[..]) };
                     let verdict = if blocked || !postponed.is_empty() {
                         Verdict::Postponed
                     } else {
@@ -245,6 +250,9 @@ impl Batch {
                         Verdict::Done => {}
                         Verdict::Postponed => args.encode(&mut postponed),
                         Verdict::Blocked => blocked = true,
+                    }
+                    if obeyed && verdict != Verdict::Postponed {
+                        cx.server.stream_heard(token, &text, blocked);
                     }
                 }
                 cx.finish();
@@ -269,6 +277,14 @@ impl Batch {
         self.goes_deep = false;
         // A command with very many arguments is no reason to keep room for another.
         self.spans.shrink_to(SPANS_KEPT);
+    }
+
+    /// Where in its source a command stands, with the empty lines around it.
+    #[cold]
+    fn passage(&self, source: &Source, at: usize) -> Range<usize> {
+        let Range { start: first, end } = source.pending;
+        let start = if at == first { 0 } else { self.pending[at].start as usize };
+        start..if at + 1 < end { self.pending[at + 1].start as usize } else { source.whole }
     }
 
     /// Gives a client back what of its bytes has not run.
@@ -316,6 +332,17 @@ impl Batch {
             self.pool.push(buffer);
         }
     }
+}
+
+/// The text of a command as it came, where it stands in one piece. Of one with a big argument it is what everybody would write.
+#[cold]
+fn text_of<'a>(args: &Args<'_>, in_one_piece: bool, passage: &'a [u8]) -> Cow<'a, [u8]> {
+    if in_one_piece {
+        return Cow::Borrowed(passage);
+    }
+    let mut text = Vec::new();
+    args.encode(&mut text);
+    Cow::Owned(text)
 }
 
 /// Whether a command may run a script: by itself, or as EXEC, of whose client a script is kept.

@@ -113,6 +113,9 @@ impl Intake {
                 return;
             }
         }
+        if client.link.as_ref().is_some_and(|link| !link.is_online()) {
+            return self.hear_link(server, token);
+        }
         // What was held up comes before anything new.
         let held_up = !client.replay.is_empty();
         if let Some(big) = client.parser.big_arg().filter(|_| !held_up) {
@@ -146,8 +149,27 @@ impl Intake {
             }
         }
         let Server { clients, names, keys, settings, acl, .. } = server;
-        let parsing = Parsing { names, keys, max_bulk: settings.proto_max_bulk_len, open: acl.is_open() };
+        // What the master took, its replicas have to take.
+        let max_bulk = if clients[token].link.is_some() { u64::MAX } else { settings.proto_max_bulk_len };
+        let parsing = Parsing { names, keys, max_bulk, open: acl.is_open() };
         self.batch.gather(token, &mut clients[token], parsing, start);
+    }
+
+    /// Reads what a master sends before the stream.
+    #[cold]
+    fn hear_link(&mut self, server: &mut Server, token: usize) {
+        if !server.link_listens(token) || !server.clients[token].readable {
+            return;
+        }
+        let Client { stream, input, .. } = &mut *server.clients[token];
+        let came = stream.read_into(input, BIG_READ);
+        if !received(server, token, came, BIG_READ) {
+            return;
+        }
+        server.link_heard(token);
+        if server.clients[token].readable && server.clients[token].closing.is_none() {
+            self.enqueue(server, token);
+        }
     }
 
     /// Sends what waits to be sent. A client whose script is `busy` keeps its replies, and so do those whose writes are still to
@@ -275,6 +297,10 @@ fn protocol_error(server: &mut Server, token: usize, error: &ProtocolError, byte
         describe(server, token),
         bytes.len()
     );
+    if server.is_master(token) {
+        log::warn!("Protocol error ({error}) from master");
+        server.forget_history();
+    }
     // Who wants no replies gets none, not even the last.
     if server.clients[token].reply_mode == ReplyMode::On {
         let tail = server.clients[token].output.tail();
@@ -296,7 +322,7 @@ fn check_input(server: &mut Server, token: usize) {
     server.stats.recent_max_input.note(held);
     let limit = server.settings.client_query_buffer_limit as usize;
     let trusted = client.authenticated || server.acl.is_open();
-    if held > limit || (!trusted && held > UNAUTHENTICATED_INPUT) {
+    if (held > limit && client.link.is_none()) || (!trusted && held > UNAUTHENTICATED_INPUT) {
         log::warn!("Closing client that reached max query buffer length: {}", describe(server, token));
         server.stats.query_buffer_limit_disconnections += 1;
         server.close(token, Closing::Now);

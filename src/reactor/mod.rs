@@ -122,6 +122,7 @@ impl Reactor {
         server.aof.use_disk(Disk::start(outbox.clone())?);
         let mut attendant = Attendant::new(Rc::clone(&signals));
         server.attendant = Some(Box::new(move |server, look| attendant.attend(server, look)));
+        server.follow_as_configured();
         server.startup_memory = memory::used();
         Ok(Reactor {
             poll,
@@ -275,6 +276,9 @@ impl Reactor {
                 self.intake.enqueue(&mut self.server, token.0);
             }
             if event.is_writable() && !self.server.clients[token.0].output.is_empty() {
+                if self.server.is_master(token.0) {
+                    self.server.link_made(token.0);
+                }
                 self.server.will_send(token.0);
             }
         }
@@ -316,6 +320,7 @@ impl Reactor {
             self.look_after_clients(hz);
             self.server.migrations.close_idle(now_ms);
             self.server.look_after_replicas();
+            self.server.look_after_link();
             if self.server.pause.is_none() {
                 self.server.keys.expire_own(EXPIRE_SLICE);
             }
@@ -418,9 +423,13 @@ impl Reactor {
     /// Loads a slice of what there is to be loaded. Returns whether there is more.
     fn load(&mut self) -> bool {
         let Some(loading) = &self.server.loading else { return false };
-        let started_us = loading.started_us;
+        let (started_us, for_link) = (loading.started_us, loading.for_link);
         match self.server.load_slice() {
             Ok(true) => true,
+            loaded if for_link => {
+                self.server.snapshot_loaded(loaded.map(drop));
+                false
+            }
             Ok(false) => {
                 if self.server.settings.appendonly {
                     let took_us = self.server.clock.uptime_us.saturating_sub(started_us);
@@ -524,6 +533,9 @@ fn bury(server: &mut Server, busy: Option<usize>) {
         server.budget.forget(token);
         if let Err(error) = server.listeners.registry().deregister(client.stream.source()) {
             log::warn!("A connection could not be taken out of the poll: {error}");
+        }
+        if let Some(link) = &client.link {
+            server.link_lost(token, link);
         }
     }
 }

@@ -103,6 +103,10 @@ impl Server {
     /// Gives replicas their next bytes, as far as they have taken what they were given.
     pub fn feed_replicas(&mut self) {
         if self.replication.replicas.is_empty() {
+            let kept = self.settings.repl_backlog_size;
+            if let Some(backlog) = &mut self.replication.backlog {
+                backlog.trim(u64::MAX, kept);
+            }
             return;
         }
         if self.replication.feeding.ask && !self.keys.effects.journal.is_within_unit() {

@@ -45,6 +45,8 @@ pub struct Replication {
     pub ancestor: Option<Ancestor>,
     /// How many bytes of the stream the data amount to.
     pub offset: u64,
+    /// The database on which the stream goes on there, while this server follows a master or did last.
+    pub stream_db: usize,
     /// The end of the stream, from the first replica on.
     pub backlog: Option<Backlog>,
     /// The tokens of replicas' connections.
@@ -55,6 +57,8 @@ pub struct Replication {
     pub feeding: feed::Feeding,
     /// A FAILOVER that is under way.
     pub failover: Option<failover::Failover>,
+    /// How often it was tried to reach a master.
+    attempts: u64,
     /// Makes new ids.
     rng: fastrand::Rng,
 }
@@ -66,11 +70,13 @@ impl Replication {
             id: new_id(&mut rng),
             ancestor: None,
             offset: 0,
+            stream_db: 0,
             backlog: None,
             replicas: Vec::new(),
             following: None,
             feeding: feed::Feeding::default(),
             failover: None,
+            attempts: 0,
             rng,
         }
     }

@@ -1,0 +1,379 @@
+//! A full synchronization: the master's snapshot goes into a file, which takes the place of the server's own when it is whole,
+//! and is taken in then. Until then the old data serve; a transfer that breaks off leaves them.
+
+use std::mem;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::wire::{Body, End, take_line};
+use super::{SECOND_MS, Stage};
+use crate::command::aof::State;
+use crate::command::load::{Manner, SnapshotLoader};
+use crate::command::loading::Loader;
+use crate::command::save::{self, Purpose};
+use crate::command::state::Server;
+use crate::persist::Sink;
+use crate::persist::disk::{Background, DiskError, Target, Told};
+use crate::replication::backlog::Backlog;
+use crate::replication::new_id;
+
+/// A slice of freeing the old data takes so long.
+const FREE_SLICE: Duration = Duration::from_millis(10);
+
+/// A snapshot that comes.
+pub struct Reception {
+    body: Body,
+    sink: Background,
+}
+
+impl Reception {
+    /// Whether more may be read: what waits for the disk is memory.
+    pub fn has_room(&self) -> bool {
+        self.sink.has_room()
+    }
+}
+
+/// How far a full synchronization is.
+#[derive(Clone, Default)]
+pub struct Progress {
+    /// What the snapshot amounts to. A master that knows no PSYNC does not say.
+    id: Option<String>,
+    offset: u64,
+    /// The master waits to be told that all has been taken in.
+    is_marked: bool,
+    /// All of it has come.
+    pub is_whole: bool,
+    /// Bytes of the snapshot, 0 if the master does not know, and those that have come.
+    pub total: u64,
+    pub received: u64,
+}
+
+impl Progress {
+    /// A snapshot is to come that amounts to this.
+    pub(super) fn of(id: Option<String>, offset: u64) -> Progress {
+        Progress { id, offset, ..Progress::default() }
+    }
+}
+
+// --- as it comes ------------------------------------------------------------------------------------------------
+
+impl Server {
+    /// Takes in what has come of a snapshot, or the line before it. Returns whether something had.
+    pub(super) fn hear_snapshot(&mut self, token: usize) -> bool {
+        let client = &mut self.clients[token];
+        let Some(link) = &mut client.link else { return false };
+        let Some(following) = &mut self.replication.following else { return false };
+        if following.progress.is_whole {
+            return false;
+        }
+        let Some(reception) = &mut link.reception else { return self.hear_announcement(token) };
+        if client.input.is_empty() {
+            return false;
+        }
+        let before = client.input.len();
+        let (bytes, whole) = reception.body.take(&mut client.input);
+        following.progress.received += (before - client.input.len()) as u64;
+        if !bytes.is_empty() {
+            reception.sink.write(bytes);
+        }
+        if whole {
+            reception.sink.finish();
+            following.progress.is_whole = true;
+        }
+        true
+    }
+
+    /// The line before a snapshot.
+    fn hear_announcement(&mut self, token: usize) -> bool {
+        let line = match take_line(&mut self.clients[token].input) {
+            Ok(Some(line)) => line,
+            Ok(None) => return false,
+            Err(_) => {
+                self.fail_link(token, "I/O error reading bulk count from MASTER: the line is too long");
+                return false;
+            }
+        };
+        let text = String::from_utf8_lossy(&line);
+        if line.is_empty() {
+            // The master is still making the snapshot.
+            return true;
+        }
+        if let Some(error) = text.strip_prefix('-') {
+            self.fail_link(token, &format!("MASTER aborted replication with an error: {error}"));
+            return false;
+        }
+        let Some(end) = End::parse(&line) else {
+            self.fail_link(
+                token,
+                &format!(
+                    "Bad protocol from MASTER, the first byte is not '$' (we received '{text}'), are you sure the host \
+                     and port are right?"
+                ),
+            );
+            return false;
+        };
+        match self.begin_reception(token, end) {
+            Ok(()) => true,
+            Err(error) => {
+                let why =
+                    format!("Opening the temp file needed for MASTER <-> REPLICA synchronization: {}", error.error);
+                self.fail_link(token, &why);
+                false
+            }
+        }
+    }
+
+    fn begin_reception(&mut self, token: usize, end: End) -> Result<(), DiskError> {
+        let Some(following) = &mut self.replication.following else { return Ok(()) };
+        let attempt = following.attempt;
+        let target = Target {
+            path: self.settings.dbfilename.clone().into(),
+            temporary: format!("temp-{}.{}.rdb", self.clock.unix_ms() / 1000, std::process::id()).into(),
+            // The master's own stands in it.
+            checksum: false,
+            trailer: false,
+            incremental_sync: self.settings.rdb_save_incremental_fsync,
+        };
+        let outbox = self.outbox.clone();
+        let sink = Background::start(target, move |told| match told {
+            Told::PassedOn(bytes) => outbox.send(move |server: &mut Server| server.reception_went_on(attempt, bytes)),
+            Told::Over(result) => outbox.send(move |server: &mut Server| server.reception_over(attempt, result)),
+        })?;
+        match end {
+            End::After(bytes) => {
+                following.progress.total = bytes;
+                log::info!("MASTER <-> REPLICA sync: receiving {bytes} bytes from master to disk");
+            }
+            End::Mark(_) => {
+                following.progress.is_marked = true;
+                log::info!("MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to disk");
+            }
+        }
+        if let Some(link) = &mut self.clients[token].link {
+            link.reception = Some(Box::new(Reception { body: Body::new(end), sink }));
+        }
+        Ok(())
+    }
+
+    /// The connection that a snapshot of an attempt comes over.
+    fn receiving(&self, attempt: u64) -> Option<usize> {
+        let following = self.replication.following.as_ref()?;
+        following.token.filter(|_| following.attempt == attempt && following.stage == Stage::Snapshot)
+    }
+
+    fn reception_went_on(&mut self, attempt: u64, bytes: usize) {
+        let Some(token) = self.receiving(attempt) else { return };
+        let Some(reception) = self.clients[token].link.as_mut().and_then(|link| link.reception.as_mut()) else {
+            return;
+        };
+        let had_room = reception.has_room();
+        reception.sink.passed_on(bytes);
+        if !had_room && reception.has_room() {
+            self.resumed.push(token);
+        }
+    }
+
+    fn reception_over(&mut self, attempt: u64, result: Result<u64, DiskError>) {
+        let Some(following) = &mut self.replication.following else { return };
+        if following.attempt != attempt || following.stage != Stage::Snapshot {
+            return;
+        }
+        match result {
+            Ok(_) => self.take_snapshot_in(),
+            Err(DiskError { doing, error }) => {
+                following.progress.is_whole = false;
+                let file = &self.settings.dbfilename;
+                let why = match doing {
+                    "rename" => format!(
+                        "Failed trying to rename the temp DB into {file} in MASTER <-> REPLICA synchronization: {error}"
+                    ),
+                    "fsync" => format!(
+                        "Failed trying to sync the temp DB to disk in MASTER <-> REPLICA synchronization: {error}"
+                    ),
+                    _ => format!(
+                        "Write error or short write writing to the DB dump file needed for MASTER <-> REPLICA \
+                         synchronization: {error}"
+                    ),
+                };
+                match following.token {
+                    Some(token) => self.fail_link(token, &why),
+                    None => {
+                        log::warn!("{why}");
+                        following.stage = Stage::Down;
+                    }
+                }
+            }
+        }
+    }
+}
+
+// --- taking it in -----------------------------------------------------------------------------------------------
+
+/// Takes a snapshot in when the memory of the old data is back, unless nobody waits for that.
+struct SyncLoader {
+    loader: SnapshotLoader,
+    frees: bool,
+}
+
+impl Loader for SyncLoader {
+    fn slice(&mut self, server: &mut Server) -> Result<bool, String> {
+        let began = Instant::now();
+        while self.frees && server.keys.free_slice() {
+            if began.elapsed() > FREE_SLICE {
+                return Ok(true);
+            }
+        }
+        self.frees = false;
+        self.loader.slice(server)
+    }
+
+    fn progress(&self) -> (u64, u64) {
+        self.loader.progress()
+    }
+
+    fn used_memory(&self) -> u64 {
+        self.loader.used_memory()
+    }
+}
+
+impl Server {
+    /// The snapshot is in its place: it replaces the data.
+    fn take_snapshot_in(&mut self) {
+        self.stop_file();
+        if save::give_up(self, Purpose::File) {
+            log::info!(
+                "Replica is about to load the RDB file received from the master, but there is a pending RDB child running. \
+                 The snapshot that is being written in the background is given up."
+            );
+        }
+        self.leave_stream();
+        log::info!("MASTER <-> REPLICA sync: Flushing old data");
+        self.empty_for_snapshot();
+        log::info!("MASTER <-> REPLICA sync: Loading DB in memory");
+        // The master decides when keys go, and tells.
+        let manner = Manner { merge: false, keep_expired: true };
+        match SnapshotLoader::open(Path::new(&self.settings.dbfilename), manner) {
+            Ok(Some(loader)) => {
+                let frees = !self.settings.replica_lazy_flush;
+                self.begin_loading(Box::new(SyncLoader { loader, frees }));
+                if let Some(loading) = &mut self.loading {
+                    loading.for_link = true;
+                }
+            }
+            Ok(None) | Err(_) => self.snapshot_failed(),
+        }
+    }
+
+    /// What the server has counts for nothing from here on, for it is about to go.
+    fn leave_stream(&mut self) {
+        self.disconnect_replicas();
+        self.replication.backlog = None;
+        self.replication.begin_stream();
+        if let Some(following) = &mut self.replication.following {
+            following.has_history = false;
+            following.marks.clear();
+        }
+    }
+
+    /// Drops all data. Namespaces with names stay for now: the snapshot will say which there are.
+    fn empty_for_snapshot(&mut self) {
+        for db in 0..self.keys.databases() {
+            self.keys.flush(db);
+        }
+        self.functions.clear(self.settings.replica_lazy_flush);
+        self.doubt_namespaces();
+    }
+
+    /// A snapshot of the master has been taken in, or not.
+    #[cold]
+    pub fn snapshot_loaded(&mut self, loaded: Result<(), String>) {
+        if let Err(why) = loaded {
+            log::debug!("{why}");
+            return self.snapshot_failed();
+        }
+        self.forget_doubted_namespaces();
+        self.remove_transferred();
+        let (stream_db, replication) = (self.last_load.stream_db, &mut self.replication);
+        let Some(following) = &mut replication.following else { return };
+        let Progress { id, offset, is_marked, .. } = mem::take(&mut following.progress);
+        following.durable = offset;
+        following.has_history = id.is_some();
+        replication.id = id.unwrap_or_else(|| new_id(&mut replication.rng));
+        replication.ancestor = None;
+        replication.offset = offset;
+        replication.stream_db = stream_db;
+        replication.backlog = Some(Backlog::new(offset));
+        following.stage = Stage::Down;
+        following.file_due_ms = self.settings.appendonly.then_some(0);
+        let token = following.token;
+        log::info!("MASTER <-> REPLICA sync: Finished with success");
+        if let Some(token) = token {
+            self.begin_following(token);
+            if is_marked {
+                self.acknowledge();
+            }
+        }
+        self.restart_file();
+    }
+
+    /// The snapshot cannot be taken in: there are no data, until another attempt.
+    fn snapshot_failed(&mut self) {
+        log::warn!("Failed trying to load the MASTER synchronization DB from disk, check server logs.");
+        self.remove_transferred();
+        self.empty_for_snapshot();
+        let Some(following) = &mut self.replication.following else { return };
+        following.progress = Progress::default();
+        match following.token {
+            Some(token) => {
+                if let Some(link) = &mut self.clients[token].link {
+                    link.ends = true;
+                }
+                self.close(token, crate::net::Closing::Now);
+            }
+            None => following.stage = Stage::Down,
+        }
+    }
+
+    /// Removes the file that was received if nobody wants it any more.
+    fn remove_transferred(&mut self) {
+        let settings = &self.settings;
+        if settings.rdb_del_sync_files && settings.save.is_empty() && !settings.appendonly {
+            log::info!("Removing the RDB file obtained from the master. This replica has persistence disabled");
+            self.aof.remove(settings.dbfilename.clone().into());
+        }
+    }
+
+    /// Turns the append-only file off before the data are replaced.
+    fn stop_file(&mut self) {
+        if self.aof.state != State::Off {
+            self.turn_aof_off();
+            if let Some(following) = &mut self.replication.following {
+                following.file_due_ms = Some(0);
+            }
+        }
+    }
+
+    /// Turns the append-only file on again that was turned off for a synchronization. What fails is tried again.
+    pub(super) fn restart_file(&mut self) {
+        let now_ms = self.clock.uptime_ms();
+        let Some(following) = &mut self.replication.following else { return };
+        // While there are no data, there is nothing to write.
+        let is_whole = following.has_history || following.is_online();
+        if !is_whole || following.file_due_ms.is_none_or(|due| due > now_ms) {
+            return;
+        }
+        following.file_due_ms = None;
+        if self.settings.appendonly
+            && self.aof.state == State::Off
+            && let Err(why) = self.turn_aof_on()
+        {
+            log::debug!("{why}");
+            log::warn!(
+                "Failed enabling the AOF after successful master synchronization! Trying it again in one second."
+            );
+            if let Some(following) = &mut self.replication.following {
+                following.file_due_ms = Some(now_ms + SECOND_MS);
+            }
+        }
+    }
+}
