@@ -312,21 +312,6 @@ fn run_request(server: &mut Server, token: usize, request: Vec<u8>, deadline_ms:
     }
 }
 
-impl Server {
-    /// Ends all waits for keys or replicas, and the connections of those who waited: the server plays another part now.
-    pub fn end_waits(&mut self) {
-        const FORCED: Error = Error::fixed(
-            "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
-        );
-        let blocked = self.clients.iter().filter(|(_, client)| client.blocked).map(|(token, _)| token);
-        for token in blocked.collect::<Vec<_>>() {
-            if unblock_with(self, token, true, |cx| cx.error(&FORCED)) {
-                self.close(token, Closing::AfterReply);
-            }
-        }
-    }
-}
-
 /// Ends the wait of those whose time is over.
 pub fn end_overdue(server: &mut Server) {
     let now_ms = server.clock.uptime_ms();

@@ -439,7 +439,8 @@ impl<'s> Ctx<'s> {
         if self.server.is_troubled | client.monitor | client.subscriber | client.replica.is_some() {
             self.check_troubles(client, command, flags)?;
         }
-        let held_up = self.server.pause.is_some_and(|pause| (pause.all || flags.intersects(CHANGES)) && client.may_pause());
+        let held_up =
+            self.server.pause.is_some_and(|pause| (pause.all || flags.intersects(CHANGES)) && client.may_pause());
         Ok(if held_up { Admission::Postpone } else { Admission::Run })
     }
 

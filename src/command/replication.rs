@@ -23,8 +23,12 @@ const ROLE_CHANGE: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::STAL
 const HANDSHAKE: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::NO_ASYNC_LOADING).union(Flags::NO_MULTI);
 const OF_ALL_SHARDS: &[&str] = &["request_policy:all_shards", "response_policy:agg_min"];
 
-const FOLLOW: Command =
-    Command { arity: 3, flags: ROLE_CHANGE.union(Flags::NO_ASYNC_LOADING), handler: replicaof::replicaof, ..Command::NONE };
+const FOLLOW: Command = Command {
+    arity: 3,
+    flags: ROLE_CHANGE.union(Flags::NO_ASYNC_LOADING),
+    handler: replicaof::replicaof,
+    ..Command::NONE
+};
 
 pub const COMMANDS: &[Command] = &[
     Command {

@@ -66,12 +66,13 @@ mod tests {
     use mio::{Poll, Token, Waker};
 
     use crate::command::{Ctx, Verdict};
+    use crate::config::Endpoint;
     use crate::config::{Invocation, Rights, Settings};
     use crate::helper::mailbox;
     use crate::keyspace::Overdue;
     use crate::net::{Client, Closing, Listeners, Stream};
     use crate::plugin::Plugins;
-    use crate::replication::link::{Following, Link, Stage};
+    use crate::replication::link::{Following, Stage};
     use crate::resp::{Args, Limits, RequestParser};
 
     use super::*;
@@ -127,8 +128,11 @@ mod tests {
 
     /// Makes the server a replica, or a master.
     fn follow(server: &mut Server, stage: Option<Stage>) {
-        server.replication.following =
-            stage.map(|stage| Box::new(Following { host: "there".to_string(), port: 1, stage, token: None }));
+        server.replication.following = stage.map(|stage| {
+            let mut following = Following::new(Endpoint { host: "there".to_string(), port: 1 }, true);
+            following.stage = stage;
+            Box::new(following)
+        });
         server.role_changed();
     }
 
@@ -222,7 +226,7 @@ mod tests {
     fn the_master_is_obeyed() {
         let mut server = server();
         let (link, token) = (client(&mut server), client(&mut server));
-        server.clients[link].link = Some(Box::new(Link { stage: Stage::Online }));
+        server.clients[link].link = Some(Box::default());
         follow(&mut server, Some(Stage::Online));
         set(&mut server, "min-replicas-to-write", "1");
         assert_eq!(ask(&mut server, link, &["SET", "k", "v"]), "+OK");
@@ -255,7 +259,7 @@ mod tests {
     fn fields_of_hashes_stay_as_keys_do() {
         let mut server = server();
         let (link, token) = (client(&mut server), client(&mut server));
-        server.clients[link].link = Some(Box::new(Link { stage: Stage::Online }));
+        server.clients[link].link = Some(Box::default());
         follow(&mut server, Some(Stage::Online));
         assert_eq!(ask(&mut server, link, &["HSET", "h", "f", "v", "g", "w"]), ":2");
         assert_eq!(ask(&mut server, link, &["HPEXPIREAT", "h", "1", "FIELDS", "1", "f"]), "*1 :1");
@@ -270,7 +274,7 @@ mod tests {
     fn on_a_replica_that_lets_clients_write_they_remove_what_is_overdue() {
         let mut server = server();
         let (link, token) = (client(&mut server), client(&mut server));
-        server.clients[link].link = Some(Box::new(Link { stage: Stage::Online }));
+        server.clients[link].link = Some(Box::default());
         set(&mut server, "replica-read-only", "no");
         follow(&mut server, Some(Stage::Online));
         for key in ["a", "b"] {

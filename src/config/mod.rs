@@ -540,6 +540,9 @@ mod tests {
         let mut settings = Settings::default();
         assert!(settings.inert().is_empty());
         set(&mut settings, &[("dual-channel-replication-enabled", "yes"), ("maxmemory", "1mb")], ALL).unwrap();
-        assert_eq!(settings.inert().iter().map(|row| row.name).collect::<Vec<_>>(), ["dual-channel-replication-enabled"]);
+        assert_eq!(
+            settings.inert().iter().map(|row| row.name).collect::<Vec<_>>(),
+            ["dual-channel-replication-enabled"]
+        );
     }
 }

@@ -240,7 +240,8 @@ impl Batch {
                     let spans = &self.spans[pending.spans.start as usize..pending.spans.end as usize];
                     let in_one_piece = pending.owned.is_empty();
                     let mut args = Args::new(&bytes[pending.start as usize..], spans, &mut pending.owned);
-                    let text = if obeyed { text_of(&args, in_one_piece, &bytes[passage]) } else { Cow::Borrowed(&b""[..]) };
+                    let text =
+                        if obeyed { text_of(&args, in_one_piece, &bytes[passage]) } else { Cow::Borrowed(&b""[..]) };
                     let verdict = if blocked || !postponed.is_empty() {
                         Verdict::Postponed
                     } else {

@@ -55,6 +55,7 @@ pub enum Stage {
 }
 
 /// The connection to the master; see [`crate::net::Client::link`].
+#[derive(Default)]
 pub struct Link {
     /// The stream comes.
     online: bool,
@@ -168,13 +169,13 @@ impl Server {
                 self.replication.backlog = Some(Backlog::new(self.replication.offset));
             }
         }
-        self.end_waits();
         let mut following = Following::new(master.clone(), has_history);
         following.file_due_ms = was.and_then(|following| following.file_due_ms);
         log::info!("Connecting to MASTER {}:{}", master.host, master.port);
         self.replication.following = Some(Box::new(following));
-        set_role(Role::Replica);
         self.settings.replicaof = Some(master);
+        set_role(Role::Replica);
+        self.role_changed();
         self.connect_link();
     }
 
@@ -196,6 +197,7 @@ impl Server {
         // They are to learn the new name.
         self.disconnect_replicas();
         self.begin_source();
+        self.role_changed();
         if following.file_due_ms.is_some()
             && self.settings.appendonly
             && let Err(why) = self.turn_aof_on()
@@ -293,14 +295,7 @@ impl Server {
         client.reply_mode = ReplyMode::Off;
         client.blocked_on_write = true;
         encode(client.output.tail(), [&b"PING"[..]].into_iter());
-        client.link = Some(Box::new(Link {
-            online: false,
-            awaited: VecDeque::from([Question::Ping]),
-            reception: None,
-            others: Vec::new(),
-            held: Vec::new(),
-            ends: false,
-        }));
+        client.link = Some(Box::new(Link { awaited: VecDeque::from([Question::Ping]), ..Link::default() }));
         entry.insert(client);
         if let Some(following) = &mut self.replication.following {
             following.token = Some(token);
@@ -529,6 +524,7 @@ impl Server {
         if let Some(master) = self.settings.replicaof.clone() {
             self.replication.following = Some(Box::new(Following::new(master, false)));
             set_role(Role::Replica);
+            self.role_changed();
         }
     }
 
