@@ -13,7 +13,7 @@ use super::aof_rewrite::Rewrites;
 use super::load;
 use super::state::Server;
 use crate::config::{AppendFsync, Settings};
-use crate::effects::journal::Journal;
+use crate::effects::journal::{Journal, Sink};
 use crate::helper::disk::Disk;
 use crate::persist::aof::manifest::{Manifest, Place};
 use crate::persist::aof::writer::{Manner, Writer, reason};
@@ -269,7 +269,7 @@ impl Server {
     /// Has nothing written any more.
     pub(super) fn detach(&mut self) {
         if self.aof.writer.take().is_some() {
-            self.keys.effects.journal.remove_sink();
+            self.keys.effects.journal.remove_sink(Sink::File);
             self.aof.generation += 1;
             self.release_held();
         }
@@ -278,7 +278,7 @@ impl Server {
     /// Has everything journalled from here on written to a file.
     fn attach(&mut self, file: File, size: u64) {
         let journal = &mut self.keys.effects.journal;
-        journal.add_sink();
+        journal.add_sink(Sink::File);
         self.aof.generation += 1;
         self.aof.writer = Some(Writer::new(file, size, journal.offset()));
     }
@@ -431,7 +431,7 @@ impl Server {
 /// Hands what was journalled to the writer.
 fn accept(writer: &mut Writer, journal: &Journal, settings: &Settings, unix_seconds: u64) {
     let timestamp = settings.aof_timestamp_enabled.then_some(unix_seconds);
-    writer.accept(journal.pending(), journal.offset(), timestamp, settings.aof_checksum_enabled);
+    writer.accept(&journal.pending(Sink::File), journal.offset(), timestamp, settings.aof_checksum_enabled);
 }
 
 /// The manifest as it is on disk; an empty one if there is none.

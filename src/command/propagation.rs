@@ -29,9 +29,7 @@ impl Ctx<'_> {
     /// As [`Ctx::propagate`], for a command on some database with arguments from anywhere.
     pub fn propagate_in<'a>(&mut self, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
         self.journal().rewrite();
-        if !self.journal().is_muted() {
-            self.journal().append(db, args);
-        }
+        self.journal().append_wanted(db, args);
     }
 
     /// Propagates that a key is gone because its time was over when the command set it.
@@ -44,6 +42,14 @@ impl Ctx<'_> {
     pub fn propagate_removal(&mut self, key: &[u8]) {
         let lazily = self.journal().lazy.server;
         self.propagate(&[removal(lazily), key]);
+    }
+
+    /// Propagates a message, of which replicas alone are to know.
+    pub fn propagate_message(&mut self, args: &Args<'_>) {
+        let db = self.db;
+        if self.propagates() {
+            self.journal().append_message(db, args.iter_from(0));
+        }
     }
 
     /// Does not propagate the command. For what changes nothing that lasts, or has been propagated piece by piece.
@@ -65,8 +71,8 @@ impl Ctx<'_> {
         let changed = self.server.keys.effects.dirty != dirty;
         let db = self.db;
         let writes = command.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE);
-        if changed && writes && !self.journal().is_rewritten() && !self.journal().is_muted() {
-            self.journal().append(db, args.iter_from(0));
+        if changed && writes && !self.journal().is_rewritten() {
+            self.journal().append_wanted(db, args.iter_from(0));
         }
         self.journal().append_given();
         // A command that goes through all keys may find any number of expired ones, which have nothing to do with each other.

@@ -296,6 +296,7 @@ fn send(cx: &mut Ctx<'_>, args: &mut Args<'_>, kind: Kind) -> Outcome {
         // It will not have been called.
         Some(_) => count_receivers(cx.server, kind, &args[1]),
     };
+    cx.propagate_message(args);
     cx.reply.count(receivers);
     Ok(())
 }

@@ -81,7 +81,7 @@ pub fn evaluate(cx: &mut Ctx<'_>, args: &mut Args<'_>, mode: Debugging, read_onl
 impl Server {
     fn begin_trial(&mut self) {
         self.keys.effects.hush(true);
-        self.keys.effects.journal.mute(true);
+        self.keys.effects.journal.tell(false, false);
         self.scripts.trial = Some(Trial { kept: BTreeMap::new(), dirty: self.keys.effects.dirty });
     }
 
@@ -93,7 +93,7 @@ impl Server {
             self.keys.put_back(db, key, kept);
         }
         self.keys.effects.dirty = dirty;
-        self.keys.effects.journal.mute(false);
+        self.keys.effects.journal.tell(true, true);
         self.keys.effects.hush(false);
     }
 }

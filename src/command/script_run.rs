@@ -311,7 +311,7 @@ pub fn run(cx: &mut Ctx<'_>, args: &Args<'_>, job: Job<'_>) -> Outcome {
     cx.server.scripts.scratch = scratch;
     (cx.command, cx.in_exec, cx.in_script) = (command, in_exec, false);
     (cx.key_hash, cx.redacted) = (key_hash, redacted);
-    cx.server.keys.effects.journal.mute(false);
+    cx.server.keys.effects.journal.tell(true, true);
     let (db, busy) = cx.server.scripts.running.take().map_or((0, false), |running| (running.db, running.busy));
     cx.db = db;
     cx.server.clients[cx.token].db = db;
@@ -444,10 +444,11 @@ impl Host for ScriptRun<'_, '_> {
         self.proto
     }
 
-    fn set_propagation(&mut self, aof: bool, _replicas: bool) {
-        // In a trial nothing is.
-        let aof = aof && self.cx.server.scripts.trial.is_none();
-        self.cx.server.keys.effects.journal.mute(!aof);
+    fn set_propagation(&mut self, aof: bool, replicas: bool) {
+        // Nobody is to know of a trial.
+        if self.cx.server.scripts.trial.is_none() {
+            self.cx.server.keys.effects.journal.tell(aof, replicas);
+        }
     }
 
     fn log(&mut self, level: u8, line: &[u8]) {

@@ -1,7 +1,7 @@
 //! The stream, and its way to the replicas.
 
 use crate::command::state::Server;
-use crate::effects::journal::encode;
+use crate::effects::journal::{Sink, encode};
 use crate::net::client::Class;
 use crate::net::{Client, Closing};
 
@@ -38,7 +38,7 @@ impl Server {
         let replication = &mut self.replication;
         if replication.backlog.is_some() && !replication.is_replica() && !replication.feeding.from_journal {
             replication.feeding.from_journal = true;
-            self.keys.effects.journal.add_sink();
+            self.keys.effects.journal.add_sink(Sink::Replicas);
         }
     }
 
@@ -46,7 +46,7 @@ impl Server {
     pub fn stop_source(&mut self) {
         self.flush_journal(true);
         if std::mem::take(&mut self.replication.feeding.from_journal) {
-            self.keys.effects.journal.remove_sink();
+            self.keys.effects.journal.remove_sink(Sink::Replicas);
         }
     }
 
@@ -70,7 +70,7 @@ impl Server {
     pub(crate) fn feed_journal(&mut self) {
         if self.replication.feeding.from_journal {
             let Server { replication, keys, .. } = self;
-            replication.append(keys.effects.journal.pending());
+            replication.append(&keys.effects.journal.pending(Sink::Replicas));
         }
     }
 
@@ -93,8 +93,13 @@ impl Server {
             return 0;
         }
         let (at, len) = self.replication.feeding.aside;
-        let behind = self.keys.effects.journal.offset().saturating_sub(client.written);
-        let pending = self.keys.effects.journal.pending().len() as u64;
+        let journal = &self.keys.effects.journal;
+        let behind = journal.offset().saturating_sub(client.written);
+        let pending = journal.pending(Sink::Replicas).len() as u64;
+        if client.written < journal.file_only_until() {
+            // It is not known how much of that is not in the stream: to be asked for more than is needed does no harm.
+            return self.replication.offset + pending;
+        }
         // Bytes of the journal and of the stream differ by what was added aside, which can lie behind the client's writes.
         let aside = if client.written <= at { len } else { 0 };
         (self.replication.offset + pending).saturating_sub(behind + aside)

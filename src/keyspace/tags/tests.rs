@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::{cell::RefCell, mem};
 
 use crate::config::{EvictionPolicy, KeyspaceEvents, Settings};
+use crate::effects::journal::Sink;
 use crate::effects::{Event, News};
 use crate::keyspace::entry::{Encoding, EntryRef, NewValue, Object, Type};
 use crate::keyspace::hashmap::{self, HashView, Limits};
@@ -870,7 +871,7 @@ fn very_many_tags_die_at_one_moment() {
     };
     for cascades in [true, false] {
         let mut keys = Keyspace::new(1, 1, START_MS);
-        keys.effects.journal.add_sink();
+        keys.effects.journal.add_sink(Sink::File);
         for (n, name) in names.iter().enumerate() {
             // A tree in which each has up to three children; or the root has all.
             let parent = if cascades && n % 2 == 0 { (n.max(1) - 1) / 3 } else { 0 };
@@ -907,7 +908,7 @@ fn very_many_tags_die_at_one_moment() {
         assert!(keys.is_settled());
         let totals = keys.tag_totals(0);
         assert_eq!((totals.memberships, totals.links, totals.tags), (2, TAGS as usize - 1, TAGS as usize));
-        let told = String::from_utf8_lossy(keys.effects.journal.pending()).matches("INVALIDATE\r\n").count();
+        let told = String::from_utf8_lossy(&keys.effects.journal.pending(Sink::File)).matches("INVALIDATE\r\n").count();
         assert_eq!(told, 1, "it is journalled once");
         // Where nobody may wait, it is done at once.
         assert_eq!(keys.invalidate(0, wanted, cascades, Count::Now), Invalidation::Done(1));

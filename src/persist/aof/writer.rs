@@ -158,7 +158,10 @@ impl Writer {
             self.postponed_since_ms = None;
             self.write(manner)?;
         } else {
-            // What sinks other than this file wanted needs no file.
+            // What sinks other than this file wanted needs no file, nor a sync of its own.
+            if self.synced == self.written {
+                (self.ordered, self.synced, self.acknowledged) = (self.accepted, self.accepted, self.accepted);
+            }
             self.written = self.accepted;
         }
         if !always || manner.spare_disk {
