@@ -237,7 +237,7 @@ fn serve_key(server: &mut Server, db: usize, key: &[u8]) {
     let mut behind = None;
     for _ in 0..server.keys.effects.waiting.look_at(db, key) {
         let hashed = server.keys.key(key);
-        let kind = server.keys.peek(db, hashed).map(|entry| entry.kind());
+        let kind = server.keys.view(db, hashed).map(|entry| entry.kind());
         let waiting = &server.keys.effects.waiting;
         if kind.is_none() && !waiting.is_awaited_until_gone(db, key) {
             return;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::error::{Error, Outcome};
-use super::state::{Pause, Server};
+use super::pause::{Pause, PausedFor};
+use super::state::Server;
 use super::table::{Acl, Command, Doc, Flags};
 use super::tracking::{self, redirection};
 use super::{Ctx, blocking, malformed};
@@ -568,14 +569,14 @@ fn pause(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         .checked_add(timeout)
         .filter(|&until| until <= i64::MAX as u64)
         .ok_or(Error::fixed("ERR timeout is out of range"))?;
-    let before = cx.server.pause;
+    let before = cx.server.pauses[PausedFor::Client as usize];
     if timeout > 0 || before.is_some() {
         // A pause only becomes longer and stricter.
-        cx.server.pause = Some(Pause {
+        let pause = Pause {
             until_ms: before.map_or(until_ms, |before| before.until_ms.max(until_ms)),
             all: all || before.is_some_and(|before| before.all),
-        });
-        cx.server.decide_expiry();
+        };
+        cx.server.set_pause(PausedFor::Client, Some(pause));
     }
     cx.reply.ok();
     Ok(())
@@ -634,7 +635,7 @@ fn unblock(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn unpause(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
-    cx.server.end_pause();
+    cx.server.set_pause(PausedFor::Client, None);
     cx.reply.ok();
     Ok(())
 }

@@ -17,6 +17,7 @@ use crate::persist::rdb::decode::{Outcome, Rules};
 use crate::persist::rdb::error::{Error, Reason};
 use crate::persist::rdb::file::{Item, Loaded, Reader, Verdict};
 use crate::persist::rdb::own;
+use crate::replication::{History, ID_LEN};
 use crate::persist::rdb::source::{FileSource, Source};
 
 /// A slice ends after this time, even if the settings allow more bytes.
@@ -78,6 +79,8 @@ pub struct Intake {
     pub counts: Counts,
     /// Memory that was used when it was written, in bytes, as it tells.
     pub used_memory: u64,
+    /// The stream that the data amount to, as it tells.
+    pub history: History,
     /// The database chosen last.
     db: usize,
     /// The tags of the next key.
@@ -89,7 +92,7 @@ pub struct Intake {
 impl Intake {
     pub fn new(manner: Manner) -> Intake {
         let ((counts, slots), waiting) = (Default::default(), Vec::with_capacity(WINDOW));
-        Intake { manner, slots, counts, used_memory: 0, db: 0, tags: Vec::new(), waiting }
+        Intake { manner, slots, counts, used_memory: 0, history: History::default(), db: 0, tags: Vec::new(), waiting }
     }
 
     /// Takes an item in. Returns whether it was the end.
@@ -196,6 +199,9 @@ impl Intake {
                 }
             }
             b"aof-base" if number() == Some(1) => log::info!("RDB is base AOF"),
+            b"repl-id" => self.history.id = Some(text.into_owned()).filter(|id| id.len() == ID_LEN),
+            b"repl-offset" => self.history.offset = number(),
+            b"repl-stream-db" => self.history.db = number(),
             b"redis-bits" | b"aof-base" | b"aof-preamble" | b"cachestorm-ver" => {}
             [b'%', ..] => log::info!("RDB '{}': {text}", String::from_utf8_lossy(name)),
             _ => log::debug!("Unrecognized RDB AUX field: '{}'", String::from_utf8_lossy(name)),
@@ -361,6 +367,9 @@ impl Loader for SnapshotLoader {
             let seconds = self.started.elapsed().as_secs_f64();
             log::info!("DB loaded from disk: {seconds:.3} seconds ({})", self.path.display());
             server.last_load = self.intake.counts;
+            if self.vital {
+                server.go_back_to(std::mem::take(&mut self.intake.history));
+            }
         }
         Ok(more)
     }

@@ -41,6 +41,7 @@ mod migrate;
 mod module;
 mod monitor;
 mod namespace;
+pub mod pause;
 mod propagation;
 mod pubsub;
 mod replicaof;

@@ -6,7 +6,7 @@ use super::table::{Acl, Command, Doc, Flags};
 use super::{Ctx, blocking, replicaof};
 use crate::keyspace::entry::Type;
 use crate::net::client::Class;
-use crate::replication::failover;
+use crate::replication::failover::{self, Failover};
 use crate::replication::feed::replica_address;
 use crate::replication::replica::{Replica, Stage};
 use crate::resp::Args;
@@ -140,11 +140,16 @@ const ADDRESS_MAX: usize = 256;
 const NO_APPEND_ONLY_FILE: Error =
     Error::fixed("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
 
-fn failover(_: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+fn failover(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     if args.len() == 2 && args[1].eq_ignore_ascii_case(b"abort") {
-        return Err(Error::fixed("ERR No failover in progress."));
+        if cx.server.replication.failover.is_none() {
+            return Err(Error::fixed("ERR No failover in progress."));
+        }
+        cx.server.abort_failover("Failover manually aborted");
+        cx.reply.ok();
+        return Ok(());
     }
-    let (mut timeout, mut host, mut force) = (None, None, false);
+    let (mut timeout, mut target, mut force) = (None, None, false);
     let mut at = 1;
     while at < args.len() {
         let (word, more) = (&args[at], args.len() - at - 1);
@@ -155,9 +160,10 @@ fn failover(_: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             }
             timeout = Some(milliseconds);
             at += 2;
-        } else if word.eq_ignore_ascii_case(b"to") && more >= 2 && host.is_none() {
-            parse_i64(&args[at + 2]).ok_or(Error::NOT_AN_INTEGER)?;
-            host = Some(&args[at + 1]);
+        } else if word.eq_ignore_ascii_case(b"to") && more >= 2 && target.is_none() {
+            let port = parse_i64(&args[at + 2]).ok_or(Error::NOT_AN_INTEGER)?;
+            // No replica has a port that is none.
+            target = Some((String::from_utf8_lossy(&args[at + 1]).into_owned(), u16::try_from(port).unwrap_or(0)));
             at += 3;
         } else if word.eq_ignore_ascii_case(b"force") && !force {
             force = true;
@@ -166,7 +172,33 @@ fn failover(_: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             return Err(Error::SYNTAX);
         }
     }
-    Err(Error::fixed("ERR FAILOVER requires connected replicas."))
+    let server = &mut *cx.server;
+    let refuse = |text| Err(Error::fixed(text));
+    if server.replication.failover.is_some() {
+        return refuse("ERR FAILOVER already in progress.");
+    }
+    if server.replication.is_replica() {
+        return refuse("ERR FAILOVER is not valid when server is a replica.");
+    }
+    if server.replication.replicas.is_empty() {
+        return refuse("ERR FAILOVER requires connected replicas.");
+    }
+    if force && (timeout.is_none() || target.is_none()) {
+        return refuse("ERR FAILOVER with force option requires both a timeout and target HOST and IP.");
+    }
+    if let Some((host, port)) = &target {
+        match server.find_replica(host, *port) {
+            None => return refuse("ERR FAILOVER target HOST and PORT is not a replica."),
+            Some(replica) if replica.stage != Stage::Online => {
+                return refuse("ERR FAILOVER target replica is not online.");
+            }
+            Some(_) => {}
+        }
+    }
+    let deadline_ms = timeout.map(|timeout| server.clock.uptime_ms().saturating_add(timeout as u64));
+    server.begin_failover(Failover { target, deadline_ms, force, asked: false });
+    cx.reply.ok();
+    Ok(())
 }
 
 /// What a client is known for as a replica.

@@ -172,6 +172,7 @@ pub fn writer(server: &Server, base: bool) -> Writer {
         ("aof-base", u8::from(base).to_string()),
         ("cachestorm-ver", env!("CARGO_PKG_VERSION").to_string()),
     ];
+    aux.extend(server.replication.fields());
     aux.extend(load::namespace_fields(keys));
     let size = |db| keys.database(db).map_or((0, 0), |database| (database.len(), database.expires()));
     let fields_expire = (0..keys.databases()).filter_map(|db| keys.database(db)).any(|one| one.fields_expire() > 0);

@@ -148,9 +148,10 @@ fn shutdown(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let wish = Wish::parse(args.iter_from(1))?;
     if wish.abort {
         // One that a signal asked for may be waiting for the periodic work.
-        if cx.server.shutdown.take().is_none() {
+        if cx.server.shutdown.is_none() {
             return Err(Error::fixed("ERR No shutdown in progress."));
         }
+        cx.server.refuse_shutdown();
         log::info!("Shutdown manually aborted.");
         cx.reply.ok();
         return Ok(());
@@ -161,7 +162,7 @@ fn shutdown(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     // The reply is the end of the connection, or an error from who tries to end.
     let client = Some((cx.token, cx.server.clients[cx.token].id));
-    cx.server.shutdown = Some(Shutdown { save: wish.save, now: wish.now, force: wish.force, client });
+    cx.server.shutdown = Some(Shutdown { save: wish.save, now: wish.now, force: wish.force, waits_until_ms: None, client });
     Ok(())
 }
 

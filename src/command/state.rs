@@ -12,6 +12,7 @@ use super::client::describe;
 use super::load::Counts;
 use super::loading::Loading;
 use super::migrate::Migrations;
+use super::pause::Pause;
 use super::replication::CopyWait;
 use super::room::Pressure;
 use super::save::Saving;
@@ -33,15 +34,6 @@ use crate::pubsub::Subscriptions;
 use crate::replication::{Replication, new_id};
 use crate::script::functions::Libraries;
 
-/// CLIENT PAUSE in force.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Pause {
-    /// Until when, in milliseconds of uptime.
-    pub until_ms: u64,
-    /// Whether reads are paused too.
-    pub all: bool,
-}
-
 /// How the server is to end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shutdown {
@@ -51,6 +43,8 @@ pub struct Shutdown {
     pub now: bool,
     /// Go even if something cannot be made durable.
     pub force: bool,
+    /// Until when it waits for replicas to catch up, in milliseconds of uptime.
+    pub waits_until_ms: Option<u64>,
     /// Who asked for it: a client by token and number, or a signal.
     pub client: Option<(usize, u64)>,
 }
@@ -96,6 +90,8 @@ pub struct Server {
     pub delivered: bool,
     /// Clients that MONITOR.
     pub monitors: Vec<usize>,
+    /// What pauses there are, by what for, and what they are together.
+    pub pauses: [Option<Pause>; 3],
     pub pause: Option<Pause>,
     /// How many clients wait for its end.
     pub paused_clients: usize,
@@ -259,6 +255,7 @@ impl Server {
             subscriptions: Subscriptions::default(),
             delivered: false,
             monitors: Vec::new(),
+            pauses: [None; 3],
             pause: None,
             paused_clients: 0,
             resumed: Vec::new(),
@@ -293,7 +290,7 @@ impl Server {
         self.clock.tick();
         self.keys.set_now(self.clock.unix_ms());
         if self.pause.is_some_and(|pause| pause.until_ms <= self.clock.uptime_ms()) {
-            self.end_pause();
+            self.end_pauses(self.clock.uptime_ms());
         }
     }
 
@@ -326,12 +323,6 @@ impl Server {
         let least = self.settings.min_replicas_to_write as usize;
         let counts = least > 0 && self.settings.min_replicas_max_lag > 0 && !self.replication.is_replica();
         counts && self.replication.feeding.good < least
-    }
-
-    /// Ends CLIENT PAUSE.
-    pub fn end_pause(&mut self) {
-        self.pause = None;
-        self.decide_expiry();
     }
 
     /// The token of the client with a number, unless it is about to go.

@@ -418,7 +418,7 @@ settings! {
     /// Warnings about the system that do not stop the start.
     ignore_warnings: String = text("ignore-warnings", "").inert();
     /// Seconds that a shutdown waits for replicas to catch up.
-    shutdown_timeout: u32 = count("shutdown-timeout", "10").inert();
+    shutdown_timeout: u32 = count("shutdown-timeout", "10");
     /// What SIGINT does.
     shutdown_on_sigint: ShutdownFlags =
         row("shutdown-on-sigint", "default", Kind::Choices(ShutdownFlags::WORDS));

@@ -206,13 +206,19 @@ impl Reactor {
             log::warn!("Received shutdown signal during loading, exiting now.");
             return Ok(true);
         }
-        log::warn!("User requested shutdown...");
+        if shutdown.waits_until_ms.is_none() {
+            log::warn!("User requested shutdown...");
+        }
+        if server.waits_for_replicas(shutdown) {
+            return Ok(false);
+        }
+        server.tell_lagging_replicas();
         let awaits_base = server.aof.state == State::AwaitsBase;
         if awaits_base && shutdown.force {
             log::warn!("Writing initial AOF. Exit anyway.");
         } else if awaits_base {
             log::warn!("Writing initial AOF, can't exit");
-            refuse_to_end(server, shutdown);
+            refuse_to_end(server);
             return Ok(false);
         }
         if save::give_up(server, Purpose::File) {
@@ -232,7 +238,7 @@ impl Reactor {
             }
             Err(Unsaved::Disk(_)) => {
                 log::warn!("Error trying to save the DB, can't exit.");
-                refuse_to_end(server, shutdown);
+                refuse_to_end(server);
                 Ok(false)
             }
         }
@@ -394,6 +400,7 @@ impl Reactor {
             self.busy |= !self.server.resumed.is_empty();
         }
         self.answer();
+        self.server.go_on_with_failover();
         self.server.begin_snapshot_for_replicas();
         self.snapshot = save::slice(&mut self.server, if served { SNAPSHOT_TIME } else { IDLE_SNAPSHOT_TIME });
         let started = self.server.cycles.raw();
@@ -541,16 +548,9 @@ fn bury(server: &mut Server, busy: Option<usize>) {
 }
 
 /// Goes on although somebody asked for the end.
-fn refuse_to_end(server: &mut Server, shutdown: Shutdown) {
+fn refuse_to_end(server: &mut Server) {
     log::warn!("Errors trying to shut down the server. Check the logs for more information.");
-    server.shutdown = None;
-    if let Some((token, id)) = shutdown.client
-        && let Some(client) = server.clients.get_mut(token).filter(|client| client.id == id)
-    {
-        client.output.tail().extend_from_slice(b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n");
-        server.stats.error_replies += 1;
-        server.will_send(token);
-    }
+    server.refuse_shutdown();
 }
 
 /// Lets a client's reply buffer follow the size of its replies.

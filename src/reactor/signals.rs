@@ -96,6 +96,7 @@ fn schedule_shutdown(server: &mut Server, signal: i32) {
         },
         now: has(ShutdownFlags::NOW),
         force: has(ShutdownFlags::FORCE),
+        waits_until_ms: None,
         client: None,
     });
 }

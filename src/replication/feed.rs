@@ -6,6 +6,7 @@ use crate::net::client::Class;
 use crate::net::{Client, Closing};
 
 use super::backlog::Backlog;
+use super::{Ancestor, History};
 use super::replica::{Replica, Stage};
 use super::snapshot::Transfer;
 
@@ -65,6 +66,22 @@ impl Server {
         self.begin_source();
     }
 
+    /// The data are those of a snapshot of an earlier run: a replica can go on with the stream that it tells of, and a master's
+    /// replicas with the master's.
+    pub fn go_back_to(&mut self, history: History) {
+        let (Some(id), Some(offset)) = (history.id, history.offset) else { return };
+        let replication = &mut self.replication;
+        replication.offset = offset;
+        replication.backlog = Some(Backlog::new(offset));
+        if self.settings.replicaof.is_some() {
+            replication.id = id;
+            replication.stream_db = history.db.unwrap_or(0) as usize;
+        } else {
+            replication.ancestor = Some(Ancestor { id, until: offset + 1 });
+            self.begin_source();
+        }
+    }
+
     /// Adds what was journalled to the stream, which replicas read.
     #[inline]
     pub(crate) fn feed_journal(&mut self) {
@@ -114,11 +131,10 @@ impl Server {
             }
             return;
         }
-        if self.replication.feeding.ask && !self.keys.effects.journal.is_within_unit() {
-            self.replication.feeding.ask = false;
-            if self.replication.feeding.from_journal {
-                self.append_aside(&[b"REPLCONF", b"GETACK", b"*"]);
-            }
+        // While writing is paused for a failover or the end, replicas are to reach the end of the stream.
+        let at_rest = self.replication.failover.is_some() || self.is_waiting_to_end();
+        if self.replication.feeding.ask && !at_rest && !self.keys.effects.journal.is_within_unit() {
+            self.ask_replicas();
         }
         let Server { replication, clients, unsent, .. } = self;
         let Some(backlog) = &mut replication.backlog else { return };
@@ -157,6 +173,14 @@ impl Server {
         self.go_on_with_transfer();
     }
 
+    /// Has replicas tell at once what they have carried out.
+    pub(super) fn ask_replicas(&mut self) {
+        self.replication.feeding.ask = false;
+        if self.replication.feeding.from_journal {
+            self.append_aside(&[b"REPLCONF", b"GETACK", b"*"]);
+        }
+    }
+
     /// Whether some replica could take more at once.
     pub fn replicas_want_more(&self) -> bool {
         let end = self.replication.backlog.as_ref().map_or(0, Backlog::end);
@@ -179,6 +203,10 @@ impl Server {
 
     /// Takes a client in as a replica.
     pub fn add_replica(&mut self, token: usize) {
+        if self.replication.replicas.is_empty() {
+            let period_ms = 1000 * u64::from(self.settings.repl_ping_replica_period);
+            self.replication.feeding.next_ping_ms = self.clock.uptime_ms() + period_ms;
+        }
         if !self.replication.replicas.contains(&token) {
             self.replication.replicas.push(token);
         }
@@ -249,7 +277,7 @@ impl Server {
         if self.replication.replicas.is_empty() {
             return self.drop_unused_backlog(now_ms);
         }
-        let paused = self.pause.is_some() && self.replication.failover.is_some();
+        let paused = self.replication.failover.is_some();
         if now_ms >= self.replication.feeding.next_ping_ms && !paused {
             self.replication.feeding.next_ping_ms = now_ms + 1000 * u64::from(self.settings.repl_ping_replica_period);
             if self.replication.feeding.from_journal {

@@ -16,6 +16,7 @@
 
 pub mod backlog;
 pub mod failover;
+pub mod farewell;
 pub mod feed;
 pub mod link;
 pub mod replica;
@@ -35,6 +36,15 @@ pub struct Ancestor {
     pub id: String,
     /// Up to this offset, which is the first that is not part of it, both streams are one.
     pub until: u64,
+}
+
+/// What a snapshot tells of the stream that its data amount to.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct History {
+    pub id: Option<String>,
+    pub offset: Option<u64>,
+    /// The database that the stream works on there.
+    pub db: Option<u64>,
 }
 
 /// The part that the server plays in replication.
@@ -92,6 +102,18 @@ impl Replication {
     /// The name of the stream that this one continues; zeros if it continues none.
     pub fn ancestor_id(&self) -> &str {
         self.ancestor.as_ref().map_or(NO_ID, |ancestor| &ancestor.id)
+    }
+
+    /// What a snapshot of this moment is to tell of the stream.
+    pub fn fields(&self) -> Vec<(&'static str, String)> {
+        if self.backlog.is_none() {
+            return Vec::new();
+        }
+        vec![
+            ("repl-stream-db", self.stream_db.to_string()),
+            ("repl-id", self.id.clone()),
+            ("repl-offset", self.offset.to_string()),
+        ]
     }
 
     /// Whether this server follows a master.
