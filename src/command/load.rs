@@ -17,8 +17,8 @@ use crate::persist::rdb::decode::{Outcome, Rules};
 use crate::persist::rdb::error::{Error, Reason};
 use crate::persist::rdb::file::{Item, Loaded, Reader, Verdict};
 use crate::persist::rdb::own;
-use crate::replication::{History, ID_LEN};
 use crate::persist::rdb::source::{FileSource, Source};
+use crate::replication::{History, ID_LEN};
 
 /// A slice ends after this time, even if the settings allow more bytes.
 const SLICE: Duration = Duration::from_millis(10);

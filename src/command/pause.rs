@@ -40,10 +40,9 @@ impl Server {
     /// Puts what all pauses are together into effect, until the first of them ends.
     fn sum_up_pauses(&mut self) {
         let pauses = self.pauses.iter().flatten();
-        self.pause = pauses.copied().reduce(|one, other| Pause {
-            until_ms: one.until_ms.min(other.until_ms),
-            all: one.all || other.all,
-        });
+        self.pause = pauses
+            .copied()
+            .reduce(|one, other| Pause { until_ms: one.until_ms.min(other.until_ms), all: one.all || other.all });
         self.decide_expiry();
     }
 }

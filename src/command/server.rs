@@ -162,7 +162,8 @@ fn shutdown(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     // The reply is the end of the connection, or an error from who tries to end.
     let client = Some((cx.token, cx.server.clients[cx.token].id));
-    cx.server.shutdown = Some(Shutdown { save: wish.save, now: wish.now, force: wish.force, waits_until_ms: None, client });
+    cx.server.shutdown =
+        Some(Shutdown { save: wish.save, now: wish.now, force: wish.force, waits_until_ms: None, client });
     Ok(())
 }
 

@@ -127,6 +127,9 @@ pub fn take_over(cx: &mut Ctx<'_>, id: &str) -> Outcome {
         return Err(Error::fixed("ERR PSYNC FAILOVER replid must match my replid."));
     }
     cx.server.unfollow();
-    log::info!("MASTER MODE enabled (failover request from '{}')", crate::command::client::describe(cx.server, cx.token));
+    log::info!(
+        "MASTER MODE enabled (failover request from '{}')",
+        crate::command::client::describe(cx.server, cx.token)
+    );
     Ok(())
 }

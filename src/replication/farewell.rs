@@ -52,10 +52,7 @@ impl Server {
         }
         let replicas = self.replicas().count();
         if replicas > 0 {
-            log::info!(
-                "{} of {replicas} replicas are in sync when shutting down.",
-                replicas - self.lagging_replicas()
-            );
+            log::info!("{} of {replicas} replicas are in sync when shutting down.", replicas - self.lagging_replicas());
         }
     }
 

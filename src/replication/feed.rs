@@ -6,9 +6,9 @@ use crate::net::client::Class;
 use crate::net::{Client, Closing};
 
 use super::backlog::Backlog;
-use super::{Ancestor, History};
 use super::replica::{Replica, Stage};
 use super::snapshot::Transfer;
+use super::{Ancestor, History};
 
 /// Bytes of the stream, or of a file, that a replica's output gets at a time.
 const PORTION: usize = 256 * 1024;
@@ -73,7 +73,8 @@ impl Server {
         let replication = &mut self.replication;
         replication.offset = offset;
         replication.backlog = Some(Backlog::new(offset));
-        if self.settings.replicaof.is_some() {
+        if let Some(following) = &mut replication.following {
+            following.has_found_history();
             replication.id = id;
             replication.stream_db = history.db.unwrap_or(0) as usize;
         } else {

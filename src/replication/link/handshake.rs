@@ -119,13 +119,24 @@ impl Server {
         } else {
             log::info!("Partial resynchronization not possible (no cached master)");
         }
-        self.ask(token, Question::Psync, &[b"PSYNC", id.as_bytes(), offset.as_bytes()]);
+        let mut words: Vec<&[u8]> = vec![b"PSYNC", id.as_bytes(), offset.as_bytes()];
+        if self.replication.asks_to_take_over() {
+            words.push(b"FAILOVER");
+        }
+        self.ask(token, Question::Psync, &words);
     }
 
     /// The master has decided what it sends.
     fn hear_decision(&mut self, token: usize, line: &[u8]) {
         let text = String::from_utf8_lossy(line);
-        match Answer::parse(line) {
+        let answer = Answer::parse(line);
+        if matches!(answer, Answer::Continue(_) | Answer::Full { .. }) {
+            self.end_failover();
+        } else if self.replication.asks_to_take_over() {
+            // This server is a master again, and the link is gone.
+            return self.abort_failover("Failover target rejected psync request");
+        }
+        match answer {
             Answer::Continue(id) => self.go_on_following(token, id),
             Answer::Full { id, offset } => {
                 log::info!("Full resync from master: {id}:{offset}");

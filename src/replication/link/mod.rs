@@ -139,6 +139,11 @@ impl Following {
         self.stage == Stage::Online
     }
 
+    /// The data are those of a stream's offset after all.
+    pub fn has_found_history(&mut self) {
+        self.has_history = true;
+    }
+
     /// Whether the data are those of an offset in the master's stream.
     pub fn has_history(&self) -> bool {
         self.has_history
