@@ -203,6 +203,7 @@ pub fn describe(server: &Server, token: usize) -> String {
     let mut flags = String::new();
     for (set, letter) in [
         (client.monitor, 'O'),
+        (client.class() == Class::Replica, 'S'),
         (client.link.is_some(), 'M'),
         (client.subscriber, 'P'),
         (client.transaction.is_some(), 'x'),
@@ -233,7 +234,8 @@ pub fn describe(server: &Server, token: usize) -> String {
     let free = window + capacity.saturating_sub(kept);
     // Output is told as if it filled a reply buffer first, and only what does not fit were queued.
     let output = &client.output;
-    let queued = client.queued_output();
+    let lag = server.stream_lag(client) as usize;
+    let queued = client.queued_output() + lag;
     let in_buffer = output.len().min(client.reply_buffer);
     let pieces = if queued == 0 { 0 } else { output.chunks() + 1 };
     let subscriptions = &server.subscriptions;
@@ -261,7 +263,7 @@ pub fn describe(server: &Server, token: usize) -> String {
         client.argv_bytes,
         client.reply_buffer,
         client.reply_peak,
-        server.client_bytes(token),
+        server.client_bytes(token) + lag,
         client.last_command.unwrap_or("NULL"),
         client.user.as_ref().map_or("(superuser)".into(), |user| String::from_utf8_lossy(user.name())),
         client.proto as u8,

@@ -267,15 +267,10 @@ fn memory(text: &mut Text, cx: &Ctx<'_>) {
     text.ratio("allocator_rss", account.heap_resident());
     text.ratio("rss_overhead", account.beside_heap());
     text.ratio("mem_fragmentation", account.fragmentation());
-    text.constant(
-        "0",
-        &[
-            "mem_not_counted_for_evict",
-            "mem_replication_backlog",
-            "mem_total_replication_buffers",
-            "mem_clients_slaves",
-        ],
-    );
+    text.line("mem_not_counted_for_evict", server.uncounted_memory());
+    text.line("mem_replication_backlog", account.replication.backlog);
+    text.line("mem_total_replication_buffers", account.replication.backlog + account.replication.clients);
+    text.line("mem_clients_slaves", account.replication.clients);
     text.line("mem_clients_normal", account.clients);
     text.constant("0", &["mem_cluster_links"]);
     text.line("mem_aof_buffer", server.aof.writer().map_or(0, Writer::buffered));

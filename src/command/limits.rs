@@ -1,8 +1,9 @@
-//! What clients take all together, and may take: `maxmemory-clients`.
+//! What clients take all together, and may take: `maxmemory-clients`. Replicas and the link to the master take no part in that.
 
 use super::client::describe;
 use super::room::Pressure;
 use super::state::Server;
+use crate::net::client::Class;
 use crate::net::{Client, Closing};
 
 impl Server {
@@ -30,8 +31,14 @@ impl Server {
         let client = &mut self.clients[token];
         self.clients_bytes = self.clients_bytes - client.counted_bytes + bytes;
         client.counted_bytes = bytes;
-        if self.budget.is_on() && client.closing != Some(Closing::Now) {
-            let evictable = !client.no_evict && client.link.is_none();
+        if !self.budget.is_on() || client.closing == Some(Closing::Now) {
+            return;
+        }
+        if client.link.is_some() || client.class() == Class::Replica {
+            // It may have been counted before it became one.
+            self.budget.forget(token);
+        } else {
+            let evictable = !client.no_evict;
             self.budget.count(token, bytes, evictable);
         }
     }

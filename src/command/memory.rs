@@ -9,8 +9,11 @@ use super::table::{Command, Doc, Flags, KeyFlags, KeySpec};
 use crate::keyspace::entry::EntryRef;
 use crate::keyspace::weight::{FIELDS_CELL_BYTES, SLOT_BYTES, WHEEL_CELL_BYTES};
 use crate::memory;
+use crate::net::client::Class;
 use crate::observe::heap::{self, Heap};
 use crate::observe::usage;
+use crate::persist::aof::writer::Writer;
+use crate::replication::feed::ReplicaMemory;
 use crate::resp::Args;
 use crate::types::number::parse_i64;
 
@@ -103,8 +106,10 @@ pub struct Account {
     /// The most that was in use at any time, and what was before the first client came.
     pub peak: usize,
     pub startup: usize,
-    /// Taken by clients and their buffers.
+    /// Taken by clients and their buffers, those of replicas not among them.
     pub clients: usize,
+    /// Taken by the replication stream and what waits for replicas.
+    pub replication: ReplicaMemory,
     /// Taken by the table and by the expiry wheel of each database that was ever used.
     pub databases: Vec<(usize, usize, usize)>,
     /// Taken by the scripts that are known, and by libraries of functions, besides what they take in their interpreters.
@@ -121,7 +126,8 @@ impl Account {
     pub fn new(cx: &Ctx<'_>) -> Account {
         let server = &cx.server;
         let used = memory::used();
-        let clients: usize = server.clients.iter().map(|(token, _)| server.client_bytes(token)).sum();
+        let others = server.clients.iter().filter(|(_, client)| client.class() != Class::Replica);
+        let clients: usize = others.map(|(token, _)| server.client_bytes(token)).sum();
         let databases = (0..server.keys.databases()).filter_map(|db| Some((db, server.keys.database(db)?)));
         Account {
             used,
@@ -129,6 +135,7 @@ impl Account {
             startup: server.startup_memory,
             // While a client's command runs, its replies are here.
             clients: clients + cx.reply.out.memory_bytes(),
+            replication: server.replica_memory(),
             scripts: server.scripts.cache.memory_bytes(),
             functions: server.functions.memory_bytes(),
             keys: databases.clone().map(|(_, database)| database.len()).sum(),
@@ -145,7 +152,8 @@ impl Account {
 
     /// What is not the data itself.
     pub fn overhead(&self) -> usize {
-        self.startup + self.clients + self.scripts + self.functions + self.tables()
+        let replication = self.replication.backlog + self.replication.clients;
+        self.startup + self.clients + replication + self.scripts + self.functions + self.tables()
     }
 
     /// The tables and wheels of all databases.
@@ -303,12 +311,12 @@ fn stats(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
         ("peak.allocated".to_string(), Bytes(account.peak)),
         ("total.allocated".to_string(), Bytes(account.used)),
         ("startup.allocated".to_string(), Bytes(account.startup)),
-        // Nothing is replicated, clustered or logged.
-        ("replication.backlog".to_string(), Bytes(0)),
-        ("clients.slaves".to_string(), Bytes(0)),
+        ("replication.backlog".to_string(), Bytes(account.replication.backlog)),
+        ("clients.slaves".to_string(), Bytes(account.replication.clients)),
         ("clients.normal".to_string(), Bytes(account.clients)),
+        // Nothing is clustered.
         ("cluster.links".to_string(), Bytes(0)),
-        ("aof.buffer".to_string(), Bytes(0)),
+        ("aof.buffer".to_string(), Bytes(cx.server.aof.writer().map_or(0, Writer::buffered))),
         ("lua.caches".to_string(), Bytes(account.scripts)),
         ("functions.caches".to_string(), Bytes(account.functions)),
     ];
@@ -405,6 +413,7 @@ mod tests {
             used: 100 * MB,
             peak: 100 * MB,
             startup: MB,
+            replication: ReplicaMemory::default(),
             clients: MB,
             databases: vec![(0, 8 * MB, 2 * MB)],
             scripts: 0,

@@ -441,7 +441,7 @@ impl<'s> Ctx<'s> {
             self.check_troubles(client, command, flags)?;
         }
         let held_up =
-            self.server.pause.is_some_and(|pause| (pause.all || flags.intersects(CHANGES)) && client.may_pause());
+            self.server.pause.is_some_and(|pause| (pause.all || flags.intersects(CHANGES)) && !client.only_follows());
         Ok(if held_up { Admission::Postpone } else { Admission::Run })
     }
 

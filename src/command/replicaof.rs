@@ -6,7 +6,7 @@ use super::Ctx;
 use super::error::{Error, Outcome};
 use super::state::Server;
 use crate::config::Endpoint;
-use crate::net::client::Class;
+use crate::net::client::{Class, Client};
 use crate::replication::link::Stage;
 use crate::resp::Args;
 use crate::types::number::parse_i64;
@@ -77,9 +77,11 @@ pub(super) fn tell(server: &Server, mut line: impl FnMut(&'static str, &dyn Disp
     line("master_link_status", &if online { "up" } else { "down" });
     line("master_last_io_seconds_ago", &if online { seconds_since(heard_ms) as i64 } else { -1 });
     line("master_sync_in_progress", &u8::from(syncs));
-    // What has been received but not carried out is at most what one turn brings.
     let offset = if following.has_history() { server.replication.offset } else { 0 };
-    line("slave_read_repl_offset", &offset);
+    // A pause holds up what has been received.
+    let link = following.token.filter(|_| online).map(|token| &*server.clients[token]);
+    let received = |client: &Client| client.kept_input() + client.link.as_ref().map_or(0, |link| link.held_bytes());
+    line("slave_read_repl_offset", &(offset + link.map_or(0, received) as u64));
     line("slave_repl_offset", &offset);
     if syncs {
         let progress = &following.progress;

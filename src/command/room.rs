@@ -19,6 +19,7 @@ use super::state::Server;
 use super::table::Flags;
 use crate::config::EvictionPolicy;
 use crate::memory;
+use crate::persist::aof::writer::Writer;
 
 /// Evictions between two looks at the clock.
 const ROUND: usize = 16;
@@ -73,7 +74,19 @@ impl Server {
     #[inline]
     pub fn is_short_of_memory(&self) -> bool {
         let most = self.settings.maxmemory;
-        most > 0 && memory::used() as u64 > most
+        most > 0 && memory::used() as u64 > most && self.counted_memory() as u64 > most
+    }
+
+    /// Bytes in use that count toward maxmemory.
+    #[cold]
+    pub fn counted_memory(&self) -> usize {
+        memory::used().saturating_sub(self.uncounted_memory())
+    }
+
+    /// Bytes in use that do not: what waits for replicas that are slow, and for the disk. If keys were evicted for that, telling of
+    /// it would take more.
+    pub fn uncounted_memory(&self) -> usize {
+        self.replica_memory().clients + self.aof.writer().map_or(0, Writer::buffered)
     }
 
     /// Decides on a command that is like `flags` and is to run on a database while memory is short, or could be in a namespace.
@@ -120,7 +133,7 @@ impl Server {
 
     /// How near the memory in use is to maxmemory now.
     pub fn pressure_now(&self) -> Pressure {
-        self.pressure_of(memory::used())
+        self.pressure_of(self.counted_memory())
     }
 
     /// How near to maxmemory so many bytes are.
@@ -143,7 +156,7 @@ impl Server {
         self.next_relief_ms = now_ms + RELIEF_MS;
         let pressure = self.pressure_now();
         if pressure > self.pressure {
-            let (used, most) = (memory::used(), self.settings.maxmemory);
+            let (used, most) = (self.counted_memory(), self.settings.maxmemory);
             log::warn!("Memory pressure: {}. {used} bytes of {most} are in use.", pressure.word());
         }
         self.pressure = pressure;
@@ -163,7 +176,7 @@ impl Server {
         if self.keys.pending_free() > 0 || self.keys.is_sweeping() {
             return usize::MAX;
         }
-        match self.pressure_of(memory::used().saturating_sub(self.clients_bytes)) {
+        match self.pressure_of(self.counted_memory().saturating_sub(self.clients_bytes)) {
             Pressure::None => usize::MAX,
             Pressure::Warning => WARNING_PART,
             Pressure::Critical | Pressure::Emergency => CRITICAL_PART,
@@ -235,7 +248,7 @@ impl Server {
     fn make_room_until(&mut self, started: u64) -> Room {
         // What eviction itself takes, such as messages to those who track the keys, must not lead to more of it: the
         // bytes that keys give back are counted, not those in use.
-        let mut wanted = (memory::used() as u64).saturating_sub(self.settings.maxmemory) as isize;
+        let mut wanted = (self.counted_memory() as u64).saturating_sub(self.settings.maxmemory) as isize;
         let patience = patience(self.settings.maxmemory_eviction_tenacity);
         let (policy, samples) = (self.settings.maxmemory_policy, self.settings.maxmemory_samples as usize);
         for round in 1.. {

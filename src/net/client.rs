@@ -246,11 +246,6 @@ impl Client {
         self.monitor || self.class() == Class::Replica
     }
 
-    /// Whether a pause of clients holds it up.
-    pub fn may_pause(&self) -> bool {
-        self.link.is_none() && !self.only_follows()
-    }
-
     /// Bytes of requests that it keeps because they have not arrived in full or are held up. Of a request with a big
     /// argument it is the argument alone, as Redis has it.
     pub fn kept_input(&self) -> usize {

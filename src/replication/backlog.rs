@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 /// Bytes of a block.
-const BLOCK: usize = 16 * 1024;
+pub(super) const BLOCK: usize = 16 * 1024;
 
 /// The last bytes of the stream. Offsets are those of bytes, the first of which has 1, as PSYNC counts.
 pub struct Backlog {

@@ -5,7 +5,7 @@ use crate::effects::journal::{Sink, encode};
 use crate::net::client::Class;
 use crate::net::{Client, Closing};
 
-use super::backlog::Backlog;
+use super::backlog::{BLOCK, Backlog};
 use super::replica::{Replica, Stage};
 use super::snapshot::Transfer;
 use super::{Ancestor, History};
@@ -31,6 +31,15 @@ pub struct Feeding {
     /// When the replicas are pinged again, and looked after, in milliseconds of uptime.
     next_ping_ms: u64,
     next_look_ms: u64,
+}
+
+/// Bytes of memory that replication takes.
+#[derive(Default)]
+pub struct ReplicaMemory {
+    /// The end of the stream, as long as the settings want it.
+    pub backlog: usize,
+    /// What is kept longer because replicas are slow, and what waits to be sent to them.
+    pub clients: usize,
 }
 
 impl Server {
@@ -202,6 +211,16 @@ impl Server {
         replica.map_or(0, |replica| end.saturating_sub(replica.next))
     }
 
+    /// What the stream and those who read it take.
+    pub fn replica_memory(&self) -> ReplicaMemory {
+        let Some(backlog) = &self.replication.backlog else { return ReplicaMemory::default() };
+        let all = backlog.memory_bytes();
+        // Blocks are kept whole.
+        let own = all.min(self.settings.repl_backlog_size as usize + BLOCK);
+        let outputs: usize = self.replicas().map(|(client, _)| client.output.memory_bytes()).sum();
+        ReplicaMemory { backlog: own, clients: all - own + outputs }
+    }
+
     /// Takes a client in as a replica.
     pub fn add_replica(&mut self, token: usize) {
         if self.replication.replicas.is_empty() {
@@ -214,7 +233,6 @@ impl Server {
         self.replication.feeding.alone_since_ms = None;
         let client = &mut self.clients[token];
         client.restricted = true;
-        client.no_evict = true;
         self.subscriptions.forget(token);
     }
 

@@ -77,6 +77,11 @@ impl Link {
     pub fn is_online(&self) -> bool {
         self.online
     }
+
+    /// Bytes of the stream that have been carried out as a part of something that is not over.
+    pub fn held_bytes(&self) -> usize {
+        self.held.len()
+    }
 }
 
 /// A server that is followed.
