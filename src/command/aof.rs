@@ -88,9 +88,9 @@ impl Aof {
         }
     }
 
-    /// Up to which position in the journal the file is durable, if there is a file.
+    /// Up to which position in the journal the file is durable, if there is a file that counts.
     pub fn durable(&self) -> Option<u64> {
-        self.writer.as_ref().map(Writer::durable)
+        self.writer.as_ref().filter(|_| self.state == State::On).map(Writer::durable)
     }
 
     /// Whether replies must wait that end at a position in the journal.

@@ -465,8 +465,9 @@ fn wait(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     let replicas = parse_i64(&args[1]).ok_or(Error::NOT_AN_INTEGER)?;
     let deadline = cx.deadline_in_ms(&args[2])?;
-    if cx.server.copies(cx.token, false) as i64 >= replicas {
-        answer_wait(cx);
+    let offset = cx.server.stream_offset_of(&cx.server.clients[cx.token]);
+    if cx.server.copies(offset, false) as i64 >= replicas {
+        answer_for(cx, offset);
         return Ok(());
     }
     wait_for_copies(cx, args, deadline, (false, false, replicas as usize))
@@ -489,8 +490,9 @@ fn waitaof(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         return Err(NO_APPEND_ONLY_FILE);
     }
     let here = local == 0 || cx.server.is_durable(cx.token);
-    if here && cx.server.copies(cx.token, true) as i64 >= replicas {
-        tell_durable(cx);
+    let offset = cx.server.stream_offset_of(&cx.server.clients[cx.token]);
+    if here && cx.server.copies(offset, true) as i64 >= replicas {
+        answer_for(cx, offset);
         return Ok(());
     }
     wait_for_copies(cx, args, deadline, (true, local == 1, replicas as usize))
@@ -515,18 +517,21 @@ fn wait_for_copies(
 
 /// Answers a wait that is over: WAIT with how many replicas have the writes, WAITAOF with on how many disks they are.
 pub fn answer_wait(cx: &mut Ctx<'_>) {
-    if cx.command.full_name == "waitaof" {
-        tell_durable(cx);
-    } else {
-        cx.reply.integer(cx.server.copies(cx.token, false) as i64);
-    }
+    let client = &cx.server.clients[cx.token];
+    let wait = cx.server.copy_waits.iter().find(|wait| (wait.token, wait.id) == (cx.token, client.id));
+    let offset = wait.map_or_else(|| cx.server.stream_offset_of(client), |wait| wait.offset);
+    answer_for(cx, offset);
 }
 
-fn tell_durable(cx: &mut Ctx<'_>) {
-    let local = cx.server.is_durable(cx.token);
-    cx.reply.array(2);
-    cx.reply.integer(i64::from(local));
-    cx.reply.integer(cx.server.copies(cx.token, true) as i64);
+/// As [`answer_wait`], for writes that end at an offset.
+fn answer_for(cx: &mut Ctx<'_>, offset: u64) {
+    let durable = cx.command.full_name == "waitaof";
+    let copies = cx.server.copies(offset, durable) as i64;
+    if durable {
+        cx.reply.array(2);
+        cx.reply.integer(i64::from(cx.server.is_durable(cx.token)));
+    }
+    cx.reply.integer(copies);
 }
 
 impl Server {
@@ -535,13 +540,8 @@ impl Server {
         self.aof.durable().is_some_and(|durable| durable >= self.clients[token].written)
     }
 
-    /// How many replicas have a client's writes, on their disks perhaps.
-    fn copies(&self, token: usize, durable: bool) -> usize {
-        self.copies_of(self.stream_offset_of(&self.clients[token]), durable)
-    }
-
-    /// How many replicas have the stream up to an offset.
-    fn copies_of(&self, offset: u64, durable: bool) -> usize {
+    /// How many replicas have the stream up to an offset, on their disks perhaps.
+    fn copies(&self, offset: u64, durable: bool) -> usize {
         let has = |replica: &Replica| if durable { replica.durable } else { replica.acknowledged } >= offset;
         self.replicas().filter(|(_, replica)| replica.stage == Stage::Online && has(replica)).count()
     }
@@ -555,8 +555,8 @@ impl Server {
             }
             if local && !self.settings.appendonly {
                 blocking::unblock_with(self, token, true, |cx| cx.error(&NO_APPEND_ONLY_FILE));
-            } else if (!local || self.is_durable(token)) && self.copies_of(offset, durable) >= replicas {
-                blocking::unblock_with(self, token, false, answer_wait);
+            } else if (!local || self.is_durable(token)) && self.copies(offset, durable) >= replicas {
+                blocking::unblock_with(self, token, false, |cx| answer_for(cx, offset));
             } else {
                 self.copy_waits.push(wait);
             }
