@@ -290,7 +290,7 @@ fn persistence(text: &mut Text, cx: &Ctx<'_>) {
     text.line("current_save_keys_processed", told);
     text.line("current_save_keys_total", keys);
     text.line("rdb_changes_since_last_save", server.keys.effects.dirty);
-    text.line("rdb_bgsave_in_progress", u8::from(saving.purpose() == Some(Purpose::File)));
+    text.line("rdb_bgsave_in_progress", u8::from(matches!(saving.purpose(), Some(Purpose::File | Purpose::Replica))));
     text.line("rdb_last_save_time", saving.last_unix);
     text.line("rdb_last_bgsave_status", if saving.failed { "err" } else { "ok" });
     let (current, last) = saving.seconds(server.clock.uptime_us);

@@ -559,7 +559,7 @@ pub fn refuses_writes(server: &Server) -> bool {
 const IN_PROGRESS: Error = Error::fixed("ERR Background save already in progress");
 
 fn save(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
-    if cx.server.saving.purpose() == Some(Purpose::File) {
+    if matches!(cx.server.saving.purpose(), Some(Purpose::File | Purpose::Replica)) {
         return Err(IN_PROGRESS);
     }
     match save_now(cx.server, &mut || false) {
@@ -583,7 +583,7 @@ fn bgsave(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         return cancel(cx);
     }
     match cx.server.saving.purpose() {
-        Some(Purpose::File) => return Err(IN_PROGRESS),
+        Some(Purpose::File | Purpose::Replica) => return Err(IN_PROGRESS),
         Some(_) if schedule || cx.in_exec => {
             cx.server.saving.scheduled = true;
             cx.reply.status("Background saving scheduled");

@@ -28,8 +28,8 @@ pub struct Feeding {
     pub good: usize,
     /// The uptime at which the last replica went, in milliseconds.
     pub alone_since_ms: Option<u64>,
-    /// When the replicas are pinged again, and looked after, in milliseconds of uptime.
-    next_ping_ms: u64,
+    /// When the replicas were pinged, and when they are looked after again, in milliseconds of uptime.
+    pinged_ms: u64,
     next_look_ms: u64,
 }
 
@@ -224,8 +224,7 @@ impl Server {
     /// Takes a client in as a replica.
     pub fn add_replica(&mut self, token: usize) {
         if self.replication.replicas.is_empty() {
-            let period_ms = 1000 * u64::from(self.settings.repl_ping_replica_period);
-            self.replication.feeding.next_ping_ms = self.clock.uptime_ms() + period_ms;
+            self.replication.feeding.pinged_ms = self.clock.uptime_ms();
         }
         if !self.replication.replicas.contains(&token) {
             self.replication.replicas.push(token);
@@ -297,8 +296,9 @@ impl Server {
             return self.drop_unused_backlog(now_ms);
         }
         let paused = self.replication.failover.is_some();
-        if now_ms >= self.replication.feeding.next_ping_ms && !paused {
-            self.replication.feeding.next_ping_ms = now_ms + 1000 * u64::from(self.settings.repl_ping_replica_period);
+        let period_ms = 1000 * u64::from(self.settings.repl_ping_replica_period);
+        if now_ms - self.replication.feeding.pinged_ms >= period_ms && !paused {
+            self.replication.feeding.pinged_ms = now_ms;
             if self.replication.feeding.from_journal {
                 self.append_aside(&[b"PING"]);
             }

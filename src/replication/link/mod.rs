@@ -411,7 +411,8 @@ impl Server {
             }
             _ => {}
         }
-        if following.tried_ms.is_none_or(|tried| now_ms - tried >= SECOND_MS) {
+        // A moment later the stream may have gone too far.
+        if stage == Stage::Online || following.tried_ms.is_none_or(|tried| now_ms - tried >= SECOND_MS) {
             let after = if stage == Stage::Online { "" } else { " after failure" };
             log::info!("Reconnecting to MASTER {}:{}{after}", following.host, following.port);
             self.connect_link();
