@@ -105,7 +105,7 @@ impl AofLoader {
         log::info!("Reading RDB {} on AOF loading...", if is_old { "preamble from AOF file" } else { "base file" });
         let reader = FileSource::new(file).map_err(failed)?;
         let reader = snapshot::Reader::new(reader, false).map_err(|error| self.unreadable(&error))?;
-        let intake = Intake::new(Manner { keep_expired: true, merge: false });
+        let intake = Intake::new(Manner { keep_expired: true, ..Manner::default() });
         Ok(Some(Open::Snapshot(Box::new(reader), load::rules(server), intake)))
     }
 

@@ -97,6 +97,8 @@ const HELP: &[&str] = &[
     "    Write a snapshot, delete all keys, and take the snapshot in again. With NOSAVE the file",
     "    is taken as it is; with NOFLUSH the keys stay, and must not be in it; with MERGE those that",
     "    are in it are replaced.",
+    "REPLICATE <command> [<arg> ...]",
+    "    Send a command to the replicas as it is.",
     "REPLYBUFFER PEAK-RESET-TIME <never|reset|milliseconds>",
     "    Set after which time the peak of a reply buffer is forgotten; `reset` is the default.",
     "REPLYBUFFER RESIZING <0|1>",
@@ -174,6 +176,10 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             cx.server.debug.plain_list_nodes_from = bytes? as usize;
         }
         (b"RELOAD", _) => reload(cx, args)?,
+        (b"REPLICATE", 1..) => {
+            let db = cx.db;
+            cx.server.keys.effects.journal.append_message(db, args.iter_from(2));
+        }
         (b"REPLYBUFFER", 2) => reply_buffer(cx, args)?,
         (b"SDSLEN", 1) => return string_memory(cx, args),
         (b"SEGFAULT", 0) => segfault(),
@@ -619,7 +625,7 @@ fn reload(cx: &mut Ctx<'_>, args: &Args<'_>) -> Result<(), Error> {
         }
         server.functions.clear(false);
     }
-    let loaded = load_now(server, Manner { merge, keep_expired: false });
+    let loaded = load_now(server, Manner { merge, ..Manner::default() });
     server.tick();
     server.keys.effects.dirty = dirty;
     if loaded != Ok(true) {

@@ -60,6 +60,8 @@ pub struct Manner {
     pub merge: bool,
     /// Keys whose time is over come all the same: the file is the beginning of a history that removes them later.
     pub keep_expired: bool,
+    /// The server goes on with the stream that the file tells of; replicas are told of keys whose time is over.
+    pub go_on: bool,
 }
 
 /// A key on its way into the keyspace.
@@ -108,6 +110,7 @@ impl Intake {
             }
             Item::Part | Item::Hint | Item::ModuleValue => {}
             Item::Database(db) => {
+                self.go_on(server);
                 let databases = server.keys.directory().numbered();
                 let Some(slot) = self.slot(server, db) else {
                     return Err(format!(
@@ -136,6 +139,7 @@ impl Intake {
                 log::warn!("The RDB file contains AUX data of the module type '{name}': left out.")
             }
             Item::End(verdict) => {
+                self.go_on(server);
                 if let Verdict::Wrong { expected, found } = verdict
                     && server.settings.rdbchecksum
                 {
@@ -226,9 +230,16 @@ impl Intake {
         Ok(())
     }
 
+    /// Goes on with the stream that the file has told of, if that is wanted.
+    fn go_on(&mut self, server: &mut Server) {
+        if self.manner.go_on {
+            server.go_back_to(std::mem::take(&mut self.history));
+        }
+    }
+
     /// Puts the keys that have been read where they belong.
     fn settle(&mut self, server: &mut Server) -> Result<(), String> {
-        let Server { keys, .. } = server;
+        let Server { keys, replication, .. } = server;
         let now_ms = keys.now_ms();
         for Waiting { slot, hash, loaded, tags } in self.waiting.drain(..) {
             let Loaded { db, key, value, deadline, idle, frequency } = loaded;
@@ -241,6 +252,9 @@ impl Intake {
             };
             if deadline.is_some_and(|deadline| deadline < now_ms) && !self.manner.keep_expired {
                 self.counts.expired += 1;
+                if self.manner.go_on {
+                    replication.append_removal(keys.directory(), slot, &key);
+                }
                 continue;
             }
             let access = keys.access.restored(idle, frequency, now_ms);
@@ -367,9 +381,6 @@ impl Loader for SnapshotLoader {
             let seconds = self.started.elapsed().as_secs_f64();
             log::info!("DB loaded from disk: {seconds:.3} seconds ({})", self.path.display());
             server.last_load = self.intake.counts;
-            if self.vital {
-                server.go_back_to(std::mem::take(&mut self.intake.history));
-            }
         }
         Ok(more)
     }
@@ -401,7 +412,9 @@ fn open_named(server: &Server, manner: Manner) -> Result<Option<SnapshotLoader>,
 /// # Errors
 /// If it cannot be read, or is none.
 pub fn begin(server: &mut Server) -> Result<(), String> {
-    if let Some(loader) = open_named(server, Manner::default())? {
+    let keep_expired = server.replication.is_replica();
+    let manner = Manner { merge: false, keep_expired, go_on: true };
+    if let Some(loader) = open_named(server, manner)? {
         server.begin_loading(Box::new(SnapshotLoader { vital: true, ..loader }));
     }
     Ok(())

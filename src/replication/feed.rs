@@ -24,6 +24,8 @@ pub struct Feeding {
     pub ask: bool,
     /// The snapshot that is on its way to replicas.
     pub transfer: Option<Transfer>,
+    /// The snapshot file was made for replicas.
+    pub made_file: bool,
     /// Replicas that count for min-replicas-to-write.
     pub good: usize,
     /// The uptime at which the last replica went, in milliseconds.
@@ -292,6 +294,7 @@ impl Server {
             return;
         }
         self.replication.feeding.next_look_ms = now_ms + 1000;
+        self.remove_file_for_replicas();
         if self.replication.replicas.is_empty() {
             return self.drop_unused_backlog(now_ms);
         }

@@ -22,6 +22,9 @@ pub mod link;
 pub mod replica;
 pub mod snapshot;
 
+use crate::effects::journal::encode;
+use crate::keyspace::directory::Directory;
+
 use backlog::Backlog;
 use link::Following;
 
@@ -114,6 +117,21 @@ impl Replication {
             ("repl-id", self.id.clone()),
             ("repl-offset", self.offset.to_string()),
         ]
+    }
+
+    /// Tells replicas that a key is gone, outside of the journal: each time with its database. Where there is no stream there is
+    /// nobody to tell.
+    pub fn append_removal(&mut self, directory: &Directory, db: usize, key: &[u8]) {
+        if self.backlog.is_none() {
+            return;
+        }
+        let (mut text, mut number) = (Vec::new(), itoa::Buffer::new());
+        match directory.own_name(db) {
+            Some(name) => encode(&mut text, [b"NAMESPACE", name.as_bytes()].into_iter()),
+            None => encode(&mut text, [b"SELECT", number.format(db).as_bytes()].into_iter()),
+        }
+        encode(&mut text, [b"DEL", key].into_iter());
+        self.append(&text);
     }
 
     /// Whether this server follows a master.

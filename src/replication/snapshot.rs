@@ -257,6 +257,7 @@ impl Server {
         if self.replication.feeding.transfer.take_if(|transfer| transfer.id == id).is_none() {
             return;
         }
+        self.replication.feeding.made_file = true;
         let opened = result.map_err(|error| error.error).and_then(|bytes| {
             let path = &self.settings.dbfilename;
             File::open(path).map(|_| bytes)
@@ -280,6 +281,20 @@ impl Server {
                     self.close(token, Closing::Now);
                 }
             }
+        }
+    }
+
+    /// Removes the snapshot file that was made for replicas when they have it, if nobody else wants one.
+    pub(super) fn remove_file_for_replicas(&mut self) {
+        let settings = &self.settings;
+        let unwanted = settings.rdb_del_sync_files && settings.save.is_empty() && !settings.appendonly;
+        if !self.replication.feeding.made_file || !unwanted || !self.receivers().is_empty() {
+            return;
+        }
+        self.replication.feeding.made_file = false;
+        log::info!("Removing the RDB file used to feed replicas in a persistence-less instance");
+        if let Err(error) = std::fs::remove_file(&self.settings.dbfilename) {
+            log::warn!("It cannot be removed: {error}");
         }
     }
 

@@ -251,7 +251,7 @@ impl Server {
         self.empty_for_snapshot();
         log::info!("MASTER <-> REPLICA sync: Loading DB in memory");
         // The master decides when keys go, and tells.
-        let manner = Manner { merge: false, keep_expired: true };
+        let manner = Manner { keep_expired: true, ..Manner::default() };
         match SnapshotLoader::open(Path::new(&self.settings.dbfilename), manner) {
             Ok(Some(loader)) => {
                 let frees = !self.settings.replica_lazy_flush;
