@@ -112,3 +112,309 @@ foreach diskless {yes no} {
         }
     }
 }
+
+# --- losing the master, and finding it again ---------------------------------------
+
+check "a connection that ends costs no second snapshot, nor does another master" -server {--repl-diskless-sync-delay 0} {
+    with_server first {} {
+        with_server second {} {
+            ask SELECT 2
+            ask SET k 1
+            follow $first [now]
+            follow $second $first
+            same 1 [info_of [now] sync_full]
+            ask INCR k
+            expect :1 [tell $first CLIENT KILL TYPE master]
+            ask INCR k
+            eventually "\[info_of [now] sync_partial_ok] eq 1"
+            expect :1 [tell $first CLIENT KILL TYPE replica]
+            eventually "\[info_of $second master_link_status] eq {up} && \[info_of $first sync_partial_ok] eq 1"
+            # The database is the one of before, though nobody says so again.
+            ask INCR k
+            caught_up $first [now]
+            caught_up $second [now]
+            set c [resp::open $server::port($second)]
+            resp::send $c {SELECT 2}
+            resp::read $c
+            resp::send $c {GET k}
+            expect {"4"} [resp::read $c]
+            resp::close $c
+            # The one in the middle becomes the master; those around it follow.
+            set id [info_of [now] master_replid]
+            expect +OK [tell $first REPLICAOF NO ONE]
+            same $id [info_of $first master_replid2]
+            follow [now] $first
+            eventually "\[info_of $second master_link_status] eq {up}"
+            tell $first SET new master
+            caught_up [now] $first
+            caught_up $second $first
+            ask SELECT 0
+            expect {"master"} [ask GET new]
+            expect {"master"} [tell $second GET new]
+            same {1 1 0} [list [info_of [now] sync_full] [info_of $first sync_full] [info_of $second sync_full]] "snapshots"
+            same [info_of $first master_replid] [info_of $second master_replid]
+            same $id [info_of $second master_replid2]
+        }
+    }
+}
+
+check "a password and a user for the master" -server {--requirepass sesame --repl-diskless-sync-delay 0} {
+    ask AUTH sesame
+    ask ACL SETUSER feeder on >open +@all ~* &*
+    with_server replica {} {
+        expect +OK [tell $replica REPLICAOF 127.0.0.1 $server::port([now])]
+        eventually "\[string match {*Unable to *} \[server::log $replica]] || \[string match {*NOAUTH*} \[server::log $replica]]"
+        same down [info_of $replica master_link_status]
+        tell $replica CONFIG SET masteruser feeder masterauth wrong
+        eventually "\[string match {*Unable to AUTH to MASTER: -WRONGPASS*} \[server::log $replica]]"
+        tell $replica CONFIG SET masterauth open
+        eventually "\[info_of $replica master_link_status] eq {up}"
+        tell $replica CONFIG SET masteruser "" masterauth sesame
+        tell $replica CLIENT KILL TYPE master
+        eventually "\[info_of $replica master_link_status] eq {up}"
+    }
+}
+
+check "the replica's address, as it says itself" -server {--repl-diskless-sync-delay 0} {
+    with_server replica {--replica-announce-ip 10.1.2.3 --replica-announce-port 7777} {
+        follow $replica [now]
+        eventually {[regexp {slave0:ip=10\.1\.2\.3,port=7777,state=online} [lindex [ask INFO replication] 1]]}
+    }
+}
+
+check "a replica named at the start, by flag and in the file that is rewritten" -server {--repl-diskless-sync-delay 0} {
+    ask SET k v
+    set dir [server::new_dir]
+    set file $dir/conf
+    set f [open $file w]
+    puts $f "slaveof localhost $server::port([now])"
+    close $f
+    set port [server::free_port]
+    set replica [server::launch $port $dir [list $file {*}[server::flags $port $dir]]]
+    eventually "\[info_of $replica master_link_status] eq {up}"
+    expect {"v"} [tell $replica GET k]
+    tell $replica CONFIG REWRITE
+    set f [open $file]
+    set text [read $f]
+    close $f
+    same 1 [regexp "(?n)^(slaveof|replicaof) \"?localhost\"? $server::port([now])" $text] $text
+    tell $replica REPLICAOF NO ONE
+    tell $replica CONFIG REWRITE
+    set f [open $file]
+    same 0 [regexp "(?n)^(slaveof|replicaof)" [read $f]]
+    close $f
+    server::stop $replica
+}
+
+check "the append-only file of a replica holds what it got" -server {--repl-diskless-sync-delay 0} {
+    ask SET snapshot 1
+    with_server replica {--appendonly yes --appendfsync always} {
+        tell $replica SET old 1
+        follow $replica [now]
+        eventually "\[info_of $replica aof_enabled] eq 1 && \[info_of $replica aof_rewrite_in_progress] eq 0"
+        ask SET stream 1
+        expect {[any :1]} [ask WAITAOF 0 1 10000]
+        expect +OK [tell $replica REPLICAOF NO ONE]
+        expect +OK [tell $replica DEBUG LOADAOF]
+        expect {"1"} [tell $replica GET snapshot]
+        expect {"1"} [tell $replica GET stream]
+        expect nil [tell $replica GET old]
+    }
+}
+
+check "who waits for a key is sent away when the server becomes a replica" -server {--repl-diskless-sync-delay 0} {
+    resp::send [run::connection B] {BLPOP nothing 0}
+    eventually {[regexp {blocked_clients:1} [lindex [ask INFO clients] 1]]}
+    expect +OK [ask REPLICAOF 127.0.0.1 [server::free_port]]
+    expect {/^-UNBLOCKED force unblock from blocking operation, instance state changed/} [resp::read [run::connection B]]
+    expect closed [resp::read [run::connection B]]
+}
+
+# --- masters of all kinds ----------------------------------------------------------
+
+# Listens like a server; what connects is kept for `accepted`.
+proc pretend {} {
+    set ::guests {}
+    set listener [socket -server {apply {{c address port} {
+        chan configure $c -blocking 0 -translation binary -buffering full
+        set ::resp::buffer($c) ""
+        lappend ::guests $c
+    }}} -myaddr 127.0.0.1 0]
+    return $listener
+}
+
+proc port_of {listener} { return [lindex [chan configure $listener -sockname] 2] }
+
+# The next connection.
+proc accepted {} {
+    set timer [after 10000 {lappend ::guests ""}]
+    while {$::guests eq {}} {
+        vwait ::guests
+    }
+    after cancel $timer
+    set ::guests [lassign $::guests c]
+    return $c
+}
+
+# Reads a command.
+proc hear {c} {
+    set words {}
+    foreach word [lindex [resp::read $c] 1] {
+        lappend words [lindex $word 1]
+    }
+    return $words
+}
+
+# Answers everything up to PSYNC, which it returns.
+proc greet {c} {
+    while 1 {
+        set words [hear $c]
+        switch -- [lindex $words 0] {
+            PING { resp::raw $c "+PONG\r\n" }
+            REPLCONF { resp::raw $c "+OK\r\n" }
+            default { return $words }
+        }
+    }
+}
+
+# Closes what was opened by `pretend`.
+proc vanish {listener} {
+    close $listener
+    foreach c $::guests {
+        resp::close $c
+    }
+    set ::guests {}
+}
+
+set id [string repeat 0123456789abcdef 2]01234567
+
+# A snapshot with the key k, whose value is v; without a checksum.
+set snapshot "REDIS0009\xfe\x00\xfb\x01\x00\x00\x01k\x01v\xff[string repeat \x00 8]"
+
+foreach {what answer logged} {
+    "it is none"                 "-ERR unknown command\r\n"           {*Error reply to PING from master: '-ERR unknown command'*}
+    "it speaks without an end"   ""                                   {*Failed to read response from the server*}
+    "it hangs up"                closed                               {*Failed to read response from the server*}
+} {
+    check "a master that is no master: $what" -server {--loglevel notice} {
+        set listener [pretend]
+        expect +OK [ask REPLICAOF 127.0.0.1 [port_of $listener]]
+        set c [accepted]
+        same PING [hear $c]
+        switch -- $answer {
+            closed { resp::close $c }
+            "" { resp::raw $c [string repeat x 100000] }
+            default { resp::raw $c $answer }
+        }
+        eventually "\[string match [list $logged] \[server::log [now]]]"
+        # It tries again.
+        same PING [hear [accepted]]
+        vanish $listener
+    }
+}
+
+foreach {what answer logged} {
+    "not now"         "-LOADING wait\r\n"               {*Master is currently unable to PSYNC but should be in the future: -LOADING wait*}
+    "no link"         "-NOMASTERLINK wait\r\n"          {*Master is currently unable to PSYNC*}
+    "an odd name"     "+FULLRESYNC abc 1\r\n"           {*Master replied with wrong +FULLRESYNC syntax*}
+} {
+    check "a master that answers PSYNC with: $what" -server {--loglevel notice} {
+        set listener [pretend]
+        ask SET old data
+        expect +OK [ask REPLICAOF 127.0.0.1 [port_of $listener]]
+        set c [accepted]
+        same [list PSYNC [info_of [now] master_replid] 1] [greet $c]
+        resp::raw $c "\r\n"
+        resp::raw $c $answer
+        eventually "\[string match [list $logged] \[server::log [now]]]"
+        expect {"data"} [ask GET old]
+        vanish $listener
+    }
+}
+
+check "a master that knows no PSYNC" {
+    set listener [pretend]
+    ask REPLICAOF NO ONE
+    expect +OK [ask REPLICAOF 127.0.0.1 [port_of $listener]]
+    set c [accepted]
+    same PSYNC [lindex [greet $c] 0]
+    resp::raw $c "-ERR unknown command 'PSYNC'\r\n"
+    same "SYNC" [resp::line $c]
+    resp::raw $c "\n\n\$[string length $snapshot]\r\n$snapshot"
+    eventually {[info_of [now] master_link_status] eq "up"}
+    resp::send $c {SET more w}
+    eventually {[lindex [ask GET more] 1] eq "w"}
+    expect {"v"} [ask GET k]
+    vanish $listener
+    ask REPLICAOF NO ONE
+}
+
+check "what a transfer that breaks off leaves, and one that is no snapshot" -server {--save {}} {
+    set listener [pretend]
+    ask SET old data
+    expect +OK [ask REPLICAOF 127.0.0.1 [port_of $listener]]
+    set c [accepted]
+    greet $c
+    resp::raw $c "+FULLRESYNC $id 100\r\n\$1000\r\nREDIS0009"
+    eventually {[info_of [now] master_sync_read_bytes] eq 9}
+    same {1 1000 991 0.90} [list [info_of [now] master_sync_in_progress] [info_of [now] master_sync_total_bytes] \
+        [info_of [now] master_sync_left_bytes] [info_of [now] master_sync_perc]]
+    expect {["slave" "127.0.0.1" any "sync" :-1]} [ask ROLE]
+    resp::close $c
+    set c [accepted]
+    expect {"data"} [ask GET old]
+    # The data are what they were: so is what is asked for.
+    same [list PSYNC [info_of [now] master_replid] 1] [greet $c]
+    resp::raw $c "+FULLRESYNC $id 100\r\n\$9\r\nREDIS9999"
+    eventually {[string match {*Failed trying to load the MASTER synchronization DB from disk, check server logs.*} [server::log [now]]]}
+    eventually {[ask DBSIZE] eq {: 0}}
+    set c [accepted]
+    same {PSYNC ? -1} [greet $c]
+    set mark [string repeat m 40]
+    resp::raw $c "+FULLRESYNC $id 100\r\n\$EOF:$mark\r\n$snapshot$mark"
+    # Which is told at once where the master cannot know it.
+    same {REPLCONF ACK 100} [hear $c]
+    expect {"v"} [ask GET k]
+    same [list $id 100] [list [info_of [now] master_replid] [info_of [now] slave_repl_offset]]
+    resp::send $c {REPLCONF GETACK *}
+    same {REPLCONF ACK 100} [hear $c]
+    # What belongs together counts together.
+    resp::send $c {MULTI}
+    resp::send $c {SET k w}
+    resp::send $c {PING}
+    resp::send $c {EXEC}
+    set text [resp::encode {REPLCONF GETACK *}][resp::encode MULTI][resp::encode {SET k w}][resp::encode PING][resp::encode EXEC]
+    eventually "\[info_of [now] slave_repl_offset] eq [expr {100 + [string length $text]}]"
+    expect {"w"} [ask GET k]
+    resp::send $c {MULTI}
+    resp::send $c {SET k never}
+    resp::close $c
+    set c [accepted]
+    same [list PSYNC $id [expr {101 + [string length $text]}]] [greet $c]
+    set other [string repeat f 40]
+    resp::raw $c "+CONTINUE $other\r\n[resp::encode {SET k x}]"
+    eventually {[lindex [ask GET k] 1] eq "x"}
+    same [list $other $id] [list [info_of [now] master_replid] [info_of [now] master_replid2]]
+    vanish $listener
+}
+
+check "a master that sends what is no command, and what fails" {
+    set listener [pretend]
+    expect +OK [ask REPLICAOF 127.0.0.1 [port_of $listener]]
+    set c [accepted]
+    greet $c
+    resp::raw $c "+FULLRESYNC $id 0\r\n\$[string length $snapshot]\r\n$snapshot"
+    eventually {[info_of [now] master_link_status] eq "up"}
+    set errors [info_of [now] unexpected_error_replies]
+    resp::send $c {NOSUCH command}
+    resp::send $c {INCR k}
+    resp::send $c {LPUSH list a}
+    eventually {[ask LLEN list] eq {: 1}}
+    same [expr {$errors + 2}] [info_of [now] unexpected_error_replies]
+    same 1 [string match {*== CRITICAL == This replica is sending an error to its master: '*not an integer*' after processing the command 'incr'*} [server::log [now]]]
+    resp::raw $c "*2\r\nrubbish\r\n"
+    set c [accepted]
+    same {PSYNC ? -1} [greet $c]
+    vanish $listener
+    ask REPLICAOF NO ONE
+}
