@@ -256,9 +256,10 @@ proc accepted {} {
     return $c
 }
 
-# Reads a command.
+# Reads a command. A replica that takes long sends empty lines meanwhile.
 proc hear {c} {
     set words {}
+    while {[set resp::buffer($c) [string trimleft $resp::buffer($c) "\n"]] eq "" && ![catch {resp::fill $c}]} {}
     foreach word [lindex [resp::read $c] 1] {
         lappend words [lindex $word 1]
     }
@@ -417,4 +418,59 @@ check "a master that sends what is no command, and what fails" {
     same {PSYNC ? -1} [greet $c]
     vanish $listener
     ask REPLICAOF NO ONE
+}
+
+# --- without a file ------------------------------------------------------------------
+
+foreach diskless {yes no} {
+    check "a snapshot that is taken in as it comes, repl-diskless-sync $diskless" -server [list --repl-diskless-sync $diskless --repl-diskless-sync-delay 0] {
+        ask DEBUG POPULATE 20000
+        ask SET large [string repeat 0123456789 300000]
+        for {set at 0} {$at < 300} {incr at} {
+            ask XADD stream * field [string repeat $at 100]
+            ask ZADD zset $at member$at
+        }
+        ask XGROUP CREATE stream group 0
+        ask XREADGROUP GROUP group consumer COUNT 100 STREAMS stream >
+        with_server replica {--repl-diskless-load on-empty-db} {
+            follow $replica [now]
+            same 1 [string match {*to parser*} [server::log $replica]]
+            expect :20003 [tell $replica DBSIZE]
+            expect :3000000 [tell $replica STRLEN large]
+            same [ask DEBUG DIGEST] [tell $replica DEBUG DIGEST]
+            ask SET more 1
+            caught_up $replica [now]
+            expect {"1"} [tell $replica GET more]
+        }
+    }
+}
+
+check "a snapshot that is taken in as it comes, and breaks off" -server {--repl-diskless-load on-empty-db} {
+    set listener [pretend]
+    expect +OK [ask REPLICAOF 127.0.0.1 [port_of $listener]]
+    set c [accepted]
+    greet $c
+    set mark [string repeat m 40]
+    resp::raw $c "+FULLRESYNC $id 100\r\n\$EOF:$mark\r\n[string range $snapshot 0 19]"
+    eventually {[info_of [now] loading] eq 1}
+    expect {/^-LOADING/} [ask GET k]
+    resp::close $c
+    eventually {[info_of [now] loading] eq 0}
+    # In pieces, of which no two bytes come at once.
+    set c [accepted]
+    same {PSYNC ? -1} [greet $c]
+    foreach byte [split "+FULLRESYNC $id 100\r\n\$EOF:$mark\r\n$snapshot$mark" ""] {
+        resp::raw $c $byte
+        after 1
+    }
+    same {REPLCONF ACK 100} [hear $c]
+    expect {"v"} [ask GET k]
+    resp::close $c
+    # With something behind it that is not the mark.
+    set c [accepted]
+    greet $c
+    resp::raw $c "-ERR\r\n"
+    same SYNC [resp::line $c]
+    ask FLUSHALL
+    vanish $listener
 }

@@ -22,6 +22,11 @@ pub trait Loader {
     /// How many bytes there are, and how many of them have been loaded.
     fn progress(&self) -> (u64, u64);
 
+    /// Whether there is nothing to load until more has come.
+    fn waits(&self) -> bool {
+        false
+    }
+
     /// How many bytes of memory the data took when they were saved, if that is known.
     fn used_memory(&self) -> u64 {
         0
@@ -39,6 +44,8 @@ pub struct Loading {
     pub total_bytes: u64,
     pub loaded_bytes: u64,
     pub used_memory: u64,
+    /// There is nothing to do for it until more has come.
+    pub waits: bool,
     /// It comes from the master.
     pub for_link: bool,
 }
@@ -58,6 +65,7 @@ impl Server {
             total_bytes,
             loaded_bytes,
             used_memory: 0,
+            waits: false,
             for_link: false,
         }));
         self.look_for_troubles();
@@ -85,6 +93,7 @@ impl Server {
         if let Some(loading) = &mut self.loading {
             (loading.total_bytes, loading.loaded_bytes) = loader.progress();
             loading.used_memory = loader.used_memory();
+            loading.waits = loader.waits();
             loading.loader = Some(loader);
         }
         if !matches!(more, Ok(true)) {

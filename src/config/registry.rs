@@ -740,7 +740,7 @@ settings! {
     repl_diskless_sync_max_replicas: u32 = count("repl-diskless-sync-max-replicas", "0");
     /// Take in a full sync without a file in between.
     repl_diskless_load: DisklessLoad =
-        choice("repl-diskless-load", "disabled", DisklessLoad::WORDS).deny_loading().inert();
+        choice("repl-diskless-load", "disabled", DisklessLoad::WORDS).deny_loading();
     /// Replicas without which writes are refused; 0 never refuses.
     min_replicas_to_write: u32 = count("min-replicas-to-write", "0").alias("min-slaves-to-write");
     /// Seconds of silence at which a replica no longer counts for that.

@@ -432,7 +432,7 @@ impl Reactor {
         let Some(loading) = &self.server.loading else { return false };
         let (started_us, for_link) = (loading.started_us, loading.for_link);
         match self.server.load_slice() {
-            Ok(true) => true,
+            Ok(true) => self.server.loading.as_ref().is_some_and(|loading| !loading.waits),
             loaded if for_link => {
                 self.server.snapshot_loaded(loaded.map(drop));
                 false

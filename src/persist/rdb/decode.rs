@@ -4,6 +4,8 @@
 //! does not hold is an error with its place. What a value becomes follows from the settings of now, not from those it was
 //! written under. A large value is read in pieces: [`Decoder::step`] reads some items and says whether that was all.
 
+use std::mem;
+
 use super::error::Error;
 use super::source::Source;
 use super::{frames, node, stream, tag, ziplist};
@@ -174,25 +176,27 @@ impl Decoder {
         Ok(Decoder { left, form })
     }
 
-    /// Reads some items. Returns the value if those were all.
+    /// Reads some items. Returns the value if those were all; then nothing is left of the decoder.
     ///
     /// # Errors
-    /// If the source fails, or what it has cannot be right.
-    pub fn step(mut self, source: &mut impl Source, rules: &Rules) -> Result<Result<Outcome, Decoder>, Error> {
+    /// If the source fails, or what it has cannot be right. If it has too little, this can be tried again from where it was
+    /// settled.
+    pub fn step(&mut self, source: &mut impl Source, rules: &Rules) -> Result<Option<Outcome>, Error> {
         if let Form::Whole(tag) = self.form {
-            return whole(tag, source, rules).map(Ok);
+            return whole(tag, source, rules).map(Some);
         }
-        let now = self.left.min(PIECE as u64);
-        for _ in 0..now {
+        for _ in 0..self.left.min(PIECE as u64) {
             self.item(source, rules)?;
+            self.left -= 1;
+            source.settle();
         }
-        self.left -= now;
         if self.left > 0 {
-            return Ok(Err(self));
+            return Ok(None);
         }
-        if let Form::Stream(kind, log) = self.form {
+        if let Form::Stream(kind, log) = &mut self.form {
+            let kind = *kind;
             let stream = Object::Stream(Box::new(stream::read_rest(log, kind, source)?));
-            return Ok(Ok(Outcome::Value(Made::object(Type::Stream, Encoding::Stream, stream))));
+            return Ok(Some(Outcome::Value(Made::object(Type::Stream, Encoding::Stream, stream))));
         }
         if let Form::Fields { list, elements } = &mut self.form {
             count_elements(list, *elements);
@@ -200,7 +204,7 @@ impl Decoder {
                 return Err(source.corrupt(BAD_HASH));
             }
         }
-        Ok(Ok(self.form.finish(rules)))
+        Ok(Some(mem::replace(&mut self.form, Form::Whole(0)).finish(rules)))
     }
 
     /// Reads a value to its end.
@@ -210,9 +214,8 @@ impl Decoder {
     pub fn read(tag: u8, source: &mut impl Source, rules: &Rules) -> Result<Outcome, Error> {
         let mut decoder = Decoder::new(tag, source, rules)?;
         loop {
-            match decoder.step(source, rules)? {
-                Ok(outcome) => return Ok(outcome),
-                Err(more) => decoder = more,
+            if let Some(outcome) = decoder.step(source, rules)? {
+                return Ok(outcome);
             }
         }
     }

@@ -7,7 +7,7 @@ use std::mem;
 
 use super::decode::{Decoder, Outcome, Rules, module_name};
 use super::error::Error;
-use super::source::{FileSource, Slice, Source};
+use super::source::{Feed, FileSource, Slice, Source};
 use super::{VERSION, checksum, opcode, tag};
 
 /// A source that can tell the checksum of what was taken from it.
@@ -18,6 +18,12 @@ pub trait Summed: Source {
 impl Summed for FileSource {
     fn checksum(&mut self) -> u64 {
         FileSource::checksum(self)
+    }
+}
+
+impl Summed for Feed {
+    fn checksum(&mut self) -> u64 {
+        Feed::checksum(self)
     }
 }
 
@@ -141,6 +147,7 @@ impl<S: Summed> Reader<S> {
         if !(1..=VERSION).contains(&version) {
             return Err(source.corrupt(format!("Can't handle RDB format version {version}")));
         }
+        source.settle();
         Ok(Reader {
             source,
             version,
@@ -161,6 +168,11 @@ impl<S: Summed> Reader<S> {
         &self.source
     }
 
+    /// As [`Reader::source`], to bring more, or to go back.
+    pub fn source_mut(&mut self) -> &mut S {
+        &mut self.source
+    }
+
     /// Gives back where its bytes came from.
     pub fn into_source(self) -> S {
         self.source
@@ -169,10 +181,17 @@ impl<S: Summed> Reader<S> {
     /// The next item.
     ///
     /// # Errors
-    /// If the source fails, or what it has cannot be right.
+    /// If the source fails, or what it has cannot be right. If it has too little, this can be tried again from where it was
+    /// settled.
     pub fn next(&mut self, rules: &Rules) -> Result<Item, Error> {
-        if let Some(decoder) = self.value.take() {
-            return self.go_on(decoder, rules);
+        let item = self.read(rules)?;
+        self.source.settle();
+        Ok(item)
+    }
+
+    fn read(&mut self, rules: &Rules) -> Result<Item, Error> {
+        if self.value.is_some() {
+            return self.go_on(rules);
         }
         loop {
             self.doing = Doing::Type;
@@ -242,31 +261,26 @@ impl<S: Summed> Reader<S> {
                         module::pass_over(source)?;
                         return Ok(Item::ModuleValue);
                     }
-                    let decoder = Decoder::new(kind, source, rules)?;
-                    return self.go_on(decoder, rules);
+                    self.value = Some(Decoder::new(kind, source, rules)?);
+                    source.settle();
+                    return self.go_on(rules);
                 }
             }
         }
     }
 
-    fn go_on(&mut self, decoder: Decoder, rules: &Rules) -> Result<Item, Error> {
-        match decoder.step(&mut self.source, rules)? {
-            Err(more) => {
-                self.value = Some(more);
-                Ok(Item::Part)
-            }
-            Ok(value) => {
-                self.tag = None;
-                Ok(Item::Key(Loaded {
-                    db: self.db,
-                    key: mem::take(&mut self.key),
-                    value,
-                    deadline: self.deadline.take(),
-                    idle: self.idle.take(),
-                    frequency: self.frequency.take(),
-                }))
-            }
-        }
+    fn go_on(&mut self, rules: &Rules) -> Result<Item, Error> {
+        let Some(decoder) = &mut self.value else { return Ok(Item::Part) };
+        let Some(value) = decoder.step(&mut self.source, rules)? else { return Ok(Item::Part) };
+        (self.value, self.tag) = (None, None);
+        Ok(Item::Key(Loaded {
+            db: self.db,
+            key: mem::take(&mut self.key),
+            value,
+            deadline: self.deadline.take(),
+            idle: self.idle.take(),
+            frequency: self.frequency.take(),
+        }))
     }
 
     fn end(&mut self) -> Result<Item, Error> {

@@ -1,4 +1,5 @@
-//! Where bytes in the RDB format come from: memory, or a file that is read and summed up as one goes.
+//! Where bytes in the RDB format come from: memory, a file that is read and summed up as one goes, or whoever brings them piece
+//! by piece.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -31,6 +32,10 @@ pub trait Source {
 
     /// How many bytes there are still at most.
     fn left(&self) -> u64;
+
+    /// What has been taken so far will not be asked for again: what is read next can be read anew from here.
+    #[inline]
+    fn settle(&mut self) {}
 
     /// An error that is seen here.
     fn corrupt(&self, text: impl Into<Cow<'static, str>>) -> Error {
@@ -171,6 +176,85 @@ impl Source for Slice<'_> {
 
     fn left(&self) -> u64 {
         (self.bytes.len() - self.at) as u64
+    }
+}
+
+/// Bytes that are brought piece by piece. Who finds too few goes back to where all was settled, and tries again when more have
+/// come.
+pub struct Feed {
+    bytes: Vec<u8>,
+    /// What has been taken of them, and what is settled.
+    at: usize,
+    settled: usize,
+    /// Bytes before them, and their checksum.
+    before: u64,
+    sum: Checksum,
+}
+
+impl Default for Feed {
+    fn default() -> Feed {
+        Feed { bytes: Vec::new(), at: 0, settled: 0, before: 0, sum: checksum() }
+    }
+}
+
+impl Feed {
+    /// Brings more.
+    pub fn push(&mut self, bytes: Vec<u8>) {
+        self.sum.update(&self.bytes[..self.settled]);
+        self.before += self.settled as u64;
+        self.bytes.drain(..self.settled);
+        self.at -= self.settled;
+        self.settled = 0;
+        if self.bytes.is_empty() {
+            self.bytes = bytes;
+        } else {
+            self.bytes.extend_from_slice(&bytes);
+        }
+    }
+
+    /// Goes back to where all was settled.
+    pub fn rewind(&mut self) {
+        self.at = self.settled;
+    }
+
+    /// The checksum of all that has been taken so far.
+    pub fn checksum(&self) -> u64 {
+        let mut sum = self.sum.clone();
+        sum.update(&self.bytes[..self.at]);
+        sum.finalize()
+    }
+}
+
+impl Source for Feed {
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), Error> {
+        let end = Error { offset: self.offset(), reason: Reason::End };
+        let bytes = self.ahead().get(..buffer.len()).ok_or(end)?;
+        buffer.copy_from_slice(bytes);
+        self.at += buffer.len();
+        Ok(())
+    }
+
+    #[inline]
+    fn ahead(&self) -> &[u8] {
+        &self.bytes[self.at..]
+    }
+
+    #[inline]
+    fn pass(&mut self, count: usize) {
+        self.at += count;
+    }
+
+    fn offset(&self) -> u64 {
+        self.before + self.at as u64
+    }
+
+    fn left(&self) -> u64 {
+        (self.bytes.len() - self.at) as u64
+    }
+
+    #[inline]
+    fn settle(&mut self) {
+        self.settled = self.at;
     }
 }
 

@@ -81,11 +81,11 @@ pub fn read_node(log: &mut Log, source: &mut impl Source) -> Result<(), Error> {
     log.add_node(Id::from_bytes(id), bytes).map_err(|_| source.corrupt("Stream listpack integrity check failed."))
 }
 
-/// Reads what follows the nodes.
+/// Reads what follows the nodes, which are taken then.
 ///
 /// # Errors
 /// If the source fails, or what it has does not fit.
-pub fn read_rest(mut log: Log, kind: u8, source: &mut impl Source) -> Result<Stream, Error> {
+pub fn read_rest(log: &mut Log, kind: u8, source: &mut impl Source) -> Result<Stream, Error> {
     let len = source.number()?;
     let last_id = read_id(source)?;
     let counters = if kind == tag::STREAM_LISTPACKS {
@@ -96,14 +96,14 @@ pub fn read_rest(mut log: Log, kind: u8, source: &mut impl Source) -> Result<Str
     };
     log.complete(len, counters).map_err(|_| source.corrupt("Stream length inconsistent with rax entries"))?;
     let mut stream = Stream::default();
-    stream.log = log;
     for _ in 0..source.number()? {
         let name = source.text()?.into_boxed_slice();
-        let group = read_group(&stream.log, kind, source)?;
+        let group = read_group(log, kind, source)?;
         if stream.groups.insert(name, Box::new(group)).is_some() {
             return Err(source.corrupt("Duplicated consumer group name"));
         }
     }
+    stream.log = std::mem::take(log);
     Ok(stream)
 }
 

@@ -422,11 +422,16 @@ fn state(keys: &Keyspace) -> State {
 
 /// The state that a snapshot's bytes hold, each key of which must be there once.
 fn read_state(bytes: &[u8]) -> State {
+    let mut reader = Reader::new(Slice::new(bytes), false).expect("a snapshot");
+    state_of(|rules| reader.next(rules).expect("it is sound"))
+}
+
+/// The state that these items amount to.
+fn state_of(mut next: impl FnMut(&Rules) -> Item) -> State {
     let mut keys = keyspace();
     let rules = rules(&keys);
-    let mut reader = Reader::new(Slice::new(bytes), false).expect("a snapshot");
     loop {
-        match reader.next(&rules).expect("it is sound") {
+        match next(&rules) {
             Item::Key(loaded) => {
                 let Outcome::Value(made) = loaded.value else { panic!("an empty key") };
                 let (kind, encoding, mut bytes) = (made.kind, made.encoding, Vec::new());
@@ -577,6 +582,55 @@ fn a_snapshot_is_the_state_of_one_instant() {
             }
         }
         while keys.free_slice() {}
+    }
+}
+
+#[test]
+fn what_comes_in_pieces_is_read_as_if_it_came_at_once() {
+    for seed in 0..20 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let (mut keys, mut now_ms) = (keyspace(), 1_000_000);
+        for _ in 0..rng.usize(..1000) {
+            change_at_random(&mut keys, &mut rng, &mut now_ms);
+        }
+        keys.begin_snapshot(writer(rng.bool()));
+        while keys.walk_slice(100).1 {}
+        let recorder = keys.recorder().expect("a snapshot is running");
+        recorder.record_end();
+        let mut bytes = Vec::new();
+        while recorder.recorded() > 0 {
+            bytes.append(&mut recorder.take_recorded());
+        }
+        keys.end_snapshot();
+        let mut sum = checksum();
+        sum.update(&bytes);
+        bytes.extend_from_slice(&sum.finalize().to_le_bytes());
+        let mut feed = Feed::default();
+        let (head, mut rest) = bytes.split_at(9);
+        feed.push(head.to_vec());
+        let mut reader = Reader::new(feed, false).expect("a snapshot");
+        let (longest, mut verdict) = (rng.usize(1..300), None);
+        let state = state_of(|rules| {
+            loop {
+                match reader.next(rules) {
+                    Ok(item) => {
+                        if let Item::End(found) = item {
+                            verdict = Some(found);
+                        }
+                        return item;
+                    }
+                    Err(error) => {
+                        assert!(matches!(error.reason, Reason::End) && !rest.is_empty(), "{error}");
+                        let (piece, later) = rest.split_at(rng.usize(1..=longest).min(rest.len()));
+                        reader.source_mut().rewind();
+                        reader.source_mut().push(piece.to_vec());
+                        rest = later;
+                    }
+                }
+            }
+        });
+        assert_eq!((verdict, rest.len(), reader.source().left()), (Some(Verdict::Right), 0, 0), "seed {seed}");
+        assert!(state == read_state(&bytes), "seed {seed}");
     }
 }
 

@@ -9,6 +9,7 @@
 //! What is known of the master lives in [`Following`], and what of it ends with the connection, in [`Link`]. A lost link is tried
 //! again, once a second at most, until the server is told to follow somebody else, or nobody.
 
+mod direct;
 mod handshake;
 mod snapshot;
 mod wire;
@@ -392,8 +393,8 @@ impl Server {
             return;
         };
         following.token = None;
-        if following.stage == Stage::Snapshot && following.progress.is_whole {
-            // The snapshot is here: it goes on from there.
+        if following.stage == Stage::Snapshot && (following.progress.is_whole || self.loading.is_some()) {
+            // It goes on when what has come has been taken in, or given up.
             return;
         }
         let stage = mem::replace(&mut following.stage, Stage::Down);

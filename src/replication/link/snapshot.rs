@@ -1,10 +1,12 @@
 //! A full synchronization: the master's snapshot goes into a file, which takes the place of the server's own when it is whole,
-//! and is taken in then. Until then the old data serve; a transfer that breaks off leaves them.
+//! and is taken in then. Until then the old data serve; a transfer that breaks off leaves them. Where the settings say so it is
+//! taken in as it comes, without a file.
 
 use std::mem;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::direct::pipe;
 use super::wire::{Body, End, take_line};
 use super::{SECOND_MS, Stage};
 use crate::command::aof::State;
@@ -12,18 +14,21 @@ use crate::command::load::{Manner, SnapshotLoader};
 use crate::command::loading::Loader;
 use crate::command::save::{self, Purpose};
 use crate::command::state::Server;
+use crate::config::DisklessLoad;
 use crate::persist::Sink;
 use crate::persist::disk::{Background, DiskError, Target, Told};
 use crate::replication::backlog::Backlog;
 use crate::replication::new_id;
 
+/// How it is taken in. The master decides when keys go, and tells.
+const MANNER: Manner = Manner { merge: false, keep_expired: true, go_on: false };
 /// A slice of freeing the old data takes so long.
 const FREE_SLICE: Duration = Duration::from_millis(10);
 
 /// A snapshot that comes.
 pub struct Reception {
     body: Body,
-    sink: Background,
+    sink: Box<dyn Sink>,
 }
 
 impl Reception {
@@ -43,6 +48,8 @@ pub struct Progress {
     is_marked: bool,
     /// All of it has come.
     pub is_whole: bool,
+    /// It is taken in as it comes.
+    is_direct: bool,
     /// Bytes of the snapshot, 0 if the master does not know, and those that have come.
     pub total: u64,
     pub received: u64,
@@ -124,8 +131,35 @@ impl Server {
     }
 
     fn begin_reception(&mut self, token: usize, end: End) -> Result<(), DiskError> {
+        let is_direct = match self.settings.repl_diskless_load {
+            DisklessLoad::Disabled | DisklessLoad::SwapDb => false,
+            DisklessLoad::OnEmptyDb => {
+                (0..self.keys.databases()).all(|db| self.keys.database(db).is_none_or(|db| db.is_empty()))
+            }
+        };
         let Some(following) = &mut self.replication.following else { return Ok(()) };
-        let attempt = following.attempt;
+        let place = if is_direct { "parser" } else { "disk" };
+        match end {
+            End::After(bytes) => {
+                following.progress.total = bytes;
+                log::info!("MASTER <-> REPLICA sync: receiving {bytes} bytes from master to {place}");
+            }
+            End::Mark(_) => {
+                following.progress.is_marked = true;
+                log::info!("MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to {place}");
+            }
+        }
+        following.progress.is_direct = is_direct;
+        let sink: Box<dyn Sink> = if is_direct { self.begin_direct_load() } else { Box::new(self.begin_file()?) };
+        if let Some(link) = &mut self.clients[token].link {
+            link.reception = Some(Box::new(Reception { body: Body::new(end), sink }));
+        }
+        Ok(())
+    }
+
+    /// Begins to write what comes into a file.
+    fn begin_file(&mut self) -> Result<Background, DiskError> {
+        let attempt = self.replication.attempts;
         let target = Target {
             path: self.settings.dbfilename.clone().into(),
             temporary: format!("temp-{}.{}.rdb", self.clock.unix_ms() / 1000, std::process::id()).into(),
@@ -135,24 +169,10 @@ impl Server {
             incremental_sync: self.settings.rdb_save_incremental_fsync,
         };
         let outbox = self.outbox.clone();
-        let sink = Background::start(target, move |told| match told {
+        Background::start(target, move |told| match told {
             Told::PassedOn(bytes) => outbox.send(move |server: &mut Server| server.reception_went_on(attempt, bytes)),
             Told::Over(result) => outbox.send(move |server: &mut Server| server.reception_over(attempt, result)),
-        })?;
-        match end {
-            End::After(bytes) => {
-                following.progress.total = bytes;
-                log::info!("MASTER <-> REPLICA sync: receiving {bytes} bytes from master to disk");
-            }
-            End::Mark(_) => {
-                following.progress.is_marked = true;
-                log::info!("MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to disk");
-            }
-        }
-        if let Some(link) = &mut self.clients[token].link {
-            link.reception = Some(Box::new(Reception { body: Body::new(end), sink }));
-        }
-        Ok(())
+        })
     }
 
     /// The connection that a snapshot of an attempt comes over.
@@ -211,7 +231,7 @@ impl Server {
 
 /// Takes a snapshot in when the memory of the old data is back, unless nobody waits for that.
 struct SyncLoader {
-    loader: SnapshotLoader,
+    loader: Box<dyn Loader>,
     frees: bool,
 }
 
@@ -234,11 +254,48 @@ impl Loader for SyncLoader {
     fn used_memory(&self) -> u64 {
         self.loader.used_memory()
     }
+
+    fn waits(&self) -> bool {
+        !self.frees && self.loader.waits()
+    }
 }
 
 impl Server {
     /// The snapshot is in its place: it replaces the data.
     fn take_snapshot_in(&mut self) {
+        self.make_way();
+        match SnapshotLoader::open(Path::new(&self.settings.dbfilename), MANNER) {
+            Ok(Some(loader)) => self.begin_sync(Box::new(loader)),
+            Ok(None) | Err(_) => self.snapshot_failed(),
+        }
+    }
+
+    /// Begins to take a snapshot in as it comes.
+    fn begin_direct_load(&mut self) -> Box<dyn Sink> {
+        self.make_way();
+        let total = self.replication.following.as_ref().map_or(0, |following| following.progress.total);
+        let (pipe, loader) = pipe(total, MANNER);
+        self.begin_sync(Box::new(loader));
+        Box::new(pipe)
+    }
+
+    fn begin_sync(&mut self, loader: Box<dyn Loader>) {
+        let frees = !self.settings.replica_lazy_flush;
+        self.begin_loading(Box::new(SyncLoader { loader, frees }));
+        if let Some(loading) = &mut self.loading {
+            loading.for_link = true;
+        }
+    }
+
+    /// Lets the master's connection be read again: what came has been taken in.
+    pub(super) fn listen_again(&mut self) {
+        if let Some(token) = self.replication.following.as_ref().and_then(|following| following.token) {
+            self.resumed.push(token);
+        }
+    }
+
+    /// Drops the data, and what is made of them.
+    fn make_way(&mut self) {
         self.stop_file();
         if save::give_up(self, Purpose::File) {
             log::info!(
@@ -250,18 +307,6 @@ impl Server {
         log::info!("MASTER <-> REPLICA sync: Flushing old data");
         self.empty_for_snapshot();
         log::info!("MASTER <-> REPLICA sync: Loading DB in memory");
-        // The master decides when keys go, and tells.
-        let manner = Manner { keep_expired: true, ..Manner::default() };
-        match SnapshotLoader::open(Path::new(&self.settings.dbfilename), manner) {
-            Ok(Some(loader)) => {
-                let frees = !self.settings.replica_lazy_flush;
-                self.begin_loading(Box::new(SyncLoader { loader, frees }));
-                if let Some(loading) = &mut self.loading {
-                    loading.for_link = true;
-                }
-            }
-            Ok(None) | Err(_) => self.snapshot_failed(),
-        }
     }
 
     /// What the server has counts for nothing from here on, for it is about to go.
@@ -292,10 +337,9 @@ impl Server {
             return self.snapshot_failed();
         }
         self.forget_doubted_namespaces();
-        self.remove_transferred();
         let (stream_db, replication) = (self.last_load.stream_db, &mut self.replication);
         let Some(following) = &mut replication.following else { return };
-        let Progress { id, offset, is_marked, .. } = mem::take(&mut following.progress);
+        let Progress { id, offset, is_marked, is_direct, .. } = mem::take(&mut following.progress);
         following.durable = offset;
         following.has_history = id.is_some();
         replication.id = id.unwrap_or_else(|| new_id(&mut replication.rng));
@@ -306,6 +350,9 @@ impl Server {
         following.stage = Stage::Down;
         following.file_due_ms = self.settings.appendonly.then_some(0);
         let token = following.token;
+        if !is_direct {
+            self.remove_transferred();
+        }
         log::info!("MASTER <-> REPLICA sync: Finished with success");
         if let Some(token) = token {
             self.begin_following(token);
@@ -318,11 +365,15 @@ impl Server {
 
     /// The snapshot cannot be taken in: there are no data, until another attempt.
     fn snapshot_failed(&mut self) {
-        log::warn!("Failed trying to load the MASTER synchronization DB from disk, check server logs.");
-        self.remove_transferred();
+        let Some(following) = &mut self.replication.following else { return };
+        let is_direct = mem::take(&mut following.progress).is_direct;
+        let from = if is_direct { "socket" } else { "disk" };
+        log::warn!("Failed trying to load the MASTER synchronization DB from {from}, check server logs.");
+        if !is_direct {
+            self.remove_transferred();
+        }
         self.empty_for_snapshot();
         let Some(following) = &mut self.replication.following else { return };
-        following.progress = Progress::default();
         match following.token {
             Some(token) => {
                 if let Some(link) = &mut self.clients[token].link {
