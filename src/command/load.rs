@@ -18,7 +18,7 @@ use crate::persist::rdb::error::{Error, Reason};
 use crate::persist::rdb::file::{Item, Loaded, Reader, Verdict};
 use crate::persist::rdb::own;
 use crate::persist::rdb::source::{FileSource, Source};
-use crate::replication::{History, ID_LEN};
+use crate::replication::{History, ID_LEN, MOST_OFFSET};
 
 /// A slice ends after this time, even if the settings allow more bytes.
 const SLICE: Duration = Duration::from_millis(10);
@@ -126,10 +126,6 @@ impl Intake {
                 [parent, child] => server.keys.restore_link(self.db, parent, child),
                 _ => return Err(DAMAGED_TAGS.to_string()),
             },
-            Item::Aux(name, value) if name == b"repl-stream-db" => {
-                let db = String::from_utf8_lossy(&value).parse().unwrap_or(0);
-                self.counts.stream_db = self.slot(server, db).unwrap_or(0);
-            }
             Item::Aux(name, value) => self.aux(&name, &value),
             Item::Library(source) => server.load_library(&source, self.manner.merge).map_err(|why| {
                 log::warn!("Failed loading library, {}", String::from_utf8_lossy(&why));
@@ -139,6 +135,7 @@ impl Intake {
                 log::warn!("The RDB file contains AUX data of the module type '{name}': left out.")
             }
             Item::End(verdict) => {
+                self.counts.stream_db = self.slot(server, self.history.db).unwrap_or(0);
                 self.go_on(server);
                 if let Verdict::Wrong { expected, found } = verdict
                     && server.settings.rdbchecksum
@@ -204,8 +201,8 @@ impl Intake {
             }
             b"aof-base" if number() == Some(1) => log::info!("RDB is base AOF"),
             b"repl-id" => self.history.id = Some(text.into_owned()).filter(|id| id.len() == ID_LEN),
-            b"repl-offset" => self.history.offset = number(),
-            b"repl-stream-db" => self.history.db = number(),
+            b"repl-offset" => self.history.offset = number().filter(|&offset| offset <= MOST_OFFSET),
+            b"repl-stream-db" => self.history.db = number().unwrap_or(0),
             b"redis-bits" | b"aof-base" | b"aof-preamble" | b"cachestorm-ver" => {}
             [b'%', ..] => log::info!("RDB '{}': {text}", String::from_utf8_lossy(name)),
             _ => log::debug!("Unrecognized RDB AUX field: '{}'", String::from_utf8_lossy(name)),
@@ -233,7 +230,7 @@ impl Intake {
     /// Goes on with the stream that the file has told of, if that is wanted.
     fn go_on(&mut self, server: &mut Server) {
         if self.manner.go_on {
-            server.go_back_to(std::mem::take(&mut self.history));
+            server.go_back_to(std::mem::take(&mut self.history), self.counts.stream_db);
         }
     }
 

@@ -79,7 +79,7 @@ impl Server {
 
     /// The data are those of a snapshot of an earlier run: a replica can go on with the stream that it tells of, and a master's
     /// replicas with the master's.
-    pub fn go_back_to(&mut self, history: History) {
+    pub fn go_back_to(&mut self, history: History, stream_db: usize) {
         let (Some(id), Some(offset)) = (history.id, history.offset) else { return };
         let replication = &mut self.replication;
         replication.offset = offset;
@@ -87,7 +87,7 @@ impl Server {
         if let Some(following) = &mut replication.following {
             following.has_found_history();
             replication.id = id;
-            replication.stream_db = history.db.unwrap_or(0) as usize;
+            replication.stream_db = stream_db;
         } else {
             replication.ancestor = Some(Ancestor { id, until: offset + 1 });
             self.begin_source();

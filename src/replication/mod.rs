@@ -30,6 +30,8 @@ use link::Following;
 
 /// Hexadecimal digits of a replication id.
 pub const ID_LEN: usize = 40;
+/// No offset that somebody tells is greater.
+pub const MOST_OFFSET: u64 = i64::MAX as u64;
 /// The id of no stream.
 const NO_ID: &str = "0000000000000000000000000000000000000000";
 
@@ -46,8 +48,8 @@ pub struct Ancestor {
 pub struct History {
     pub id: Option<String>,
     pub offset: Option<u64>,
-    /// The database that the stream works on there.
-    pub db: Option<u64>,
+    /// The number of the database that the stream works on there.
+    pub db: u64,
 }
 
 /// The part that the server plays in replication.

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use super::decode::{Outcome, Rules};
-use super::file::{Item, Reader};
+use super::error::Reason;
+use super::file::{Item, Reader, Verdict};
 use super::payload::{self, Refused};
-use super::source::{Slice, Source};
+use super::source::{Feed, Slice, Source};
 use super::{checksum, encode, opcode, tag};
 use crate::effects::Event;
 use crate::keyspace::access::AccessClock;

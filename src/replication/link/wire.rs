@@ -1,6 +1,6 @@
 //! What a master sends before the stream: lines, and the snapshot with what stands around it.
 
-use crate::replication::ID_LEN;
+use crate::replication::{ID_LEN, MOST_OFFSET};
 
 /// Bytes that a line may have: more is no answer to anything that was asked.
 const LINE_MAX: usize = 1024;
@@ -47,7 +47,8 @@ impl Answer {
         match words.next().unwrap_or_default() {
             word if word.starts_with("+FULLRESYNC") => {
                 let id = words.next().filter(|id| is_id(id));
-                let offset = words.next().and_then(|offset| offset.parse().ok());
+                let offset =
+                    words.next().and_then(|offset| offset.parse().ok()).filter(|&offset| offset <= MOST_OFFSET);
                 match (id, offset) {
                     (Some(id), Some(offset)) => Answer::Full { id: id.to_string(), offset },
                     _ => Answer::Malformed,
@@ -154,6 +155,7 @@ mod tests {
         let cases = [
             (format!("+FULLRESYNC {ID} 17"), Answer::Full { id: ID.to_string(), offset: 17 }),
             (format!("+FULLRESYNC {ID} -17"), Answer::Malformed),
+            (format!("+FULLRESYNC {ID} 9223372036854775808"), Answer::Malformed),
             (format!("+FULLRESYNC {} 17", &ID[1..]), Answer::Malformed),
             (format!("+FULLRESYNC {ID}"), Answer::Malformed),
             ("+FULLRESYNC".to_string(), Answer::Malformed),
