@@ -226,9 +226,8 @@ fn pfcount(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let (known, len, encoding) = (hll::known_estimate(bytes), bytes.len(), entry.encoding());
     let estimate = known.map_or_else(|| hll::estimate(bytes), Ok)?;
     // OBJECT ENCODING tells that a HyperLogLog is about to be changed in place, whether or not it is.
-    // A replica's values are what its master makes them.
-    let own = !cx.server.replication.is_replica() || cx.server.is_master(cx.token) || cx.is_repeated();
-    if own && (known.is_none() || encoding != Encoding::Raw) {
+    // A replica notes its estimates, too: it says nothing new.
+    if known.is_none() || encoding != Encoding::Raw {
         let note = |bytes: &mut [u8]| {
             hll::set_estimate(bytes, estimate);
             known.is_none()

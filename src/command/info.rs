@@ -193,6 +193,9 @@ fn server(text: &mut Text, cx: &Ctx<'_>) {
     let file = server.source.file.as_ref().map(|file| file.path.display().to_string());
     text.line("config_file", file.unwrap_or_default());
     text.line("io_threads_active", 0);
+    if let Some(until_ms) = server.shutdown.and_then(|shutdown| shutdown.waits_until_ms) {
+        text.line("shutdown_in_milliseconds", until_ms.saturating_sub(server.clock.uptime_ms()));
+    }
     let mut listeners = Vec::new();
     if server.listeners.listens_on_tcp() {
         let addresses: Vec<String> = settings.bind.iter().map(|address| format!("bind={address},")).collect();

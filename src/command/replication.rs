@@ -189,7 +189,7 @@ fn failover(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     if let Some((host, port)) = &target {
         match server.find_replica(host, *port) {
             None => return refuse("ERR FAILOVER target HOST and PORT is not a replica."),
-            Some(replica) if replica.stage != Stage::Online => {
+            Some(replica) if !matches!(replica.stage, Stage::Online | Stage::TakesIn) => {
                 return refuse("ERR FAILOVER target replica is not online.");
             }
             Some(_) => {}

@@ -1022,13 +1022,13 @@ impl Keyspace {
             }
         }
         self.unwalked = 0;
-        self.snapshot = Some(Snapshot { recorder, large: VecDeque::new() });
+        self.snapshot = Some(Snapshot { recorder, large: VecDeque::new(), ahead: 0 });
     }
 
     /// Goes on with a snapshot, or tidies up behind one that was given up: about `count` keys or links of tags, or a part of a
     /// large value. Returns how many keys were told, and whether there are more.
     pub fn walk_slice(&mut self, count: usize) -> (u64, bool) {
-        if let Some(Snapshot { recorder, large }) = &mut self.snapshot
+        if let Some(Snapshot { recorder, large, .. }) = &mut self.snapshot
             && let Some(first) = large.front_mut()
         {
             let over = first.tell(recorder.as_mut());
@@ -1047,7 +1047,8 @@ impl Keyspace {
                 all.find(is_it).expect("the one that has the number")
             }
         };
-        (database.walk_slice(count, self.snapshot.as_mut()), true)
+        let ahead = self.snapshot.as_mut().map_or(0, |snapshot| std::mem::take(&mut snapshot.ahead));
+        (ahead + database.walk_slice(count, self.snapshot.as_mut()), true)
     }
 
     /// The number of the next database that a snapshot has not been told of, or not all of it. The order matters, because one

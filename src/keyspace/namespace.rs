@@ -575,7 +575,8 @@ impl Namespace {
         // SAFETY: the table owns the entry and is borrowed exclusively; nobody else looks at it.
         let mut entry = unsafe { EntryMut::from_ptr(self.table.get(position)) };
         if entry.as_ref().mark() != self.mark {
-            tell(walk.db, self.tags.as_deref(), self.walks, &mut entry, snapshot);
+            let small = tell(walk.db, self.tags.as_deref(), self.walks, &mut entry, snapshot);
+            snapshot.ahead += u64::from(small);
             entry.set_mark(self.mark);
         }
     }

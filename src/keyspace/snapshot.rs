@@ -146,6 +146,8 @@ pub(super) struct Snapshot {
     pub recorder: Box<dyn Recorder>,
     /// Large values, of which the first is told first.
     pub large: VecDeque<Large>,
+    /// Keys that were told because they were about to change, and that nobody has counted yet.
+    pub ahead: u64,
 }
 
 /// How far a database has been told.

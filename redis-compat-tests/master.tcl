@@ -1,0 +1,327 @@
+# Feeding replicas: what a master sends to who says it is one, what it tells of them, and what waits for them. Replicas are
+# connections of the test's own where every byte matters, and servers where only the outcome does.
+
+# A field of INFO.
+proc told {field} {
+    regexp "(?n)^$field:(.*?)\r?$" [lindex [ask INFO everything] 1] all value
+    return $value
+}
+
+# A connection that has introduced itself as a replica.
+proc replica {name args} {
+    set c [run::connection $name]
+    foreach words $args {
+        resp::send $c $words
+        expect +OK [resp::read $c]
+    }
+    return $c
+}
+
+# Reads a line; in front of it a master that is not ready shows that it is alive.
+proc greeting {c} {
+    return [string trimleft [resp::line $c] "\n"]
+}
+
+# Nothing comes for a while.
+proc quiet {c} {
+    after 50
+    append resp::buffer($c) [resp::some $c]
+    same {} $resp::buffer($c) "nothing comes"
+}
+
+# Reads the snapshot that comes, and returns its bytes.
+proc snapshot {c} {
+    set head [greeting $c]
+    if {![regexp {^\$EOF:([0-9a-f]{40})$} $head all mark]} {
+        regexp {^\$(\d+)$} $head all length
+        return [resp::bytes $c $length]
+    }
+    set bytes ""
+    while {[string range $bytes end-39 end] ne $mark} {
+        append bytes [resp::bytes $c 1]
+    }
+    return [string range $bytes 0 end-40]
+}
+
+# Whether bytes are a snapshot, by its beginning and end; with a text in it.
+proc is_snapshot {bytes text} {
+    same REDIS [string range $bytes 0 4] "the beginning"
+    same 1 [expr {[string first $text $bytes] > 0}] "what is in it"
+    same [binary format H* ff] [string index $bytes end-8] "the end, and a checksum behind it"
+}
+
+set direct {repl-diskless-sync yes repl-diskless-sync-delay 0 repl-ping-replica-period 3600}
+set by_file {repl-diskless-sync no repl-ping-replica-period 3600}
+
+# --- who wants a snapshot ---------------------------------------------------------
+
+foreach {how settings} [list direct $direct file $by_file] {
+    check "SYNC, and the stream behind the snapshot: $how" -config $settings {
+        ask SET before "in the snapshot"
+        set c [replica B]
+        resp::send $c SYNC
+        is_snapshot [snapshot $c] "in the snapshot"
+        ask SET k v
+        ask MULTI
+        ask INCR n
+        ask SELECT 2
+        ask INCR n
+        ask EXEC
+        ask PUBLISH news "for replicas, too"
+        foreach expected {
+            {["SELECT" "0"]} {["SET" "k" "v"]} {["MULTI"]} {["INCR" "n"]} {["SELECT" "2"]} {["INCR" "n"]} {["EXEC"]}
+            {["PUBLISH" "news" "for replicas, too"]}
+        } {
+            expect $expected [resp::read $c]
+        }
+        same 1 [told connected_slaves]
+        same state=online [regexp -inline {state=[a-z]+} [told slave0]]
+    }
+}
+
+check "a replica that cannot take an unknown length gets a file" -config $direct {
+    ask SET k "in the file"
+    set c [replica B {REPLCONF listening-port 7777 ip-address 10.0.0.1} {REPLCONF capa psync2}]
+    resp::send $c {PSYNC ? -1}
+    same 1 [regexp {^\+FULLRESYNC [0-9a-f]{40} \d+$} [greeting $c]]
+    is_snapshot [snapshot $c] "in the file"
+    same 1 [regexp {^ip=10.0.0.1,port=7777,state=online,offset=\d+,lag=0$} [told slave0]] [told slave0]
+    ask SET k w
+    expect {["SELECT" "0"]} [resp::read $c]
+    expect {["SET" "k" "w"]} [resp::read $c]
+}
+
+check "the stream waits until a snapshot of unknown length has been taken in" -config $direct {
+    set c [replica B {REPLCONF capa eof capa psync2}]
+    resp::send $c {PSYNC ? -1}
+    same 1 [regexp {^\+FULLRESYNC [0-9a-f]{40} \d+$} [greeting $c]]
+    snapshot $c
+    ask SET k v
+    quiet $c
+    resp::send $c {REPLCONF ACK 0}
+    expect {["SELECT" "0"]} [resp::read $c]
+    expect {["SET" "k" "v"]} [resp::read $c]
+}
+
+check "several replicas share a snapshot, those that come soon enough" -config {repl-diskless-sync yes repl-diskless-sync-delay 60 repl-diskless-sync-max-replicas 2} {
+    set full [told sync_full]
+    foreach name {B C} {
+        resp::send [replica $name {REPLCONF capa eof}] {PSYNC ? -1}
+    }
+    foreach name {B C} {
+        same +FULLRESYNC [lindex [greeting [run::connection $name]] 0]
+        snapshot [run::connection $name]
+    }
+    same 2 [expr {[told sync_full] - $full}]
+}
+
+check "a snapshot alone, of functions alone" -config $direct {
+    ask SET key "not a function"
+    ask FUNCTION LOAD "#!lua name=mine\nredis.register_function('f', function() return 1 end)"
+    set c [replica B {REPLCONF rdb-only 1} {REPLCONF rdb-filter-only functions} {REPLCONF capa eof}]
+    resp::send $c SYNC
+    set bytes [snapshot $c]
+    is_snapshot $bytes "name=mine"
+    same -1 [string first "not a function" $bytes]
+    same 0 [regexp {state=online} [told slave0]] "it gets no stream"
+    expect {/^-ERR Filtered replica requires EOF capability/} [lindex [list [resp::send [set d [replica C {REPLCONF rdb-filter-only functions}]] SYNC] [resp::read $d]] 1]
+    ask FUNCTION FLUSH
+}
+
+# --- who goes on where he left off ------------------------------------------------
+
+check "partial synchronization" -config $direct {
+    set c [replica B]
+    resp::send $c SYNC
+    snapshot $c
+    ask CONFIG RESETSTAT
+    set id [told master_replid]
+    ask SET k 1
+    set before [told master_repl_offset]
+    ask SET k 22
+    set after [told master_repl_offset]
+    same 28 [expr {$after - $before}] "the offset counts bytes"
+    foreach {capabilities reply} [list {capa eof} +CONTINUE {capa psync2} "+CONTINUE $id"] name {C D} {
+        set d [replica $name "REPLCONF $capabilities"]
+        resp::send $d "PSYNC $id [expr {$before + 1}]"
+        expect $reply [resp::read $d]
+        expect {["SET" "k" "22"]} [resp::read $d]
+    }
+    same 2 [expr {[told sync_partial_ok]}]
+    # Of another stream, from the time before the backlog, and from the future.
+    foreach {wrong offset} [list [string repeat a 40] $before $id 0 $id [expr {$after + 2}]] name {E F G} {
+        set e [replica $name {REPLCONF capa eof}]
+        resp::send $e "PSYNC $wrong $offset"
+        expect "+FULLRESYNC $id $after" [resp::read $e]
+        snapshot $e
+    }
+    same 3 [told sync_partial_err]
+}
+
+case "PSYNC and REPLCONF that are wrong" -config $direct {
+    PSYNC ? x                       -> -ERR value is not an integer or out of range
+    PSYNC ? -1 FAILOVER             -> -ERR PSYNC FAILOVER can't be sent to a master.
+    REPLCONF                        -> +OK
+    REPLCONF listening-port         -> -ERR syntax error
+    REPLCONF listening-port x       -> -ERR value is not an integer or out of range
+    REPLCONF rdb-only 2             -> -ERR value is out of range, must be positive
+    REPLCONF rdb-filter-only keys   -> -ERR Unsupported rdb-filter-only option: keys
+    REPLCONF unheard-of 1           -> -ERR Unrecognized REPLCONF option: unheard-of
+    REPLCONF capa unheard-of        -> +OK
+    MULTI                           -> +OK
+    PSYNC ? -1                      -> -ERR Command not allowed inside a transaction
+    DISCARD                         -> +OK
+    # Nobody answers these; what comes behind them is answered.
+    !raw "REPLCONF ACK 1\r\nREPLCONF GETACK *\r\nPING\r\n" -> +PONG
+}
+
+check "a replica's connection does not work on keys" -config $direct {
+    set c [replica B]
+    resp::send $c SYNC
+    snapshot $c
+    foreach words {{SET k v} {GET k} {EVAL {return 1} 0} {PUBLISH a b}} {
+        resp::send $c $words
+        expect {-ERR Replica can't interact with the keyspace} [resp::read $c]
+    }
+    resp::send $c PING
+    expect +PONG [resp::read $c]
+    same 1 [regexp {flags=S } [lindex [ask CLIENT LIST TYPE replica] 1]] "it is shown as what it is"
+    expect :1 [ask CLIENT KILL TYPE replica]
+    eventually {[told connected_slaves] == 0}
+}
+
+# --- who waits for replicas -------------------------------------------------------
+
+check "WAIT asks replicas, and counts those that have the writes" -config $direct {
+    set c [replica B]
+    resp::send $c SYNC
+    snapshot $c
+    ask SET k v
+    expect :0 [ask WAIT 1 20]
+    resp::read $c
+    resp::read $c
+    expect {["REPLCONF" "GETACK" "*"]} [resp::read $c]
+    set waiting [run::connection W]
+    resp::send $waiting {SET k w}
+    expect +OK [resp::read $waiting]
+    set offset [told master_repl_offset]
+    resp::send $waiting {WAIT 1 10000}
+    expect {["SET" "k" "w"]} [resp::read $c]
+    expect {["REPLCONF" "GETACK" "*"]} [resp::read $c]
+    set end [told master_repl_offset]
+    resp::send $c "REPLCONF ACK [expr {$offset - 1}]"
+    quiet $waiting
+    resp::send $c "REPLCONF ACK $offset"
+    expect :1 [resp::read $waiting]
+    expect "\[\"master\" :$end \[\[\"127.0.0.1\" \"0\" \"$offset\"]]]" [ask ROLE]
+}
+
+check "too few replicas that keep up: no writes" -config {repl-diskless-sync-delay 0 min-replicas-to-write 1 min-replicas-max-lag 10} {
+    expect {/^-NOREPLICAS Not enough good replicas to write/} [ask SET k v]
+    set c [replica B]
+    resp::send $c SYNC
+    snapshot $c
+    resp::send $c {REPLCONF ACK 0}
+    eventually {[resp::show [ask SET k v]] eq {+OK}}
+    same 1 [told min_slaves_good_slaves]
+    resp::close $c
+    eventually {[resp::show [ask SET k v]] ne {+OK}}
+}
+
+check "who reads the stream too slowly is cut off" -config {repl-diskless-sync-delay 0 repl-backlog-size 16384 client-output-buffer-limit "replica 200000 0 0"} {
+    set c [replica B]
+    resp::send $c SYNC
+    snapshot $c
+    resp::send $c {REPLCONF ACK 0}
+    eventually {[regexp online [told slave0]]}
+    for {set n 0} {$n < 200 && [told connected_slaves] == 1} {incr n} {
+        ask SET k [string repeat x 100000]
+    }
+    same 0 [told connected_slaves]
+    eventually {[told repl_backlog_histlen] < 64000}
+}
+
+# --- changing places, and the end -------------------------------------------------
+
+check "FAILOVER: a replica becomes the master, and nothing is lost" -server {--repl-diskless-sync-delay 0} {
+    set other [server::start --repl-diskless-sync-delay 0]
+    try {
+        set port $server::port($other)
+        set at_other [resp::open $port]
+        resp::send $at_other "REPLICAOF 127.0.0.1 $server::port($run::server)"
+        resp::read $at_other
+        eventually {[regexp {state=online} [lindex [ask INFO replication] 1]]}
+        set c [run::connection W]
+        for {set n 0} {$n < 100} {incr n} {
+            resp::send $c "INCR n"
+        }
+        expect {-ERR FAILOVER target HOST and PORT is not a replica.} [ask FAILOVER TO 127.0.0.1 1]
+        expect {/^-ERR FAILOVER with force option requires both a timeout/} [ask FAILOVER FORCE]
+        expect +OK [ask FAILOVER TO 127.0.0.1 $port TIMEOUT 10000]
+        eventually {[told role] eq {slave} && [told master_link_status] eq {up}}
+        same no-failover [told master_failover_state]
+        for {set n 1} {$n <= 100} {incr n} {
+            expect ":$n" [resp::read $c]
+        }
+        expect {-READONLY You can't write against a read only replica.} [ask SET k v]
+        resp::send $at_other {GET n}
+        expect {"100"} [resp::read $at_other]
+        resp::send $at_other {INCR n}
+        expect :101 [resp::read $at_other]
+        eventually {[resp::show [ask GET n]] eq {"101"}}
+        resp::send $at_other {INFO stats}
+        same 1 [regexp {sync_full:0\r} [lindex [resp::read $at_other] 1]] "no snapshot was needed"
+        resp::close $at_other
+    } finally {
+        server::stop $other
+    }
+}
+
+check "a failover that finds nobody ready ends, and writing goes on" -config $direct {
+    set c [replica B {REPLCONF listening-port 7777}]
+    resp::send $c SYNC
+    snapshot $c
+    ask SET k v
+    expect +OK [ask FAILOVER TIMEOUT 300]
+    expect {-ERR FAILOVER already in progress.} [ask FAILOVER]
+    same waiting-for-sync [told master_failover_state]
+    resp::send [run::connection W] {SET k w}
+    quiet [run::connection W]
+    expect +OK [resp::read [run::connection W]]
+    same no-failover [told master_failover_state]
+    expect +OK [ask FAILOVER]
+    expect +OK [ask FAILOVER ABORT]
+    expect +OK [ask SET k x]
+}
+
+check "the end waits for replicas" -server {--repl-diskless-sync-delay 0 --shutdown-timeout 30 --repl-ping-replica-period 3600} {
+    set c [replica B]
+    resp::send $c SYNC
+    snapshot $c
+    ask SET k v
+    set offset [told master_repl_offset]
+    resp::send [run::connection W] {SHUTDOWN NOSAVE}
+    resp::read $c
+    resp::read $c
+    expect {["REPLCONF" "GETACK" "*"]} [resp::read $c]
+    same 1 [regexp {shutdown_in_milliseconds:\d+} [lindex [ask INFO server] 1]] "INFO tells"
+    expect +OK [ask SHUTDOWN ABORT]
+    expect {-ERR Errors trying to SHUTDOWN. Check logs.} [resp::read [run::connection W]]
+    ask SET k w
+    resp::send [run::connection W] {SHUTDOWN NOSAVE}
+    resp::read $c
+    expect {["REPLCONF" "GETACK" "*"]} [resp::read $c]
+    resp::send $c "REPLCONF ACK [told master_repl_offset]"
+    same 1 [server::wait_exit $run::server] "it ends"
+}
+
+check "without replicas the backlog goes" -config {repl-diskless-sync-delay 0 repl-backlog-ttl 1} {
+    set c [replica B]
+    resp::send $c SYNC
+    snapshot $c
+    set id [told master_replid]
+    same 1 [told repl_backlog_active]
+    resp::close $c
+    eventually {[told repl_backlog_active] == 0}
+    same 0 [expr {[told master_replid] eq $id}] "and so does the stream's name"
+}
