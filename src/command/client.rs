@@ -628,7 +628,8 @@ fn unblock(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         Some(_) => return Err(Error::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
     let id = parse_i64(&args[2]).ok_or(Error::NOT_AN_INTEGER)?;
-    let unblocked = match cx.server.client_with_id(id) {
+    let may_end = |token: &usize| !cx.server.shutdown_waits.contains(&(*token, cx.server.clients[*token].id));
+    let unblocked = match cx.server.client_with_id(id).filter(may_end) {
         Some(token) => blocking::unblock(cx.server, token, with_error),
         None => false,
     };

@@ -18,6 +18,7 @@ use super::{Ctx, REDIS_VERSION, replicaof};
 use crate::acl::Reason;
 use crate::keyspace::namespace::Namespace;
 use crate::memory;
+use crate::net::client::Class;
 use crate::net::{Client, Closing};
 use crate::observe::heap;
 use crate::observe::usage::{self, Whose};
@@ -211,9 +212,11 @@ fn server(text: &mut Text, cx: &Ctx<'_>) {
 
 fn clients(text: &mut Text, cx: &Ctx<'_>) {
     let server = &cx.server;
-    // The link to a master is one when it has been made.
+    // The link to a master is one when it has been made; replicas are counted apart.
     let counts = |client: &Client| {
-        client.closing != Some(Closing::Now) && client.link.as_ref().is_none_or(|link| link.is_online())
+        client.closing != Some(Closing::Now)
+            && client.link.as_ref().is_none_or(|link| link.is_online())
+            && client.class() != Class::Replica
     };
     let connected = server.clients.iter().filter(|(_, client)| counts(client)).count();
     text.line("connected_clients", connected);

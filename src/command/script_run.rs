@@ -215,7 +215,7 @@ fn check_flags(cx: &Ctx<'_>, flags: ScriptFlags, read_only: bool, short_of_memor
     if flags.contains(ScriptFlags::NO_WRITES) {
         return Ok(());
     }
-    let obeyed = cx.server.is_master(cx.token);
+    let obeyed = cx.is_repeated();
     if cx.server.is_read_only() && !obeyed {
         return Err(Error::fixed("READONLY Can not run script with write flag on readonly replica"));
     }
@@ -385,7 +385,7 @@ impl ScriptRun<'_, '_> {
         // What has written must be able to finish.
         let Some(running) = cx.server.scripts.running.as_ref().filter(|running| !running.wrote) else { return Ok(()) };
         debug_assert_eq!(running.token, cx.token);
-        if flags.contains(Flags::WRITE) && !cx.server.is_master(cx.token) {
+        if flags.contains(Flags::WRITE) && !cx.is_repeated() {
             cx.server.check_role()?;
             cx.check_durability()?;
         }

@@ -4,6 +4,7 @@ use super::error::{Error, Outcome};
 use super::state::Shutdown;
 use super::table::{Acl, Command, Doc, Flags};
 use super::{Ctx, REDIS_VERSION};
+use crate::keyspace::entry::Type;
 use crate::resp::Args;
 use crate::types::number::parse_i64;
 
@@ -161,10 +162,15 @@ fn shutdown(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         return Err(busy);
     }
     // The reply is the end of the connection, or an error from who tries to end.
-    let client = Some((cx.token, cx.server.clients[cx.token].id));
-    cx.server.shutdown =
-        Some(Shutdown { save: wish.save, now: wish.now, force: wish.force, waits_until_ms: None, client });
-    Ok(())
+    let client = (cx.token, cx.server.clients[cx.token].id);
+    cx.server.shutdown_waits.push(client);
+    // One that is under way goes on as it was asked for, unless it is not to wait any longer.
+    if !cx.server.is_waiting_to_end() || wish.now {
+        let Wish { save, now, force, .. } = wish;
+        cx.server.shutdown = Some(Shutdown { save, now, force, waits_until_ms: None, client: Some(client) });
+    }
+    // Not for a key, and nothing but the end or a refusal ends it.
+    cx.wait(args, 0..0, Type::String, None, |_| {})
 }
 
 fn time(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {

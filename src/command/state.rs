@@ -125,6 +125,8 @@ pub struct Server {
     pub next_relief_ms: u64,
     /// What the data weighed when they were looked at last, under pressure.
     pub data_seen: Option<usize>,
+    /// Clients that asked for the end, which has not come yet, and their numbers.
+    pub shutdown_waits: Vec<(usize, u64)>,
     /// Set when the loop is to end.
     pub shutdown: Option<Shutdown>,
     /// used_memory when the server was ready.
@@ -271,6 +273,7 @@ impl Server {
             next_relief_ms: 0,
             data_seen: None,
             shutdown: None,
+            shutdown_waits: Vec::new(),
             startup_memory: 0,
             peak_memory: 0,
             debug: DebugSwitches::default(),

@@ -1,9 +1,13 @@
 //! The end of a master: its replicas are to have everything, as far as they get it in time.
 
+use crate::command::blocking;
+use crate::command::error::Error;
 use crate::command::pause::{Pause, PausedFor};
 use crate::command::state::{Server, Shutdown};
 
 use super::replica::Stage;
+
+const REFUSED: Error = Error::fixed("ERR Errors trying to SHUTDOWN. Check logs.");
 
 impl Server {
     /// Whether the end waits for replicas.
@@ -58,14 +62,12 @@ impl Server {
 
     /// Goes on although somebody asked for the end, and tells who did.
     pub fn refuse_shutdown(&mut self) {
-        let Some(shutdown) = self.shutdown.take() else { return };
+        self.shutdown = None;
         self.set_pause(PausedFor::Shutdown, None);
-        if let Some((token, id)) = shutdown.client
-            && let Some(client) = self.clients.get_mut(token).filter(|client| client.id == id)
-        {
-            client.output.tail().extend_from_slice(b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n");
-            self.stats.error_replies += 1;
-            self.will_send(token);
+        for (token, id) in std::mem::take(&mut self.shutdown_waits) {
+            if self.clients.get(token).is_some_and(|client| client.id == id && client.blocked) {
+                blocking::unblock_with(self, token, true, |cx| cx.error(&REFUSED));
+            }
         }
     }
 }
