@@ -937,3 +937,26 @@ check "the score by which the kernel kills is left alone unless it is set" -conf
     ask CONFIG SET oom-score-adj no
     same $base [score $pid]
 }
+
+check "the kernel is told which processes to end first" -config {oom-score-adj no oom-score-adj-values "0 200 800"} {
+    regexp {process_id:(\d+)} [lindex [ask INFO server] 1] all pid
+    set score {{} {
+        upvar 1 pid pid
+        set file [open /proc/$pid/oom_score_adj]
+        set score [string trim [read $file]]
+        close $file
+        return $score
+    }}
+    set base [apply $score]
+    ask CONFIG SET oom-score-adj-values "10 20 30"
+    same $base [apply $score] "not yet"
+    ask CONFIG SET oom-score-adj yes
+    same [expr {$base + 10}] [apply $score] "a master"
+    ask REPLICAOF 127.0.0.1 1
+    same [expr {$base + 20}] [apply $score] "a replica"
+    ask REPLICAOF NO ONE
+    ask CONFIG SET oom-score-adj-values "15 20 30"
+    same [expr {$base + 15}] [apply $score] "a master again, with other values"
+    ask CONFIG SET oom-score-adj no
+    same $base [apply $score] "as it was"
+}
