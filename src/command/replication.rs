@@ -8,7 +8,7 @@ use crate::keyspace::entry::Type;
 use crate::net::client::Class;
 use crate::replication::failover::{self, Failover};
 use crate::replication::feed::replica_address;
-use crate::replication::replica::{Replica, Stage};
+use crate::replication::replica::{Replica, Stage, Wants};
 use crate::resp::Args;
 use crate::resp::request::split_words;
 use crate::types::number::parse_i64;
@@ -262,7 +262,7 @@ fn may_be_fed(cx: &mut Ctx<'_>) -> Outcome {
     if !cx.reply.out.is_empty() {
         return Err(Error::fixed("ERR SYNC and PSYNC are invalid with pending output"));
     }
-    if known(cx).functions_only && !known(cx).takes_eof {
+    if known(cx).wants != Wants::Everything && !known(cx).takes_eof {
         return Err(Error::fixed("ERR Filtered replica requires EOF capability"));
     }
     Ok(())
@@ -389,8 +389,7 @@ fn filter(cx: &mut Ctx<'_>, value: &[u8]) -> Outcome {
     if let Some(unknown) = words.iter().find(|word| !word.eq_ignore_ascii_case(b"functions")) {
         return Err(Error::new([b"ERR Unsupported rdb-filter-only option: ", &unknown[..]].concat()));
     }
-    let replica = known(cx);
-    (replica.functions_only, replica.nothing) = (true, words.is_empty());
+    known(cx).wants = if words.is_empty() { Wants::Nothing } else { Wants::Functions };
     Ok(())
 }
 

@@ -16,6 +16,7 @@ use crate::persist::Sink;
 use crate::persist::disk::{Background, DiskError, SnapshotFile, Target, Told};
 use crate::persist::rdb;
 use crate::persist::writer::{Plan, Usage, Writer};
+use crate::replication::replica::Wants;
 use crate::resp::Args;
 
 /// Keys between two looks at the clock.
@@ -247,9 +248,9 @@ pub fn next_id(server: &Server) -> u64 {
     server.saving.next_id
 }
 
-/// Begins a snapshot that goes straight to replicas; of the functions alone, perhaps, which are told at once.
-pub fn begin_for_replicas(server: &mut Server, functions_only: bool, mut sink: Box<dyn Sink>) {
-    if !functions_only {
+/// Begins a snapshot that goes straight to replicas. What has no keys in it is told at once.
+pub fn begin_for_replicas(server: &mut Server, wanted: Wants, mut sink: Box<dyn Sink>) {
+    if wanted == Wants::Everything {
         begin(server, Purpose::Replica, false, sink);
         return;
     }
@@ -260,7 +261,7 @@ pub fn begin_for_replicas(server: &mut Server, functions_only: bool, mut sink: B
         access: server.keys.access,
         now_ms: server.keys.now_ms(),
         aux: &[],
-        libraries: server.functions.sources().collect(),
+        libraries: server.functions.sources().filter(|_| wanted == Wants::Functions).collect(),
         sizes: Vec::new(),
     });
     writer.record_end();

@@ -5,6 +5,7 @@ use crate::command::error::Error;
 use crate::command::pause::{Pause, PausedFor};
 use crate::command::state::{Server, Shutdown};
 
+use super::feed::replica_name;
 use super::replica::Stage;
 
 const REFUSED: Error = Error::fixed("ERR Errors trying to SHUTDOWN. Check logs.");
@@ -46,7 +47,7 @@ impl Server {
     pub fn tell_lagging_replicas(&self) {
         let (now_ms, offset) = (self.clock.uptime_ms(), self.replication.offset);
         for (client, replica) in self.replicas().filter(|(_, replica)| replica.acknowledged != offset) {
-            let name = self.client_with_id(client.id as i64).map_or_else(String::new, |token| self.replica_name(token));
+            let name = replica_name(client);
             let lag = if replica.stage == Stage::Online { replica.lag_seconds(now_ms) } else { 0 };
             log::info!(
                 "Lagging replica {name} reported offset {} behind master, lag={lag}, state={}.",

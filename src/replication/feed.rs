@@ -256,11 +256,9 @@ impl Server {
         }
     }
 
-    /// A replica's address, as the log has it: where it listens, if it says so.
+    /// A replica, as the log has it.
     pub fn replica_name(&self, token: usize) -> String {
-        let client = &self.clients[token];
-        let (ip, port) = replica_address(client);
-        if port == 0 { format!("client id #{}", client.id) } else { format!("{ip}:{port}") }
+        replica_name(&self.clients[token])
     }
 
     /// Whether the connection is the link to the master, whose commands are not asked whether they may run.
@@ -320,7 +318,11 @@ impl Server {
                     self.close(token, Closing::Now);
                     continue;
                 }
-                Stage::Online if !replica.by_sync && now_ms.saturating_sub(replica.told_ms) > timeout_ms => {
+                // While it takes a snapshot in it shows now and then that it is alive.
+                Stage::TakesIn if now_ms.saturating_sub(replica.told_ms.max(client.active_ms)) <= timeout_ms => {}
+                Stage::TakesIn | Stage::Online
+                    if !replica.by_sync && now_ms.saturating_sub(replica.told_ms) > timeout_ms =>
+                {
                     log::warn!("Disconnecting timedout replica (streaming sync): {}", self.replica_name(token));
                     self.close(token, Closing::Now);
                     continue;
@@ -346,6 +348,12 @@ impl Server {
         self.replication.backlog = None;
         log::info!("Replication backlog freed after {ttl} seconds without connected replicas.");
     }
+}
+
+/// A replica, as the log has it: where it listens, if it says so.
+pub fn replica_name(client: &Client) -> String {
+    let (ip, port) = replica_address(client);
+    if port == 0 { format!("client id #{}", client.id) } else { format!("{ip}:{port}") }
 }
 
 /// Where a replica listens, as it says itself, or the address from which it came.

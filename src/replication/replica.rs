@@ -19,6 +19,15 @@ pub enum Stage {
     Served,
 }
 
+/// What of the data is to be in a replica's snapshot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wants {
+    Everything,
+    /// The functions alone.
+    Functions,
+    Nothing,
+}
+
 /// What the master knows of a replica; see [`crate::net::Client::replica`].
 #[derive(Debug)]
 pub struct Replica {
@@ -40,10 +49,8 @@ pub struct Replica {
     pub by_sync: bool,
     /// It wants a snapshot, and nothing behind it.
     pub snapshot_only: bool,
-    /// Of the snapshot it wants the functions alone.
-    pub functions_only: bool,
-    /// Not even those.
-    pub nothing: bool,
+    /// What it wants to be in the snapshot.
+    pub wants: Wants,
     /// Since when it has waited for a snapshot, in milliseconds of uptime.
     pub waits_since_ms: u64,
     /// The snapshot file that it is sent.
@@ -65,8 +72,7 @@ impl Replica {
             takes_new_id: false,
             by_sync: false,
             snapshot_only: false,
-            functions_only: false,
-            nothing: false,
+            wants: Wants::Everything,
             waits_since_ms: now_ms,
             file: None,
         }

@@ -17,7 +17,7 @@ use crate::persist::disk::DiskError;
 use crate::persist::rdb::{Checksum, checksum};
 use crate::resp::Output;
 
-use super::replica::Stage;
+use super::replica::{Stage, Wants};
 use super::{ID_LEN, new_id};
 
 /// Bytes of a snapshot that may be on their way to replicas.
@@ -124,27 +124,30 @@ impl Server {
         {
             return;
         }
-        let waits = |stage| stage == Stage::WaitsForSnapshot;
-        let Some(first) = self.replicas().find(|(_, replica)| waits(replica.stage)).map(|(_, replica)| replica) else {
-            return;
+        let waiting = |&&token: &&usize| {
+            self.clients[token].replica.as_ref().is_some_and(|replica| replica.stage == Stage::WaitsForSnapshot)
         };
-        let functions_only = first.functions_only;
-        let alike: Vec<_> =
-            self.replicas().filter(|(_, one)| waits(one.stage) && one.functions_only == functions_only).collect();
-        let direct =
-            (self.settings.repl_diskless_sync || functions_only) && alike.iter().all(|(_, replica)| replica.takes_eof);
-        let (delay_ms, most) =
-            (1000 * u64::from(self.settings.repl_diskless_sync_delay), self.settings.repl_diskless_sync_max_replicas);
-        let longest = alike.iter().map(|(_, one)| now_ms.saturating_sub(one.waits_since_ms)).max().unwrap_or(0);
-        if direct && longest < delay_ms && (most == 0 || alike.len() < most as usize) {
+        let waiting: Vec<usize> = self.replication.replicas.iter().filter(waiting).copied().collect();
+        let Some(&first) = waiting.first() else { return };
+        let replica = |token: usize| self.clients[token].replica.as_deref();
+        let wants = |token| replica(token).map_or(Wants::Everything, |replica| replica.wants);
+        let wanted = wants(first);
+        let alike: Vec<usize> = waiting.into_iter().filter(|&token| wants(token) == wanted).collect();
+        let direct = (self.settings.repl_diskless_sync || wanted != Wants::Everything)
+            && alike.iter().all(|&token| replica(token).is_some_and(|replica| replica.takes_eof));
+        let (delay_ms, most) = (
+            1000 * u64::from(self.settings.repl_diskless_sync_delay),
+            self.settings.repl_diskless_sync_max_replicas as usize,
+        );
+        let since = alike.iter().filter_map(|&token| replica(token)).map(|replica| replica.waits_since_ms).min();
+        let longest = since.map_or(0, |since| now_ms.saturating_sub(since));
+        if direct && longest < delay_ms && (most == 0 || alike.len() < most) {
             return;
         }
-        let alike: Vec<u64> = alike.iter().map(|(client, _)| client.id).collect();
-        let tokens: Vec<usize> = alike.iter().filter_map(|&id| self.client_with_id(id as i64)).collect();
-        self.begin_transfer(&tokens, direct, functions_only);
+        self.begin_transfer(&alike, direct, wanted);
     }
 
-    fn begin_transfer(&mut self, tokens: &[usize], direct: bool, functions_only: bool) {
+    fn begin_transfer(&mut self, tokens: &[usize], direct: bool, wanted: Wants) {
         log::info!("Starting BGSAVE for SYNC with target: {}", if direct { "replicas sockets" } else { "disk" });
         // What was changed before is part of the snapshot, not of the stream behind it.
         self.flush_journal(true);
@@ -173,7 +176,7 @@ impl Server {
         if direct {
             let (outbox, checksum_wanted) = (self.outbox.clone(), self.settings.rdbchecksum);
             let sink = Straight { outbox, id, sum: checksum(), checksum: checksum_wanted, mark, on_the_way: 0 };
-            save::begin_for_replicas(self, functions_only, Box::new(sink));
+            save::begin_for_replicas(self, wanted, Box::new(sink));
         } else if let Err(error) = save::begin_file_for_replicas(self) {
             self.end_file_transfer(id, Err(error));
         }
@@ -188,7 +191,7 @@ impl Server {
         let greeting = format!("+FULLRESYNC {} {}\r\n", self.replication.id, next - 1);
         let client = &mut self.clients[token];
         let Some(replica) = &mut client.replica else { return false };
-        if replica.functions_only {
+        if replica.wants != Wants::Everything {
             return false;
         }
         (replica.stage, replica.next) = (Stage::Receives, next);
@@ -312,9 +315,11 @@ impl Server {
         }
     }
 
-    /// Gives up the snapshot for replicas if none of them is there any more.
+    /// Gives up a snapshot that goes straight to replicas if none of them is there any more.
     pub(super) fn give_up_unwanted_transfer(&mut self) {
-        if self.replication.feeding.transfer.is_some() && self.receivers().is_empty() {
+        // A file may be of use all the same.
+        let direct = self.replication.feeding.transfer.as_ref().is_some_and(Transfer::is_direct);
+        if direct && self.receivers().is_empty() {
             if save::give_up(self, Purpose::Replica) {
                 log::info!("Diskless rdb transfer, last replica dropped, killing fork child.");
             }
