@@ -14,6 +14,7 @@ pub mod lzf;
 pub mod member;
 pub mod number;
 pub mod ordered;
+mod packed;
 pub mod quicklist;
 pub mod set;
 pub mod stream;

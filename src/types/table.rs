@@ -66,7 +66,7 @@ const SIZES: [u8; 13] = [1, 3, 7, 11, 15, 19, 23, 27, 31, 39, 47, 55, 63];
 const LARGEST: usize = 63;
 const ADDRESS: u64 = (1 << 48) - 1;
 /// Cursors keep this many hash bits, so that every client's number type can hold them.
-const CURSOR_BITS: u32 = 48;
+pub(super) const CURSOR_BITS: u32 = 48;
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 /// The high bits of the seven fingerprint bytes.
