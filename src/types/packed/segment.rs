@@ -372,7 +372,8 @@ impl Segment {
         self.depth == sibling.depth && self.items() + sibling.items() <= FULL / 3 && bytes <= MOST_BYTES / 3
     }
 
-    /// Takes in all that was in another one, and that belongs here.
+    /// Takes in all that was in another one. There is room: some of what was packed in this order, packed again, never needs
+    /// more pages than all of it did.
     fn take_all(&mut self, other: Segment, hasher: &KeyHasher) {
         other.heap.drain(|entry| self.take(entry.hash(hasher), entry, hasher));
         self.heap.trim();
