@@ -387,10 +387,10 @@ fn stats(text: &mut Text, cx: &Ctx<'_>) {
     // Nothing forks; what Redis would fork for is counted.
     text.line("total_forks", save::next_id(server) - 1);
     text.line("migrate_cached_sockets", server.migrations.len());
+    text.line("slave_expires_tracked_keys", keys.own_len());
     text.constant(
         "0",
         &[
-            "slave_expires_tracked_keys",
             "active_defrag_hits",
             "active_defrag_misses",
             "active_defrag_key_hits",

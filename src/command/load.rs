@@ -238,6 +238,8 @@ impl Intake {
     fn settle(&mut self, server: &mut Server) -> Result<(), String> {
         let Server { keys, replication, .. } = server;
         let now_ms = keys.now_ms();
+        // A replica removes nothing that its master has not removed.
+        let keep_expired = self.manner.keep_expired || replication.is_replica();
         for Waiting { slot, hash, loaded, tags } in self.waiting.drain(..) {
             let Loaded { db, key, value, deadline, idle, frequency } = loaded;
             let Outcome::Value(made) = value else {
@@ -247,7 +249,7 @@ impl Intake {
                 self.counts.empty += 1;
                 continue;
             };
-            if deadline.is_some_and(|deadline| deadline < now_ms) && !self.manner.keep_expired {
+            if deadline.is_some_and(|deadline| deadline < now_ms) && !keep_expired {
                 self.counts.expired += 1;
                 if self.manner.go_on {
                     replication.append_removal(keys.directory(), slot, &key);

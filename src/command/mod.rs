@@ -228,7 +228,9 @@ impl<'s> Ctx<'s> {
     /// Gives the replies back to the client.
     pub fn finish(self) {
         if let Some(before) = self.overdue_before {
-            self.server.keys.set_overdue(before);
+            // What holds otherwise may be another now.
+            let otherwise = self.server.keys.overdue_otherwise();
+            self.server.keys.set_overdue(if before == Overdue::Ignored { before } else { otherwise });
         }
         let client = &mut self.server.clients[self.token];
         // Messages that came meanwhile go out behind the replies.
@@ -392,7 +394,9 @@ impl<'s> Ctx<'s> {
             if !self.server.is_master(self.token) {
                 room?;
             }
-            self.decide_overdue(flags);
+            if self.server.keys.keeps_own() {
+                self.decide_overdue(flags);
+            }
         }
         let client = &self.server.clients[self.token];
         if client.transaction.is_some() {
@@ -401,13 +405,13 @@ impl<'s> Ctx<'s> {
         self.may_go_on(client, command, flags)
     }
 
-    /// On a replica that lets clients write, what a command that is like `flags` may write is removed first if its time is over,
-    /// and otherwise only hidden.
+    /// Lets a command that is like `flags` write although keys whose time is over are only hidden, as on a replica that lets clients
+    /// write: what is hidden there is removed first.
     fn decide_overdue(&mut self, flags: Flags) {
-        let server = &mut *self.server;
-        if server.keys.keeps_own() && server.clients[self.token].link.is_none() && server.loading.is_none() {
-            let overdue = if flags.intersects(CHANGES) { Overdue::Removed } else { Overdue::Hidden };
-            let before = server.keys.set_overdue(overdue);
+        let keys = &mut self.server.keys;
+        let overdue = if flags.contains(Flags::WRITE) { Overdue::Removed } else { keys.overdue_otherwise() };
+        if keys.overdue() != overdue && keys.overdue() != Overdue::Ignored {
+            let before = keys.set_overdue(overdue);
             self.overdue_before.get_or_insert(before);
         }
     }
@@ -450,8 +454,16 @@ impl<'s> Ctx<'s> {
     #[cold]
     fn check_troubles(&self, client: &Client, command: &Registered, flags: Flags) -> Outcome {
         let (server, writes) = (&*self.server, flags.contains(Flags::WRITE));
-        // What the master has done is done.
-        if client.link.is_none() {
+        if client.link.is_some() {
+            // What the master has done is done. It is only not to be lost again.
+            if writes
+                && !server.settings.replica_ignore_disk_write_errors
+                && let Err(why) = self.check_durability()
+            {
+                log::warn!("{}", String::from_utf8_lossy(why.text()));
+                aof::give_up("Replica was unable to write command to disk.");
+            }
+        } else {
             if writes || command.full_name == "ping" {
                 self.check_durability()?;
             }

@@ -299,6 +299,36 @@ mod tests {
     }
 
     #[test]
+    fn a_transaction_that_pauses_or_begins_to_follow_writes_what_is_over() {
+        for script in [false, true] {
+            let mut server = server();
+            let token = client(&mut server);
+            assert_eq!(ask(&mut server, token, &["SET", "k", "1", "PX", "10"]), "+OK");
+            server.keys.set_now(server.keys.now_ms() + 100);
+            ask(&mut server, token, &["MULTI"]);
+            ask(&mut server, token, &["CLIENT", "PAUSE", "100000", "WRITE"]);
+            ask(&mut server, token, &["GET", "k"]);
+            ask(
+                &mut server,
+                token,
+                if script { &["EVAL", "return redis.call('incr', 'k')", "0"] } else { &["INCR", "k"] },
+            );
+            ask(&mut server, token, &["DBSIZE"]);
+            assert_eq!(ask(&mut server, token, &["EXEC"]), "*4 +OK $-1 :1 :1");
+            assert_eq!(server.keys.overdue(), Overdue::Hidden);
+            assert_eq!(ask(&mut server, token, &["CLIENT", "UNPAUSE"]), "+OK");
+            assert_eq!(server.keys.overdue(), Overdue::Removed);
+        }
+        // Who ceases to follow leaves nothing behind that holds for a replica.
+        let mut server = server();
+        let token = client(&mut server);
+        set(&mut server, "replica-read-only", "no");
+        follow(&mut server, Some(Stage::Down));
+        assert_eq!(ask(&mut server, token, &["REPLICAOF", "NO", "ONE"]), "+OK");
+        assert_eq!((server.keys.overdue(), server.keys.keeps_own()), (Overdue::Removed, false));
+    }
+
+    #[test]
     fn waits_end_when_a_master_becomes_a_replica() {
         let mut server = server();
         let (waits, blocked, idle) = (client(&mut server), client(&mut server), client(&mut server));

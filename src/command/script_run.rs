@@ -423,6 +423,7 @@ impl Host for ScriptRun<'_, '_> {
                 running.wrote = true;
             }
         }
+        cx.decide_overdue(command.command.flags);
         cx.reply.proto = self.proto;
         cx.command = command;
         cx.key_hash = None;

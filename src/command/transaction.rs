@@ -250,7 +250,11 @@ fn exec(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
         // Rights may have changed since, through this very transaction for one.
         let restricted = cx.server.clients[cx.token].restricted;
         match if restricted { cx.check_kept(queued.command, &args) } else { Ok(()) } {
-            Ok(()) => cx.call(&mut args),
+            Ok(()) => {
+                // The transaction may pause writing, or make a replica of the server.
+                cx.decide_overdue(queued.command.command.flags);
+                cx.call(&mut args);
+            }
             Err(error) => cx.error(&error),
         }
         cx.withhold_reply(before);

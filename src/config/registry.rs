@@ -719,7 +719,7 @@ settings! {
     /// Port that the master is told; 0 for the real one.
     replica_announce_port: u16 = port("replica-announce-port", "0").alias("slave-announce-port");
     /// Keep replicating when the disk cannot be written.
-    replica_ignore_disk_write_errors: bool = yes_no("replica-ignore-disk-write-errors", "no").inert();
+    replica_ignore_disk_write_errors: bool = yes_no("replica-ignore-disk-write-errors", "no");
     /// Bytes of changes kept for replicas that come back.
     repl_backlog_size: u64 =
         memory("repl-backlog-size", "1048576", 1, SIZE_MAX).yaml("cluster.replication_backlog");

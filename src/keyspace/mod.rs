@@ -274,6 +274,12 @@ impl Keyspace {
         }
     }
 
+    /// What becomes of those who are overdue now.
+    #[inline]
+    pub fn overdue(&self) -> Overdue {
+        self.overdue
+    }
+
     /// What becomes of those who are overdue when nobody says anything else.
     pub fn overdue_otherwise(&self) -> Overdue {
         self.overdue_otherwise

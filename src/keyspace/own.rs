@@ -35,6 +35,11 @@ impl Keyspace {
         self.own.is_some()
     }
 
+    /// How many keys clients have given a time to live there, as far as is known.
+    pub fn own_len(&self) -> usize {
+        self.own.as_ref().map_or(0, |own| own.places.len())
+    }
+
     /// A key has got a deadline.
     #[inline]
     pub(super) fn note_own(&mut self, db: usize, key: Key<'_>) {
