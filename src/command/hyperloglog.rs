@@ -223,11 +223,10 @@ fn pfcount(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         return Ok(());
     };
     let (bytes, _) = hll_of(entry)?;
-    let (known, len, encoding) = (hll::known_estimate(bytes), bytes.len(), entry.encoding());
+    let (known, len) = (hll::known_estimate(bytes), bytes.len());
     let estimate = known.map_or_else(|| hll::estimate(bytes), Ok)?;
     // OBJECT ENCODING tells that a HyperLogLog is about to be changed in place, whether or not it is.
-    // A replica notes its estimates, too: it says nothing new.
-    if known.is_none() || encoding != Encoding::Raw {
+    if known.is_none() || entry.encoding() != Encoding::Raw {
         let note = |bytes: &mut [u8]| {
             hll::set_estimate(bytes, estimate);
             known.is_none()

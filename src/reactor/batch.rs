@@ -14,7 +14,7 @@ use crate::command::table::{Flags, Names, Registered};
 use crate::command::{Ctx, Verdict};
 use crate::keyspace::Keyspace;
 use crate::net::Client;
-use crate::net::client::{READ_SIZE, REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
+use crate::net::client::{Class, READ_SIZE, REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
 use crate::resp::request::{Parsed, Span};
 use crate::resp::{Args, Limits, ProtocolError, RequestParser};
 use crate::types::table::Step;
@@ -329,7 +329,12 @@ impl Batch {
     /// Takes back the reply buffer of a client that has been sent everything.
     pub fn reclaim(&mut self, client: &mut Client) {
         let buffer = client.output.reclaim();
-        if self.pool.len() < POOLED && (REPLY_BUFFER_MIN..=REPLY_BUFFER_MAX).contains(&buffer.capacity()) {
+        if client.class() == Class::Replica {
+            // It has not been lent one, and needs one all the time.
+            if buffer.capacity() <= REPLY_BUFFER_MAX {
+                client.output.lend(buffer);
+            }
+        } else if self.pool.len() < POOLED && (REPLY_BUFFER_MIN..=REPLY_BUFFER_MAX).contains(&buffer.capacity()) {
             self.pool.push(buffer);
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::command::state::Server;
 use crate::effects::journal::{Sink, encode};
-use crate::net::client::Class;
+use crate::net::client::{Class, REPLY_BUFFER_MAX};
 use crate::net::{Client, Closing};
 
 use super::backlog::{BLOCK, Backlog};
@@ -219,7 +219,9 @@ impl Server {
         let all = backlog.memory_bytes();
         // Blocks are kept whole.
         let own = all.min(self.settings.repl_backlog_size as usize + BLOCK);
-        let outputs: usize = self.replicas().map(|(client, _)| client.output.memory_bytes()).sum();
+        // A buffer as any client has it is none of the replica's own.
+        let beyond = |client: &Client| client.output.memory_bytes().saturating_sub(REPLY_BUFFER_MAX);
+        let outputs: usize = self.replicas().map(|(client, _)| beyond(client)).sum();
         ReplicaMemory { backlog: own, clients: all - own + outputs }
     }
 
