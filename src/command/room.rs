@@ -86,7 +86,7 @@ impl Server {
     /// Bytes in use that do not: what waits for replicas that are slow, and for the disk. If keys were evicted for that, telling of
     /// it would take more.
     pub fn uncounted_memory(&self) -> usize {
-        self.replica_memory().clients + self.aof.writer().map_or(0, Writer::buffered)
+        self.replica_memory().uncounted + self.aof.writer().map_or(0, Writer::buffered)
     }
 
     /// Decides on a command that is like `flags` and is to run on a database while memory is short, or could be in a namespace.

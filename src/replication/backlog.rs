@@ -72,6 +72,10 @@ impl Backlog {
         while self.first + BLOCK as u64 <= before && self.blocks.pop_front().is_some() {
             self.first += BLOCK as u64;
         }
+        if self.blocks.capacity() / 8 > self.blocks.len() {
+            // Somebody was slow for long.
+            self.blocks.shrink_to(2 * self.blocks.len());
+        }
     }
 }
 

@@ -42,6 +42,8 @@ pub struct ReplicaMemory {
     pub backlog: usize,
     /// What is kept longer because replicas are slow, and what waits to be sent to them.
     pub clients: usize,
+    /// What of both does not count toward maxmemory.
+    pub uncounted: usize,
 }
 
 impl Server {
@@ -218,11 +220,14 @@ impl Server {
         let Some(backlog) = &self.replication.backlog else { return ReplicaMemory::default() };
         let all = backlog.memory_bytes();
         // Blocks are kept whole.
-        let own = all.min(self.settings.repl_backlog_size as usize + BLOCK);
+        let beyond_size = all.saturating_sub(self.settings.repl_backlog_size as usize + BLOCK);
         // A buffer as any client has it is none of the replica's own.
         let beyond = |client: &Client| client.output.memory_bytes().saturating_sub(REPLY_BUFFER_MAX);
         let outputs: usize = self.replicas().map(|(client, _)| beyond(client)).sum();
-        ReplicaMemory { backlog: own, clients: all - own + outputs }
+        let uncounted = beyond_size + outputs;
+        // What there is too much without replicas is about to go.
+        let of_replicas = if self.replication.replicas.is_empty() { 0 } else { beyond_size };
+        ReplicaMemory { backlog: all - of_replicas, clients: of_replicas + outputs, uncounted }
     }
 
     /// Takes a client in as a replica.
