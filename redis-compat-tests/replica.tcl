@@ -445,7 +445,7 @@ foreach diskless {yes no} {
     }
 }
 
-check "a snapshot that is taken in as it comes, and breaks off" -server {--repl-diskless-load on-empty-db} {
+check "a snapshot that is taken in as it comes, and breaks off" -only cachestorm -server {--repl-diskless-load on-empty-db} {
     set listener [pretend]
     expect +OK [ask REPLICAOF 127.0.0.1 [port_of $listener]]
     set c [accepted]
@@ -473,4 +473,57 @@ check "a snapshot that is taken in as it comes, and breaks off" -server {--repl-
     same SYNC [resp::line $c]
     ask FLUSHALL
     vanish $listener
+}
+
+# Redis answers nobody while it waits for the next bytes of a snapshot.
+check "a snapshot that is taken in beside data that serve meanwhile" -only cachestorm -server {--repl-diskless-load swapdb --appendonly yes} {
+    set listener [pretend]
+    set mark [string repeat m 40]
+    ask SET old data
+    expect +OK [ask REPLICAOF 127.0.0.1 [port_of $listener]]
+    set c [accepted]
+    greet $c
+    resp::raw $c "+FULLRESYNC $id 100\r\n\$EOF:$mark\r\n[string range $snapshot 0 19]"
+    # Data of another stream do not serve, but stay.
+    eventually {[info_of [now] loading] eq 1}
+    expect {/^-LOADING/} [ask GET old]
+    resp::close $c
+    eventually {[info_of [now] loading] eq 0}
+    expect {"data"} [ask GET old]
+    set c [accepted]
+    same [list PSYNC [info_of [now] master_replid] 1] [greet $c]
+    resp::raw $c "+FULLRESYNC $id 100\r\n\$EOF:$mark\r\n$snapshot$mark"
+    same {REPLCONF ACK 100} [lrange [hear $c] 0 2]
+    expect {"v"} [ask GET k]
+    expect nil [ask GET old]
+    resp::close $c
+    # Now they are of the same stream.
+    set c [accepted]
+    same [list PSYNC $id 101] [greet $c]
+    resp::raw $c "+FULLRESYNC $id 200\r\n\$EOF:$mark\r\n[string range $snapshot 0 end-17]"
+    eventually {[info_of [now] async_loading] eq 1}
+    same {0 1} [list [info_of [now] loading] [info_of [now] master_sync_in_progress]]
+    expect {"v"} [ask GET k]
+    expect :1 [ask DBSIZE]
+    expect {/^-LOADING/} [ask REPLICAOF NO ONE]
+    expect {/^-READONLY/} [ask SET k x]
+    # It breaks off, and comes again with another key.
+    resp::close $c
+    set c [accepted]
+    same [list PSYNC $id 101] [greet $c]
+    expect {"v"} [ask GET k]
+    resp::raw $c "+FULLRESYNC $id 200\r\n\$EOF:$mark\r\n[string map [list \x01k\x01v \x01k\x01w\x00\x01l\x01m] $snapshot]$mark"
+    same {REPLCONF ACK 200} [lrange [hear $c] 0 2]
+    expect {"w"} [ask GET k]
+    expect {"m"} [ask GET l]
+    expect :2 [ask DBSIZE]
+    same 0 [info_of [now] async_loading]
+    resp::send $c {SELECT 5}
+    resp::send $c {SET five 5}
+    eventually {[regexp {db5:keys=1} [lindex [ask INFO keyspace] 1]]}
+    eventually {[info_of [now] aof_rewrite_in_progress] eq 0 && [info_of [now] aof_enabled] eq 1}
+    vanish $listener
+    ask REPLICAOF NO ONE
+    expect +OK [ask DEBUG LOADAOF]
+    expect {"m"} [ask GET l]
 }

@@ -289,8 +289,9 @@ fn memory(text: &mut Text, cx: &Ctx<'_>) {
 fn persistence(text: &mut Text, cx: &Ctx<'_>) {
     let server = &cx.server;
     let saving = &server.saving;
-    text.line("loading", u8::from(server.loading.is_some()));
-    text.constant("0", &["async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
+    text.line("loading", u8::from(server.is_loading()));
+    text.line("async_loading", u8::from(server.loading.is_some() && !server.is_loading()));
+    text.constant("0", &["current_cow_peak", "current_cow_size", "current_cow_size_age"]);
     let (told, keys) = saving.progress();
     text.line("current_fork_perc", format_args!("{:.2}", 100.0 * told as f64 / keys.max(1) as f64));
     text.line("current_save_keys_processed", told);

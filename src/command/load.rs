@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::aside::{Aside, Limits};
 use super::dump;
 use super::loading::Loader;
 use super::state::Server;
@@ -83,6 +84,8 @@ pub struct Intake {
     pub used_memory: u64,
     /// The stream that the data amount to, as it tells.
     pub history: History,
+    /// Where everything goes, if that is not the place of the data that are there.
+    pub aside: Option<Aside>,
     /// The database chosen last.
     db: usize,
     /// The tags of the next key.
@@ -94,7 +97,17 @@ pub struct Intake {
 impl Intake {
     pub fn new(manner: Manner) -> Intake {
         let ((counts, slots), waiting) = (Default::default(), Vec::with_capacity(WINDOW));
-        Intake { manner, slots, counts, used_memory: 0, history: History::default(), db: 0, tags: Vec::new(), waiting }
+        Intake {
+            manner,
+            slots,
+            counts,
+            used_memory: 0,
+            history: History::default(),
+            aside: None,
+            db: 0,
+            tags: Vec::new(),
+            waiting,
+        }
     }
 
     /// Takes an item in. Returns whether it was the end.
@@ -110,6 +123,7 @@ impl Intake {
             }
             Item::Part | Item::Hint | Item::ModuleValue => {}
             Item::Database(db) => {
+                self.make_place(server, db)?;
                 self.go_on(server);
                 let databases = server.keys.directory().numbered();
                 let Some(slot) = self.slot(server, db) else {
@@ -127,6 +141,7 @@ impl Intake {
                 _ => return Err(DAMAGED_TAGS.to_string()),
             },
             Item::Aux(name, value) => self.aux(&name, &value),
+            Item::Library(source) if self.aside.is_some() => self.keep_library(source),
             Item::Library(source) => server.load_library(&source, self.manner.merge).map_err(|why| {
                 log::warn!("Failed loading library, {}", String::from_utf8_lossy(&why));
                 "A library of functions cannot be loaded".to_string()
@@ -135,7 +150,6 @@ impl Intake {
                 log::warn!("The RDB file contains AUX data of the module type '{name}': left out.")
             }
             Item::End(verdict) => {
-                self.counts.stream_db = self.slot(server, self.history.db).unwrap_or(0);
                 self.go_on(server);
                 if let Verdict::Wrong { expected, found } = verdict
                     && server.settings.rdbchecksum
@@ -171,15 +185,40 @@ impl Intake {
         if !NamespaceLimits::is_name(name) {
             return Err(format!("FATAL: '{name}' is no name of a namespace"));
         }
+        if let Some(aside) = &mut self.aside {
+            let limits = Limits { name: name.to_string(), default_ttl_ms, max_memory, created_ms };
+            let slot = aside.place(server, Err(limits)).map_err(|_| TOO_MANY)?;
+            self.slots.insert(db, slot);
+            return Ok(());
+        }
         let keys = &mut server.keys;
         let slot = match keys.directory().find(name.as_bytes()) {
             Some(slot) => slot,
-            None => keys.create_namespace(name).map_err(|_| "FATAL: there are too many namespaces".to_string())?,
+            None => keys.create_namespace(name).map_err(|_| TOO_MANY)?,
         };
         keys.set_created(slot, created_ms);
         keys.set_limits(slot, default_ttl_ms, max_memory);
         self.slots.insert(db, slot);
         Ok(())
+    }
+
+    /// Makes a place for a database beside those that are there, if that is wanted.
+    fn make_place(&mut self, server: &mut Server, db: u64) -> Result<(), String> {
+        let numbered = server.keys.directory().numbered();
+        if let Some(aside) = &mut self.aside
+            && !self.slots.contains_key(&db)
+            && let Some(number) = usize::try_from(db).ok().filter(|&number| number < numbered)
+        {
+            let slot = aside.place(server, Ok(number)).map_err(|_| TOO_MANY)?;
+            self.slots.insert(db, slot);
+        }
+        Ok(())
+    }
+
+    fn keep_library(&mut self, source: Vec<u8>) {
+        if let Some(aside) = &mut self.aside {
+            aside.add_library(source);
+        }
     }
 
     fn aux(&mut self, name: &[u8], value: &[u8]) {
@@ -229,6 +268,7 @@ impl Intake {
 
     /// Goes on with the stream that the file has told of, if that is wanted.
     fn go_on(&mut self, server: &mut Server) {
+        self.counts.stream_db = self.slot(server, self.history.db).unwrap_or(0);
         if self.manner.go_on {
             server.go_back_to(std::mem::take(&mut self.history), self.counts.stream_db);
         }
@@ -274,6 +314,7 @@ impl Intake {
     }
 }
 
+const TOO_MANY: &str = "FATAL: there are too many namespaces";
 const DAMAGED_TAGS: &str = "The tags of a key, or a link between tags, are damaged";
 
 fn own_texts(value: &[u8]) -> Result<Vec<Vec<u8>>, String> {

@@ -44,6 +44,8 @@ pub struct Loading {
     pub total_bytes: u64,
     pub loaded_bytes: u64,
     pub used_memory: u64,
+    /// The data that are there go on serving.
+    pub aside: bool,
     /// There is nothing to do for it until more has come.
     pub waits: bool,
     /// It comes from the master.
@@ -65,10 +67,25 @@ impl Server {
             total_bytes,
             loaded_bytes,
             used_memory: 0,
+            aside: false,
             waits: false,
             for_link: false,
         }));
         self.look_for_troubles();
+    }
+
+    /// As [`Server::begin_loading`], beside the data that are there, which go on serving.
+    pub fn begin_loading_aside(&mut self, loader: Box<dyn Loader>) {
+        self.begin_loading(loader);
+        self.keys.freeze(false);
+        if let Some(loading) = &mut self.loading {
+            loading.aside = true;
+        }
+    }
+
+    /// Whether data are being loaded that are needed to serve.
+    pub fn is_loading(&self) -> bool {
+        self.loading.as_ref().is_some_and(|loading| !loading.aside)
     }
 
     /// Notes whether there is a reason not to run every command.

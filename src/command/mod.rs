@@ -9,6 +9,7 @@ pub mod acl;
 pub mod aof;
 mod aof_load;
 mod aof_rewrite;
+pub mod aside;
 mod bitmap;
 pub mod blocking;
 pub mod client;
@@ -277,7 +278,7 @@ impl<'s> Ctx<'s> {
     /// against limits that it has passed.
     pub fn is_repeated(&self) -> bool {
         // Nobody else's commands that write are run meanwhile.
-        self.server.loading.is_some() || self.server.is_master(self.token)
+        self.server.is_loading() || self.server.is_master(self.token)
     }
 
     /// Keeps an argument out of what MONITOR shows.
@@ -475,8 +476,12 @@ impl<'s> Ctx<'s> {
         if server.refuses_stale() && !flags.contains(Flags::STALE) {
             return Err(Error::MASTER_DOWN);
         }
-        if server.loading.is_some() && !flags.contains(Flags::LOADING) {
-            return Err(Error::LOADING);
+        if let Some(loading) = &server.loading {
+            let runs =
+                if loading.aside { !flags.contains(Flags::NO_ASYNC_LOADING) } else { flags.contains(Flags::LOADING) };
+            if !runs {
+                return Err(Error::LOADING);
+            }
         }
         if let Some(busy) = server.scripts.busy_error()
             && !flags.contains(Flags::ALLOW_BUSY)

@@ -187,7 +187,7 @@ fn namespacedel(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 
 impl Server {
     /// Deletes a namespace, one of whose clients may be asking for that.
-    fn drop_namespace(&mut self, slot: usize, asking: Option<usize>) {
+    pub(super) fn drop_namespace(&mut self, slot: usize, asking: Option<usize>) {
         for token in self.keys.effects.waiting.in_database(slot) {
             blocking::unblock_with(self, token, true, |cx| cx.error(&DELETED));
         }

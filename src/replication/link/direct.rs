@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use crate::command::aside::Aside;
 use crate::command::load::{Counts, Intake, Manner, rules, tell};
 use crate::command::loading::Loader;
 use crate::command::state::Server;
@@ -19,8 +20,9 @@ use crate::persist::rdb::source::{Feed, Source};
 
 /// Bytes that may wait to be taken in.
 const MOST_WAITING: usize = 8 << 20;
-/// A slice ends after this time.
+/// A slice ends after this time; one beside data that serve, after that.
 const SLICE: Duration = Duration::from_millis(10);
+const SLICE_ASIDE: Duration = Duration::from_millis(1);
 /// Items between two looks at the clock.
 const STEP: usize = 64;
 /// Bytes at the beginning that tell what follows.
@@ -84,13 +86,15 @@ pub struct DirectLoader {
     started: Instant,
 }
 
-/// Both ends. `total` says how many bytes come, as far as that is known.
-pub fn pipe(total: u64, manner: Manner) -> (Pipe, DirectLoader) {
+/// Both ends. `total` says how many bytes come, as far as that is known; `aside` that the data stay until all of it is there.
+pub fn pipe(total: u64, manner: Manner, aside: bool) -> (Pipe, DirectLoader) {
     let inflow = Rc::new(RefCell::new(Inflow::default()));
+    let mut intake = Intake::new(manner);
+    intake.aside = aside.then(Aside::default);
     let loader = DirectLoader {
         inflow: Rc::clone(&inflow),
         reading: Reading::Head(Feed::default()),
-        intake: Intake::new(manner),
+        intake,
         needed: HEAD,
         waits: false,
         total,
@@ -104,6 +108,7 @@ impl DirectLoader {
     /// Takes a part in. Returns whether that was all.
     fn take(&mut self, server: &mut Server) -> Result<bool, String> {
         let (rules, begin) = (rules(server), Instant::now());
+        let time = if self.intake.aside.is_some() { SLICE_ASIDE } else { SLICE };
         self.waits = false;
         let pieces = std::mem::take(&mut self.inflow.borrow_mut().pieces);
         let feed = match &mut self.reading {
@@ -158,7 +163,7 @@ impl DirectLoader {
                     Err(error) => return Err(explain(&error)),
                 }
             }
-            if begin.elapsed() > SLICE {
+            if begin.elapsed() > time {
                 self.loaded = reader.source().offset();
                 return Ok(false);
             }
@@ -175,32 +180,13 @@ fn explain(error: &crate::persist::rdb::error::Error) -> String {
 
 impl Loader for DirectLoader {
     fn slice(&mut self, server: &mut Server) -> Result<bool, String> {
-        let had_room = self.inflow.borrow().bytes < MOST_WAITING;
-        // Nothing more is read when all has come: then it is only a matter of the rest.
-        let over = match self.reading {
-            Reading::Over => {
-                let inflow = self.inflow.borrow();
-                if inflow.is_broken || inflow.bytes > 0 {
-                    return Err(BROKEN_END.to_string());
-                }
-                inflow.is_whole
+        self.slice_or_fail(server).inspect_err(|why| {
+            log::warn!("{why}");
+            if let Some(aside) = self.intake.aside.take() {
+                log::info!("MASTER <-> REPLICA sync: Discarding temporary DB in background");
+                server.discard(aside);
             }
-            _ => self.take(server).inspect_err(|why| log::warn!("{why}"))?,
-        };
-        self.waits |= matches!(self.reading, Reading::Over) && !over;
-        if !had_room && self.inflow.borrow().bytes < MOST_WAITING {
-            server.listen_again();
-        }
-        if over {
-            let Counts { keys, expired, empty, .. } = self.intake.counts;
-            log::info!(
-                "Done loading RDB, keys loaded: {keys}, keys expired: {expired}{}.",
-                if empty > 0 { format!(", empty keys skipped: {empty}") } else { String::new() }
-            );
-            log::debug!("The snapshot was taken in within {:.3} seconds", self.started.elapsed().as_secs_f64());
-            server.last_load = self.intake.counts;
-        }
-        Ok(!over)
+        })
     }
 
     fn progress(&self) -> (u64, u64) {
@@ -213,5 +199,42 @@ impl Loader for DirectLoader {
 
     fn waits(&self) -> bool {
         self.waits
+    }
+}
+
+impl DirectLoader {
+    fn slice_or_fail(&mut self, server: &mut Server) -> Result<bool, String> {
+        let had_room = self.inflow.borrow().bytes < MOST_WAITING;
+        // Nothing more is read when all has come: then it is only a matter of the rest.
+        let over = match self.reading {
+            Reading::Over => {
+                let inflow = self.inflow.borrow();
+                if inflow.is_broken || inflow.bytes > 0 {
+                    return Err(BROKEN_END.to_string());
+                }
+                inflow.is_whole
+            }
+            _ => self.take(server)?,
+        };
+        self.waits |= matches!(self.reading, Reading::Over) && !over;
+        if !had_room && self.inflow.borrow().bytes < MOST_WAITING {
+            server.listen_again();
+        }
+        if over {
+            let Counts { keys, expired, empty, .. } = self.intake.counts;
+            log::info!(
+                "Done loading RDB, keys loaded: {keys}, keys expired: {expired}{}.",
+                if empty > 0 { format!(", empty keys skipped: {empty}") } else { String::new() }
+            );
+            log::debug!("The snapshot was taken in within {:.3} seconds", self.started.elapsed().as_secs_f64());
+            if let Some(aside) = self.intake.aside.take() {
+                log::info!("MASTER <-> REPLICA sync: Swapping active DB with loaded DB");
+                server.leave_stream();
+                self.intake.counts.stream_db = server.adopt(aside, self.intake.counts.stream_db)?;
+                log::info!("MASTER <-> REPLICA sync: Discarding old DB in background");
+            }
+            server.last_load = self.intake.counts;
+        }
+        Ok(!over)
     }
 }

@@ -48,8 +48,9 @@ pub struct Progress {
     is_marked: bool,
     /// All of it has come.
     pub is_whole: bool,
-    /// It is taken in as it comes.
+    /// It is taken in as it comes, and beside the data that are there.
     is_direct: bool,
+    is_aside: bool,
     /// Bytes of the snapshot, 0 if the master does not know, and those that have come.
     pub total: u64,
     pub received: u64,
@@ -131,8 +132,10 @@ impl Server {
     }
 
     fn begin_reception(&mut self, token: usize, end: End) -> Result<(), DiskError> {
+        let is_aside = self.settings.repl_diskless_load == DisklessLoad::SwapDb;
         let is_direct = match self.settings.repl_diskless_load {
-            DisklessLoad::Disabled | DisklessLoad::SwapDb => false,
+            DisklessLoad::Disabled => false,
+            DisklessLoad::SwapDb => true,
             DisklessLoad::OnEmptyDb => {
                 (0..self.keys.databases()).all(|db| self.keys.database(db).is_none_or(|db| db.is_empty()))
             }
@@ -149,7 +152,7 @@ impl Server {
                 log::info!("MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to {place}");
             }
         }
-        following.progress.is_direct = is_direct;
+        (following.progress.is_direct, following.progress.is_aside) = (is_direct, is_aside);
         let sink: Box<dyn Sink> = if is_direct { self.begin_direct_load() } else { Box::new(self.begin_file()?) };
         if let Some(link) = &mut self.clients[token].link {
             link.reception = Some(Box::new(Reception { body: Body::new(end), sink }));
@@ -263,25 +266,39 @@ impl Loader for SyncLoader {
 impl Server {
     /// The snapshot is in its place: it replaces the data.
     fn take_snapshot_in(&mut self) {
+        self.stop_keeping();
         self.make_way();
         match SnapshotLoader::open(Path::new(&self.settings.dbfilename), MANNER) {
-            Ok(Some(loader)) => self.begin_sync(Box::new(loader)),
+            Ok(Some(loader)) => self.begin_sync(Box::new(loader), false),
             Ok(None) | Err(_) => self.snapshot_failed(),
         }
     }
 
     /// Begins to take a snapshot in as it comes.
     fn begin_direct_load(&mut self) -> Box<dyn Sink> {
-        self.make_way();
-        let total = self.replication.following.as_ref().map_or(0, |following| following.progress.total);
-        let (pipe, loader) = pipe(total, MANNER);
-        self.begin_sync(Box::new(loader));
+        self.stop_keeping();
+        let Some(following) = &self.replication.following else { return Box::new(pipe(0, MANNER, false).0) };
+        let Progress { total, is_aside, .. } = following.progress;
+        // What serves meanwhile has to be older data of the same stream.
+        let serves = following.progress.id.as_ref() == Some(&self.replication.id);
+        let (pipe, loader) = pipe(total, MANNER, is_aside);
+        if is_aside {
+            log::info!("MASTER <-> REPLICA sync: Loading DB in memory");
+        } else {
+            self.make_way();
+        }
+        self.begin_sync(Box::new(loader), is_aside && serves);
         Box::new(pipe)
     }
 
-    fn begin_sync(&mut self, loader: Box<dyn Loader>) {
-        let frees = !self.settings.replica_lazy_flush;
-        self.begin_loading(Box::new(SyncLoader { loader, frees }));
+    /// Begins to load; `serves` says whether the data that are there serve meanwhile.
+    fn begin_sync(&mut self, loader: Box<dyn Loader>, serves: bool) {
+        let loader = Box::new(SyncLoader { loader, frees: !serves && !self.settings.replica_lazy_flush });
+        if serves {
+            self.begin_loading_aside(loader);
+        } else {
+            self.begin_loading(loader);
+        }
         if let Some(loading) = &mut self.loading {
             loading.for_link = true;
         }
@@ -294,8 +311,8 @@ impl Server {
         }
     }
 
-    /// Drops the data, and what is made of them.
-    fn make_way(&mut self) {
+    /// Keeps the data nowhere any more, for they are about to be others.
+    fn stop_keeping(&mut self) {
         self.stop_file();
         if save::give_up(self, Purpose::File) {
             log::info!(
@@ -303,6 +320,10 @@ impl Server {
                  The snapshot that is being written in the background is given up."
             );
         }
+    }
+
+    /// Drops the data, and what is made of them.
+    fn make_way(&mut self) {
         self.leave_stream();
         log::info!("MASTER <-> REPLICA sync: Flushing old data");
         self.empty_for_snapshot();
@@ -310,7 +331,7 @@ impl Server {
     }
 
     /// What the server has counts for nothing from here on, for it is about to go.
-    fn leave_stream(&mut self) {
+    pub(super) fn leave_stream(&mut self) {
         self.disconnect_replicas();
         self.replication.backlog = None;
         self.replication.begin_stream();
@@ -366,13 +387,15 @@ impl Server {
     /// The snapshot cannot be taken in: there are no data, until another attempt.
     fn snapshot_failed(&mut self) {
         let Some(following) = &mut self.replication.following else { return };
-        let is_direct = mem::take(&mut following.progress).is_direct;
+        let Progress { is_direct, is_aside, .. } = mem::take(&mut following.progress);
         let from = if is_direct { "socket" } else { "disk" };
         log::warn!("Failed trying to load the MASTER synchronization DB from {from}, check server logs.");
         if !is_direct {
             self.remove_transferred();
         }
-        self.empty_for_snapshot();
+        if !is_aside {
+            self.empty_for_snapshot();
+        }
         let Some(following) = &mut self.replication.following else { return };
         match following.token {
             Some(token) => {
@@ -410,7 +433,7 @@ impl Server {
         let Some(following) = &mut self.replication.following else { return };
         // While there are no data, there is nothing to write.
         let is_whole = following.has_history || following.is_online();
-        if !is_whole || following.file_due_ms.is_none_or(|due| due > now_ms) {
+        if !is_whole || following.stage == Stage::Snapshot || following.file_due_ms.is_none_or(|due| due > now_ms) {
             return;
         }
         following.file_due_ms = None;
