@@ -4,6 +4,7 @@ use crate::command::state::Server;
 use crate::effects::journal::{Sink, encode};
 use crate::net::client::{Class, REPLY_BUFFER_MAX};
 use crate::net::{Client, Closing};
+use crate::resp::Output;
 
 use super::backlog::{BLOCK, Backlog};
 use super::replica::{Replica, Stage};
@@ -249,6 +250,8 @@ impl Server {
         let Some(at) = self.replication.replicas.iter().position(|&replica| replica == token) else { return };
         self.replication.replicas.remove(at);
         log::info!("Connection with replica {} lost.", self.replica_name(token));
+        // At once: keys are not to go for what nobody needs any more.
+        self.clients[token].output = Output::default();
         if self.replication.replicas.is_empty() {
             self.replication.feeding.alone_since_ms = Some(self.clock.uptime_ms());
         }
