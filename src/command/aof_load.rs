@@ -31,7 +31,7 @@ struct Source {
 /// A file that is being read.
 enum Open {
     /// The snapshot that it begins with.
-    Snapshot(Box<snapshot::Reader<FileSource>>, Rules, Intake),
+    Snapshot(Box<snapshot::Reader<FileSource>>, Rules, Box<Intake>),
     Commands(Reader<File>),
 }
 
@@ -106,7 +106,7 @@ impl AofLoader {
         let reader = FileSource::new(file).map_err(failed)?;
         let reader = snapshot::Reader::new(reader, false).map_err(|error| self.unreadable(&error))?;
         let intake = Intake::new(Manner { keep_expired: true, ..Manner::default() });
-        Ok(Some(Open::Snapshot(Box::new(reader), load::rules(server), intake)))
+        Ok(Some(Open::Snapshot(Box::new(reader), load::rules(server), Box::new(intake))))
     }
 
     /// Cuts off what the file that is to be read was filled with ahead of its end, and before it what was still to be synced when

@@ -450,7 +450,7 @@ fn replication(text: &mut Text, cx: &Ctx<'_>) {
         let lag = if replica.stage == Stage::Online { replica.lag_seconds(now_ms) } else { 0 };
         let state = replica.word();
         let line = format!("ip={ip},port={port},state={state},offset={},lag={lag}", replica.acknowledged);
-        text.line(&format!("slave{number}"), line);
+        text.line(format_args!("slave{number}"), line);
     }
     text.constant(replication.failover_word(), &["master_failover_state"]);
     text.line("master_replid", &replication.id);

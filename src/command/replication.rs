@@ -275,7 +275,8 @@ fn go_on_from(cx: &mut Ctx<'_>, id: &str, offset: i64) -> bool {
     let wanted = u64::try_from(offset).unwrap_or(0);
     let is_ancestor = replication.ancestor.as_ref().is_some_and(|ancestor| ancestor.id.eq_ignore_ascii_case(id));
     let until = replication.ancestor.as_ref().map_or(0, |ancestor| ancestor.until);
-    if !replication.id.eq_ignore_ascii_case(id) && !(is_ancestor && wanted <= until) {
+    let is_known = replication.id.eq_ignore_ascii_case(id) || (is_ancestor && wanted <= until);
+    if !is_known {
         if id.starts_with('?') {
             log::info!("Full resync requested by replica {name}");
         } else if is_ancestor {

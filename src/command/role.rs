@@ -143,7 +143,9 @@ mod tests {
         const UP: Option<Stage> = Some(Stage::Online);
         const DOWN: Option<Stage> = Some(Stage::Connecting);
         // Of which stage, with which settings, is what answered how.
-        let cases: &[(Option<Stage>, &[(&str, &str)], &[&str], &str)] = &[
+        /// How far the link is, settings, a command, and its reply.
+        type Case<'a> = (Option<Stage>, &'a [(&'a str, &'a str)], &'a [&'a str], &'a str);
+        let cases: &[Case<'_>] = &[
             (None, &[], &["SET", "k", "v"], "+OK"),
             (UP, &[], &["SET", "k", "v"], READ_ONLY),
             (UP, &[], &["GET", "k"], "$-1"),

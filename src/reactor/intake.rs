@@ -22,6 +22,8 @@ const WRITE_LIMIT: usize = 4 << 20;
 const BACKPRESSURE: usize = 64 << 20;
 /// Nor is one while so many bytes of replies wait for the disk: else they would wait until it stops writing.
 const MOST_HELD: usize = 64 << 10;
+/// A master's arguments may be as long as this, whatever clients may send, in bytes.
+const MASTER_BULK: u64 = 1 << 30;
 /// What a client that has not authenticated may send without finishing a command.
 const UNAUTHENTICATED_INPUT: usize = 1 << 20;
 
@@ -149,8 +151,9 @@ impl Intake {
             }
         }
         let Server { clients, names, keys, settings, acl, .. } = server;
-        // What the master took, its replicas have to take.
-        let max_bulk = if clients[token].link.is_some() { u64::MAX } else { settings.proto_max_bulk_len };
+        // What the master took its replicas have to take, within reason: memory is set aside for what is announced.
+        let most = if clients[token].link.is_some() { MASTER_BULK } else { 0 };
+        let max_bulk = settings.proto_max_bulk_len.max(most);
         let parsing = Parsing { names, keys, max_bulk, open: acl.is_open() };
         self.batch.gather(token, &mut clients[token], parsing, start);
     }

@@ -69,7 +69,7 @@ impl Drop for Pipe {
 /// How far reading is.
 enum Reading {
     Head(Feed),
-    Items(Reader<Feed>),
+    Items(Box<Reader<Feed>>),
     Over,
 }
 
@@ -134,7 +134,7 @@ impl DirectLoader {
         }
         if let Reading::Head(feed) = &mut self.reading {
             let reader = Reader::new(std::mem::take(feed), false).map_err(|error| explain(&error))?;
-            self.reading = Reading::Items(reader);
+            self.reading = Reading::Items(Box::new(reader));
         }
         let Reading::Items(reader) = &mut self.reading else { return Ok(true) };
         loop {

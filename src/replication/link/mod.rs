@@ -564,15 +564,15 @@ impl Server {
             (Stage::Connecting | Stage::Handshake, Some(token)) if silent => {
                 self.fail_link(token, "Timeout connecting to the MASTER...");
             }
-            (Stage::Snapshot, Some(token)) if following.progress.is_whole => {
-                if now_ms - following.told_ms >= SECOND_MS {
-                    // So that it sees that somebody is there.
-                    following.told_ms = now_ms;
-                    self.clients[token].output.tail().push(b'\n');
-                    self.will_send(token);
-                }
+            (Stage::Snapshot, Some(token))
+                if following.progress.is_whole && now_ms - following.told_ms >= SECOND_MS =>
+            {
+                // So that it sees that somebody is there.
+                following.told_ms = now_ms;
+                self.clients[token].output.tail().push(b'\n');
+                self.will_send(token);
             }
-            (Stage::Snapshot, Some(token)) if silent => self.fail_link(
+            (Stage::Snapshot, Some(token)) if silent && !following.progress.is_whole => self.fail_link(
                 token,
                 "Timeout receiving bulk data from MASTER... If the problem persists try to set the 'repl-timeout' \
                  parameter in redis.conf to a larger value.",
