@@ -17,7 +17,6 @@ use super::{Ctx, UNKNOWN_SHOWN, malformed, shown, wrong_arity};
 use crate::acl::{AccessControl, Context, Denial, Denied, Reason, Selector, User, has_blanks};
 use crate::config::{AclPubsubDefault, Settings, os_reason, replace_file, text};
 use crate::net::Closing;
-use crate::net::client::Class;
 use crate::pubsub::{Kind, Subscriptions};
 use crate::resp::Args;
 use crate::types::number::parse_i64;
@@ -157,9 +156,6 @@ impl Ctx<'_> {
         // Without a password nobody has to say one, not even who came when there was one.
         if !client.authenticated && !flags.contains(Flags::NO_AUTH) && !self.server.acl.is_open() {
             return Err(Error::NO_AUTH);
-        }
-        if client.class() == Class::Replica && flags.intersects(Flags::WRITE | Flags::READONLY | Flags::MAY_REPLICATE) {
-            return Err(Error::fixed("ERR Replica can't interact with the keyspace"));
         }
         let context = if client.transaction.is_some() { Context::Multi } else { Context::TopLevel };
         if context == Context::Multi && flags.contains(Flags::NO_MULTI) {

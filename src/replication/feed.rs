@@ -240,8 +240,6 @@ impl Server {
             self.replication.replicas.push(token);
         }
         self.replication.feeding.alone_since_ms = None;
-        let client = &mut self.clients[token];
-        client.restricted = true;
         self.subscriptions.forget(token);
     }
 
