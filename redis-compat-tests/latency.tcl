@@ -17,23 +17,23 @@ case "nothing yet" -config {latency-monitor-threshold 0} {
 
 check "commands that reach the threshold" -config {latency-monitor-threshold 0} -needs {debug} {
     ask LATENCY RESET
-    ask CONFIG SET latency-monitor-threshold 40
+    ask CONFIG SET latency-monitor-threshold 300
     ask DEBUG SLEEP 0.01
     expect {[]} [ask LATENCY LATEST]
-    ask DEBUG SLEEP 0.05
-    expect {[["command" :1700000000..9999999999 :50..500 :50..500]]} [ask LATENCY LATEST]
-    expect {[[:1700000000..9999999999 :50..500]]} [ask LATENCY HISTORY command]
+    ask DEBUG SLEEP 0.31
+    expect {[["command" :1700000000..9999999999 :310..9999 :310..9999]]} [ask LATENCY LATEST]
+    expect {[[:1700000000..9999999999 :310..9999]]} [ask LATENCY HISTORY command]
     expect {[]} [ask LATENCY HISTORY COMMAND]
     # One sample for each second, and the worst of it.
     after 1000
-    ask DEBUG SLEEP 0.09
-    ask DEBUG SLEEP 0.06
+    ask DEBUG SLEEP 0.4
+    ask DEBUG SLEEP 0.32
     set delays [delays command]
-    same 1 [expr {[llength $delays] in {2 3} && [lindex $delays 1] >= 90}] $delays
+    same 1 [expr {[llength $delays] in {2 3} && [lindex $delays 1] >= 400}] $delays
     expect {/^command - high [0-9]+ ms, low [0-9]+ ms \(all time high [0-9]+ ms\)\n-{80}\n/} [ask LATENCY GRAPH command]
     expect {/1. command: [23] latency spikes/} [ask LATENCY DOCTOR]
     ask CONFIG SET latency-monitor-threshold 0
-    ask DEBUG SLEEP 0.2
+    ask DEBUG SLEEP 0.35
     same $delays [delays command]
     expect :0 [ask LATENCY RESET fork]
     expect :1 [ask LATENCY RESET Command fork]

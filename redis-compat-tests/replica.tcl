@@ -527,3 +527,16 @@ check "a snapshot that is taken in beside data that serve meanwhile" -only cache
     expect +OK [ask DEBUG LOADAOF]
     expect {"m"} [ask GET l]
 }
+
+check "a command of the master's that fails ends a replica, if it is to and nobody else writes there" -server {--repl-diskless-sync-delay 0 --enable-debug-command yes} {
+    with_server replica {--propagation-error-behavior panic --replica-read-only no} {
+        follow $replica [now]
+        ask DEBUG REPLICATE nonsense
+        ask SET k v
+        eventually "\[tell $replica GET k] eq {bulk v} || \[resp::show \[tell $replica GET k]] eq {\"v\"}"
+        same 1 [info_of $replica unexpected_error_replies]
+        tell $replica CONFIG SET replica-read-only yes
+        ask DEBUG REPLICATE nonsense
+        same 1 [server::wait_exit $replica]
+    }
+}

@@ -475,7 +475,9 @@ impl Server {
             String::from_utf8_lossy(error.text())
         );
         self.stats.unexpected_error_replies += 1;
-        if self.settings.propagation_error_behavior != PropagationErrorBehavior::Ignore {
+        // Where clients write, too, the data may differ from the master's.
+        let ends = self.settings.propagation_error_behavior != PropagationErrorBehavior::Ignore;
+        if ends && self.settings.replica_read_only {
             crate::command::aof::give_up("This replica panicked sending an error to its master");
         }
     }
