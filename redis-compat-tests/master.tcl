@@ -190,6 +190,30 @@ check "a replica's connection does not work on keys" -config $direct {
     eventually {[told connected_slaves] == 0}
 }
 
+check "who knows no namespaces with names is not fed while there are some" -only cachestorm -config $direct {
+    set c [replica B]
+    resp::send $c SYNC
+    snapshot $c
+    set d [replica C {REPLCONF capa namespaces}]
+    resp::send $d SYNC
+    snapshot $d
+    ask NAMESPACE sessions
+    ask SET k v
+    same closed [lindex [resp::read $c] 0]
+    while {[set words [resp::show [resp::read $d]]] ne {["SET" "k" "v"]}} {
+        same 1 [string match {\["NAMESPACE" "sessions"*} $words] $words
+    }
+    set e [replica D]
+    resp::send $e {PSYNC ? -1}
+    expect {/^-ERR There are namespaces with names/} [resp::read $e]
+    # A copy of the file is another matter: there they stand under numbers.
+    set f [replica E {REPLCONF rdb-only 1}]
+    resp::send $f SYNC
+    is_snapshot [snapshot $f] sessions
+    ask SELECT 0
+    ask NAMESPACEDEL sessions
+}
+
 # --- who waits for replicas -------------------------------------------------------
 
 check "WAIT asks replicas, and counts those that have the writes" -config $direct {

@@ -262,6 +262,10 @@ fn may_be_fed(cx: &mut Ctx<'_>) -> Outcome {
     if !cx.reply.out.is_empty() {
         return Err(Error::fixed("ERR SYNC and PSYNC are invalid with pending output"));
     }
+    let has_names = cx.server.keys.directory().named() > 0;
+    if has_names && !known(cx).knows_names && !known(cx).snapshot_only {
+        return Err(Error::fixed("ERR There are namespaces with names, of which this replica does not know"));
+    }
     if known(cx).wants != Wants::Everything && !known(cx).takes_eof {
         return Err(Error::fixed("ERR Filtered replica requires EOF capability"));
     }
@@ -360,6 +364,7 @@ fn replconf(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             let replica = known(cx);
             replica.takes_eof |= value.eq_ignore_ascii_case(b"eof");
             replica.takes_new_id |= value.eq_ignore_ascii_case(b"psync2");
+            replica.knows_names |= value.eq_ignore_ascii_case(b"namespaces");
         } else if is("ack") {
             let durable = args.get(at + 2).filter(|word| word.eq_ignore_ascii_case(b"fack")).and(args.get(at + 3));
             note_ack(cx, value, durable);

@@ -146,6 +146,9 @@ impl Server {
             }
             return;
         }
+        if self.keys.directory().named() > 0 {
+            self.disconnect_strangers();
+        }
         // While writing is paused for a failover or the end, replicas are to reach the end of the stream.
         let at_rest = self.replication.failover.is_some() || self.is_waiting_to_end();
         if self.replication.feeding.ask && !at_rest && !self.keys.effects.journal.is_within_unit() {
@@ -193,6 +196,19 @@ impl Server {
         self.replication.feeding.ask = false;
         if self.replication.feeding.from_journal {
             self.append_aside(&[b"REPLCONF", b"GETACK", b"*"]);
+        }
+    }
+
+    /// Ends the connections of replicas that know no databases with names: what is written there they would take for the database
+    /// that they know last.
+    #[cold]
+    fn disconnect_strangers(&mut self) {
+        for token in self.replication.replicas.clone() {
+            let replica = self.clients[token].replica.as_ref();
+            if replica.is_some_and(|replica| !replica.knows_names && replica.reads_stream()) {
+                log::warn!("Replica {} knows no namespaces with names: its connection ends.", self.replica_name(token));
+                self.close(token, Closing::Now);
+            }
         }
     }
 

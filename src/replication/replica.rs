@@ -45,6 +45,8 @@ pub struct Replica {
     pub takes_eof: bool,
     /// It knows that the stream's name may change.
     pub takes_new_id: bool,
+    /// It knows databases that have names instead of numbers, as only our own replicas do.
+    pub knows_names: bool,
     /// It does not know of PSYNC: it came by SYNC.
     pub by_sync: bool,
     /// It wants a snapshot, and nothing behind it.
@@ -70,6 +72,7 @@ impl Replica {
             address: String::new(),
             takes_eof: false,
             takes_new_id: false,
+            knows_names: false,
             by_sync: false,
             snapshot_only: false,
             wants: Wants::Everything,

@@ -101,7 +101,11 @@ impl Server {
         if !address.is_empty() {
             self.ask(token, Question::Address, &[b"REPLCONF", b"ip-address", address.as_bytes()]);
         }
-        self.ask(token, Question::Capabilities, &[b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"]);
+        self.ask(
+            token,
+            Question::Capabilities,
+            &[b"REPLCONF", b"capa", b"eof", b"capa", b"psync2", b"capa", b"namespaces"],
+        );
         self.ask(token, Question::Version, &[b"REPLCONF", b"version", REDIS_VERSION.as_bytes()]);
     }
 
