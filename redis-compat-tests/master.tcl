@@ -115,6 +115,17 @@ check "several replicas share a snapshot, those that come soon enough" -config {
     same 2 [expr {[told sync_full] - $full}]
 }
 
+check "who does not read a snapshot is cut off, and not who waits because of that" -config {repl-diskless-sync yes repl-diskless-sync-delay 60 repl-diskless-sync-max-replicas 2 repl-timeout 1 rdbcompression no} {
+    ask SETRANGE large 40000000 x
+    set reader [replica B {REPLCONF capa eof}]
+    resp::send $reader SYNC
+    resp::send [replica C {REPLCONF capa eof}] SYNC
+    eventually "\[resp::some $reader] eq {} && \[told connected_slaves] == 1"
+    same 0 [chan eof $reader] "it is the other one"
+    same 1 [regexp {state=(send_bulk|online)} [told slave0]] [told slave0]
+    ask DEL large
+}
+
 check "a snapshot alone, of functions alone" -config $direct {
     ask SET key "not a function"
     ask FUNCTION LOAD "#!lua name=mine\nredis.register_function('f', function() return 1 end)"

@@ -337,7 +337,10 @@ impl Server {
                 // It is alive, and so is this server: there is just nothing to tell yet.
                 Stage::WaitsForSnapshot => client.output.tail().push(b'\n'),
                 Stage::Receives if by_file && replica.file.is_none() => client.output.tail().push(b'\n'),
-                Stage::Receives if now_ms.saturating_sub(client.active_ms) > timeout_ms => {
+                // Who has taken all that there is waits for the slowest, and is not it.
+                Stage::Receives
+                    if !client.output.is_empty() && now_ms.saturating_sub(client.active_ms) > timeout_ms =>
+                {
                     log::warn!("Disconnecting timedout replica (full sync): {}", self.replica_name(token));
                     self.close(token, Closing::Now);
                     continue;
