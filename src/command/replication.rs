@@ -377,7 +377,7 @@ fn replconf(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             known(cx).snapshot_only = match parse_i64(value).ok_or(Error::NOT_AN_INTEGER)? {
                 0 => false,
                 1 => true,
-                _ => return Err(Error::fixed("ERR value is out of range, must be positive")),
+                _ => return Err(Error::fixed("ERR value is out of range, value must between 0 and 1")),
             };
         } else if is("rdb-filter-only") {
             filter(cx, value)?;

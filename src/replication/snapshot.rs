@@ -238,21 +238,17 @@ impl Server {
 
     /// Lets the snapshot go on when its bytes have been sent.
     pub(super) fn go_on_with_transfer(&mut self) {
-        let Some(transfer) = &self.replication.feeding.transfer else {
-            return self.begin_stream_behind_files();
-        };
-        let (id, direct, given, sent) = (transfer.id, transfer.direct, transfer.given, transfer.sent);
-        if direct {
-            let left = self.receivers().into_iter().map(|token| self.clients[token].output.len()).max().unwrap_or(0);
-            let now = given.saturating_sub(left as u64).max(sent);
-            if now > sent {
-                save::passed_on(self, id, (now - sent) as usize);
-                if let Some(transfer) = &mut self.replication.feeding.transfer {
-                    transfer.sent = now;
-                }
-            }
-        }
         self.begin_stream_behind_files();
+        let left = self.receivers().into_iter().map(|token| self.clients[token].output.len()).max().unwrap_or(0);
+        let Some(transfer) = self.replication.feeding.transfer.as_mut().filter(|transfer| transfer.direct) else {
+            return;
+        };
+        let now = transfer.given.saturating_sub(left as u64).max(transfer.sent);
+        let (id, news) = (transfer.id, now - transfer.sent);
+        transfer.sent = now;
+        if news > 0 {
+            save::passed_on(self, id, news as usize);
+        }
     }
 
     /// A snapshot file for replicas is in its place, or never will be.
@@ -260,15 +256,12 @@ impl Server {
         if self.replication.feeding.transfer.take_if(|transfer| transfer.id == id).is_none() {
             return;
         }
-        self.replication.feeding.made_file = true;
-        let opened = result.map_err(|error| error.error).and_then(|bytes| {
-            let path = &self.settings.dbfilename;
-            File::open(path).map(|_| bytes)
-        });
+        // Without a new file, an old one is not theirs, and stays.
+        self.replication.feeding.made_file = result.is_ok();
         for token in self.receivers() {
-            let file = match &opened {
+            let file = match &result {
                 Ok(_) => File::open(&self.settings.dbfilename).and_then(|file| Ok((file.metadata()?.len(), file))),
-                Err(error) => Err(error.kind().into()),
+                Err(failed) => Err(failed.error.kind().into()),
             };
             match file {
                 Ok((left, file)) => {
