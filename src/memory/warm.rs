@@ -5,8 +5,10 @@
 //! allocator, touches it and gives it back. The allocator keeps what was given back and hands it out before it asks the
 //! kernel, so the reactor finds pages that are there. If it outruns the thread, it pays itself.
 //!
-//! The same thread looks at free pages now and then, and gives them back to the kernel when many have lain there since it
-//! looked last.
+//! The same thread gives free pages back to the kernel when many have lain there for long. The reactor looks how many there
+//! are, and not while it has work: counting takes a lock that [`merge_freed`] takes as well, so if the thread counted and another
+//! process took its processor meanwhile, the reactor would wait for as long as that likes. And a thread that gives pages back
+//! competes with the reactor where there is one processor for both.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -28,8 +30,8 @@ const SPARE: usize = 8;
 enum Order {
     /// Make so many bytes ready.
     Touch(usize),
-    /// Look at the free pages; so many bytes are in use.
-    Look(usize),
+    /// Give free pages back.
+    GiveBack,
 }
 
 /// Watches memory, has some made ready while it grows, and has free pages looked at. Lives in the reactor.
@@ -41,6 +43,8 @@ pub struct Warmer {
     merge_us: u64,
     /// When free pages are looked at next, in microseconds of uptime.
     look_us: u64,
+    /// Bytes of free pages when they were looked at last.
+    free_before: usize,
 }
 
 impl Warmer {
@@ -48,19 +52,19 @@ impl Warmer {
     pub fn start() -> std::io::Result<Warmer> {
         let (orders, inbox) = sync_channel(1);
         std::thread::Builder::new().name("warmer".to_string()).spawn(move || serve(&inbox))?;
-        Ok(Warmer { orders, mark: 0, merge_us: 0, look_us: 0 })
+        Ok(Warmer { orders, mark: 0, merge_us: 0, look_us: 0, free_before: 0 })
     }
 
-    /// Notes how many bytes are in use, at a time in microseconds of uptime.
+    /// Notes how many bytes are in use, at a time in microseconds of uptime, by a reactor that is `busy` or that will wait.
     #[inline]
-    pub fn notice(&mut self, used: usize, now_us: u64) {
+    pub fn notice(&mut self, used: usize, now_us: u64, busy: bool) {
         if now_us >= self.merge_us {
             self.merge_us = now_us + MERGE_US;
             merge_freed();
         }
-        if now_us >= self.look_us {
+        if now_us >= self.look_us && !busy {
             self.look_us = now_us + LOOK_US;
-            let _busy = self.orders.try_send(Order::Look(used));
+            self.look(used, free_bytes());
         }
         let ahead = ahead_of(used);
         // Half of what was made ready is used up; or the data shrank, and grows anew from there.
@@ -73,23 +77,21 @@ impl Warmer {
             let _busy = ahead > 0 && self.orders.try_send(Order::Touch(ahead)).is_err();
         }
     }
+
+    /// Has free pages given back if many were free when this was last called, too.
+    #[cold]
+    fn look(&mut self, used: usize, free: usize) {
+        // What was free then and is free now need not be the same pages, but that many were to spare.
+        let given = self.free_before.min(free) > spare(used) && self.orders.try_send(Order::GiveBack).is_ok();
+        self.free_before = if given { 0 } else { free };
+    }
 }
 
 fn serve(orders: &Receiver<Order>) {
-    let mut before = 0;
     for order in orders {
         match order {
             Order::Touch(bytes) => touch_ahead(bytes),
-            Order::Look(used) => {
-                let free = free_bytes();
-                // What was free then and is free now need not be the same pages, but that many were to spare.
-                if before.min(free) > spare(used) {
-                    give_back_free_pages();
-                    before = 0;
-                } else {
-                    before = free;
-                }
-            }
+            Order::GiveBack => give_back_free_pages(),
         }
     }
 }
@@ -112,7 +114,7 @@ mod tests {
 
     fn warmer() -> (Warmer, Receiver<Order>) {
         let (orders, inbox) = sync_channel(1);
-        (Warmer { orders, mark: 0, merge_us: LOOK_US, look_us: LOOK_US }, inbox)
+        (Warmer { orders, mark: 0, merge_us: LOOK_US, look_us: LOOK_US, free_before: 0 }, inbox)
     }
 
     #[test]
@@ -135,7 +137,7 @@ mod tests {
             (100, None),
             (125, Some(62)),
         ] {
-            warmer.notice(used << 20, 1);
+            warmer.notice(used << 20, 1, false);
             assert_eq!(orders.try_recv().ok(), ready.map(|ready: usize| Order::Touch(ready << 20)), "at {used} MB");
         }
     }
@@ -144,26 +146,53 @@ mod tests {
     fn a_busy_thread_is_not_waited_for() {
         let (mut warmer, orders) = warmer();
         for used in 100..200 {
-            warmer.notice(used << 20, 1);
+            warmer.notice(used << 20, 1, false);
         }
         assert_eq!(orders.try_iter().count(), 1);
     }
 
     #[test]
-    fn free_pages_are_looked_at_now_and_then() {
-        let (mut warmer, orders) = warmer();
-        let looks: Vec<u64> = (0..50_000)
-            .step_by(500)
-            .filter(|&ms| {
-                warmer.notice(100, ms * 1000);
-                orders.try_recv() == Ok(Order::Look(100))
-            })
-            .collect();
-        assert_eq!(looks, [10_000, 20_000, 30_000, 40_000]);
+    fn free_pages_are_looked_at_now_and_then_by_who_has_nothing_else_to_do() {
+        let (mut warmer, _orders) = warmer();
+        let mut looks = Vec::new();
+        for ms in (0..50_000).step_by(500) {
+            let before = warmer.look_us;
+            warmer.notice(100, ms * 1000, (10_000..13_000).contains(&ms));
+            if warmer.look_us > before {
+                looks.push(ms);
+            }
+        }
+        assert_eq!(looks, [13_000, 23_000, 33_000, 43_000]);
     }
 
     #[test]
-    fn free_pages_are_kept_until_they_have_lain_there_for_long() {
+    fn pages_go_that_were_free_twice() {
+        let (mut warmer, orders) = warmer();
+        // Megabytes in use and free.
+        for (used, free, go) in [
+            (80, 20, false),
+            (80, 10, false),
+            (80, 11, false),
+            (80, 11, true),
+            (80, 30, false),
+            (8, 3, true),
+            (8, 3, false),
+            (8, 2, false),
+            (8, 3, false),
+        ] {
+            warmer.look(used << 20, free << 20);
+            assert_eq!(orders.try_recv() == Ok(Order::GiveBack), go, "{free} MB free beside {used}");
+        }
+        // Who is busy is asked again.
+        warmer.orders.try_send(Order::Touch(1)).expect("there is room");
+        warmer.look(8 << 20, 3 << 20);
+        assert_eq!(orders.try_recv(), Ok(Order::Touch(1)));
+        warmer.look(8 << 20, 3 << 20);
+        assert_eq!(orders.try_recv(), Ok(Order::GiveBack));
+    }
+
+    #[test]
+    fn free_pages_are_kept_until_they_are_given_back() {
         crate::memory::merge_free_pages().expect("the allocator takes the settings");
         let page = Layout::from_size_align(4096, 16).expect("a layout");
         // SAFETY: the size is not zero.
@@ -173,15 +202,10 @@ mod tests {
         blocks.into_iter().for_each(|block| unsafe { Jemalloc.dealloc(block, page) });
         // Other tests run beside this one.
         assert!(free_bytes() > before + (48 << 20), "{before} bytes before, {} behind", free_bytes());
-        let look = |times| {
-            let (orders, inbox) = sync_channel(times);
-            (0..times).for_each(|_| orders.send(Order::Look(100)).expect("there is room"));
-            drop(orders);
-            serve(&inbox);
-        };
-        look(1);
-        assert!(free_bytes() > 48 << 20);
-        look(2);
+        let (orders, inbox) = sync_channel(1);
+        orders.send(Order::GiveBack).expect("there is room");
+        drop(orders);
+        serve(&inbox);
         assert!(free_bytes() < 48 << 20, "{}", free_bytes());
     }
 }

@@ -496,6 +496,8 @@ impl Reactor {
 
     /// Counts a turn that began when the cycle clock stood at `started`.
     fn count_turn(&mut self, started: u64, commands_before: u64) {
+        let used = memory::used();
+        self.warmer.notice(used, self.server.clock.uptime_us, self.busy);
         let took_us = self.since(started).as_micros() as u64;
         let server = &mut self.server;
         let stats = &mut server.stats;
@@ -505,9 +507,7 @@ impl Reactor {
         stats.turns_us += took_us;
         stats.longest_turn_us = stats.longest_turn_us.max(took_us);
         stats.most_commands_in_turn = stats.most_commands_in_turn.max(commands);
-        let used = memory::used();
         server.peak_memory = server.peak_memory.max(used);
-        self.warmer.notice(used, server.clock.uptime_us);
     }
 }
 
