@@ -24,11 +24,14 @@ run: build ## build, then start the server with conf/cachestorm.yaml (CONF=FILE 
 	mkdir -p data
 	$(BINARY) $(CONF)
 
-test:      ## unit tests, then the Redis compatibility tests
-	utils/need cargo:rust cc:build-essential make:make
-	status=0; $(CARGO) test --locked || status=1; $(MAKE) compat || status=1; exit $$status
+# The dev profile serves both: its assertions are on, and a release build would take as long as all the rest.
+test:      ## unit tests, then the Redis compatibility tests, with debug assertions
+	utils/need cargo:rust cc:build-essential make:make tclsh:tcl redis-cli:redis-tools
+	status=0; $(CARGO) test --locked || status=1; \
+	{ $(CARGO) build --locked && redis-compat-tests/run --server $(TARGET)/debug/cachestorm; } || status=1; \
+	exit $$status
 
-compat: build ## Redis compatibility tests against the built binary (ARGS="--resp 3 string")
+compat: build ## Redis compatibility tests against the release binary (ARGS="--resp 3 string")
 	utils/need tclsh:tcl redis-cli:redis-tools
 	redis-compat-tests/run --server $(BINARY) $(ARGS)
 

@@ -417,7 +417,7 @@ foreach {preamble suffix} {yes rdb no aof} {
 foreach preamble {yes no} {
     check "a rewrite with aof-use-rdb-preamble $preamble has large values as they were, whatever becomes of them meanwhile" \
         [string map "PREAMBLE $preamble" {
-        start_aof [server::new_dir] --aof-use-rdb-preamble PREAMBLE --rdb-key-save-delay 100000 --list-max-listpack-size 4 \
+        start_aof [server::new_dir] --aof-use-rdb-preamble PREAMBLE --rdb-key-save-delay 10000000 --list-max-listpack-size 4 \
             --stream-node-max-entries 4
         foreach from {0 1000} {
             foreach {verb key each} {

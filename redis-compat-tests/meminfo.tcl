@@ -34,18 +34,23 @@ proc near {expected got {percent 10}} {
     same 1 [expr {abs($got - $expected) <= $expected * $percent / 100}] "$got for $expected"
 }
 
-# Keys of every type, about 10 KB each.
+# Keys of every type, about 10 KB each. All is sent before any reply is read.
 proc fill {prefix} {
     for {set n 0} {$n < 50} {incr n} {
         lappend members m$n:[string repeat x 200]
     }
-    ask SET ${prefix}string [string repeat x 10000]
-    ask RPUSH ${prefix}list {*}$members
-    ask SADD ${prefix}set {*}$members
+    lappend commands [list SET ${prefix}string [string repeat x 10000]]
+    lappend commands [list RPUSH ${prefix}list {*}$members] [list SADD ${prefix}set {*}$members]
     foreach member $members {
-        ask ZADD ${prefix}zset 1 $member
-        ask HSET ${prefix}hash $member v
-        ask XADD ${prefix}stream * field $member
+        lappend commands [list ZADD ${prefix}zset 1 $member] [list HSET ${prefix}hash $member v]
+        lappend commands [list XADD ${prefix}stream * field $member]
+    }
+    set c [run::connection A]
+    foreach words $commands {
+        resp::send $c $words
+    }
+    foreach words $commands {
+        resp::read $c
     }
 }
 

@@ -7,13 +7,17 @@ namespace eval server {
     # 1 when the binary is CacheStorm, 0 when the expectations are being proven against Redis.
     variable cachestorm 0
     variable root ""
+    variable first_port
+    variable last_port
     variable port
     variable dir
     variable count 0
 }
 
-# Remembers the binary and makes the directory under which all servers of this run live.
-proc server::setup {path} {
+# Remembers the binary and the range of ports, and makes the directory under which all servers of this run live.
+proc server::setup {path first last} {
+    variable first_port $first
+    variable last_port $last
     variable binary [file normalize $path]
     variable root [exec mktemp -d -t compat.XXXXXX]
     variable cachestorm
@@ -23,10 +27,12 @@ proc server::setup {path} {
     set cachestorm [string match -nocase *cachestorm* [exec $binary --version]]
 }
 
-# A port nobody listens on, below those the system gives to outgoing connections.
+# A port nobody listens on. The default range is below the ports that the system gives to outgoing connections.
 proc server::free_port {} {
+    variable first_port
+    variable last_port
     while 1 {
-        set port [expr {10000 + int(rand() * 20000)}]
+        set port [expr {$first_port + int(rand() * ($last_port - $first_port + 1))}]
         if {![catch {socket -server {} -myaddr 127.0.0.1 $port} s]} {
             close $s
             return $port
