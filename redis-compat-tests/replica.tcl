@@ -292,12 +292,13 @@ set id [string repeat 0123456789abcdef 2]01234567
 # A snapshot with the key k, whose value is v; without a checksum.
 set snapshot "REDIS0009\xfe\x00\xfb\x01\x00\x00\x01k\x01v\xff[string repeat \x00 8]"
 
-foreach {what answer logged} {
-    "it is none"                 "-ERR unknown command\r\n"           {*Error reply to PING from master: '-ERR unknown command'*}
-    "it speaks without an end"   ""                                   {*Failed to read response from the server*}
-    "it hangs up"                closed                               {*Failed to read response from the server*}
+# Redis takes the beginning of a line without an end for an answer.
+foreach {what only answer logged} {
+    "it is none"                any           "-ERR unknown command\r\n"  {*Error reply to PING from master: '-ERR unknown command'*}
+    "it speaks without an end"  cachestorm    ""                          {*Failed to read response from the server*}
+    "it hangs up"               any           closed                      {*Failed to read response from the server*}
 } {
-    check "a master that is no master: $what" -server {--loglevel notice} {
+    check "a master that is no master: $what" -only $only -server {--loglevel notice} {
         set listener [pretend]
         expect +OK [ask REPLICAOF 127.0.0.1 [port_of $listener]]
         set c [accepted]
@@ -526,6 +527,34 @@ check "a snapshot that is taken in beside data that serve meanwhile" -only cache
     ask REPLICAOF NO ONE
     expect +OK [ask DEBUG LOADAOF]
     expect {"m"} [ask GET l]
+}
+
+# A snapshot like the one above that has a library of functions, too.
+proc snapshot_with {source} {
+    return [string map [list \xfe\x00 \xf5[binary format c [string length $source]]$source\xfe\x00] $::snapshot]
+}
+
+check "a library in it that cannot be loaded leaves the data that were there" -server {--repl-diskless-load swapdb} {
+    set listener [pretend]
+    set mark [string repeat m 40]
+    ask SET k old
+    ask FUNCTION LOAD "#!lua name=old\nredis.register_function('f', function() return 1 end)"
+    expect +OK [ask REPLICAOF 127.0.0.1 [port_of $listener]]
+    set c [accepted]
+    greet $c
+    resp::raw $c "+FULLRESYNC $id 100\r\n\$EOF:$mark\r\n[snapshot_with "#!lua name=n\nnonsense("]$mark"
+    set c [accepted]
+    same PSYNC [lindex [greet $c] 0]
+    same 1 [string match "*Failed loading library, *" [server::log [now]]]
+    expect {"old"} [ask GET k]
+    same 1 [regexp {"old"} [resp::show [ask FUNCTION LIST]]]
+    resp::raw $c "+FULLRESYNC $id 100\r\n\$EOF:$mark\r\n[snapshot_with \
+        "#!lua name=new\nredis.register_function('g', function() end)"]$mark"
+    same {REPLCONF ACK 100} [lrange [hear $c] 0 2]
+    expect {"v"} [ask GET k]
+    set libraries [resp::show [ask FUNCTION LIST]]
+    same {1 0} [list [regexp {"new"} $libraries] [regexp {"old"} $libraries]]
+    vanish $listener
 }
 
 check "a command of the master's that fails ends a replica, if it is to and nobody else writes there" -server {--repl-diskless-sync-delay 0 --enable-debug-command yes} {

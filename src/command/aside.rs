@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::state::Server;
 use crate::keyspace::directory::TooMany;
+use crate::script::functions::Libraries;
 
 /// What holds for a namespace of a snapshot.
 pub struct Limits {
@@ -21,8 +22,8 @@ pub struct Limits {
 pub struct Aside {
     /// By slot where they are: the number of the database that they belong to, or what holds for the namespace.
     databases: BTreeMap<usize, Result<usize, Limits>>,
-    /// Sources of libraries of functions.
-    libraries: Vec<Vec<u8>>,
+    /// Their libraries of functions.
+    pub libraries: Libraries,
 }
 
 impl Aside {
@@ -36,11 +37,6 @@ impl Aside {
         self.databases.insert(slot, database);
         Ok(slot)
     }
-
-    /// Keeps a library of functions.
-    pub fn add_library(&mut self, source: Vec<u8>) {
-        self.libraries.push(source);
-    }
 }
 
 impl Server {
@@ -48,7 +44,7 @@ impl Server {
     ///
     /// # Errors
     /// If there are too many namespaces; then there are no data.
-    pub fn adopt(&mut self, aside: Aside, stream_db: usize) -> Result<usize, String> {
+    pub fn adopt(&mut self, mut aside: Aside, stream_db: usize) -> Result<usize, String> {
         self.doubt_namespaces();
         for slot in (0..self.keys.databases()).filter(|slot| !aside.databases.contains_key(slot)) {
             self.keys.flush(slot);
@@ -70,18 +66,14 @@ impl Server {
             self.keys.swap(*from, slot);
             places.insert(*from, slot);
         }
-        self.functions.clear(true);
-        for source in &aside.libraries {
-            if let Err(why) = self.load_library(source, true) {
-                log::warn!("Failed loading library, {}", String::from_utf8_lossy(&why));
-            }
-        }
+        std::mem::swap(&mut self.functions, &mut aside.libraries);
         self.discard(aside);
         Ok(places.get(&stream_db).copied().unwrap_or(stream_db))
     }
 
     /// Drops data that were taken in beside the others, or those whose place they have taken.
-    pub fn discard(&mut self, aside: Aside) {
+    pub fn discard(&mut self, mut aside: Aside) {
+        aside.libraries.clear(true);
         for slot in aside.databases.into_keys() {
             self.drop_namespace(slot, None);
         }

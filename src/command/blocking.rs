@@ -456,6 +456,9 @@ fn answer_end(
     let before = cx.reply.out.len();
     cx.command = command.unwrap_or(cx.command);
     answer(&mut cx);
+    if mode == ReplyMode::Never {
+        cx.server.end_answered_replica(token);
+    }
     if mode != ReplyMode::On {
         cx.reply.out.truncate(before);
     }

@@ -591,6 +591,8 @@ fn reply(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             client.reply_mode = ReplyMode::On;
             cx.reply.ok();
         }
+        // To wish for none changes nothing where there never is one.
+        b"off" | b"skip" if client.reply_mode == ReplyMode::Never => {}
         b"off" => client.reply_mode = ReplyMode::Off,
         b"skip" if client.reply_mode != ReplyMode::Off => client.reply_mode = ReplyMode::SkipNext,
         b"skip" => {}

@@ -11,7 +11,7 @@ use super::{Ctx, REDIS_VERSION, malformed, monitor};
 use crate::persist::rdb::payload::{self, Unloadable};
 use crate::resp::Args;
 use crate::script::ScriptFlags;
-use crate::script::functions::{LANGUAGE, Loading, Policy};
+use crate::script::functions::{LANGUAGE, Libraries, Loading, Policy};
 use crate::types::glob;
 use crate::types::number::parse_i64;
 
@@ -211,13 +211,14 @@ fn refusal(text: Vec<u8>) -> Error {
 }
 
 impl Server {
-    /// Loads a library that a snapshot had; one of the same name goes for it if `replace` says so.
+    /// Loads a library that a snapshot had, among those `aside` of ours if there are such; one of the same name goes for it if
+    /// `replace` says so.
     ///
     /// # Errors
     /// Why it cannot be.
-    pub fn load_library(&mut self, source: &[u8], replace: bool) -> Result<(), Vec<u8>> {
+    pub fn load_library(&mut self, source: &[u8], replace: bool, aside: Option<&mut Libraries>) -> Result<(), Vec<u8>> {
         let loading = Loading { limit: None, ..loading(self, replace) };
-        self.functions.load(source, loading).map(drop)
+        aside.unwrap_or(&mut self.functions).load(source, loading).map(drop)
     }
 }
 

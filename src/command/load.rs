@@ -141,11 +141,13 @@ impl Intake {
                 _ => return Err(DAMAGED_TAGS.to_string()),
             },
             Item::Aux(name, value) => self.aux(&name, &value),
-            Item::Library(source) if self.aside.is_some() => self.keep_library(source),
-            Item::Library(source) => server.load_library(&source, self.manner.merge).map_err(|why| {
-                log::warn!("Failed loading library, {}", String::from_utf8_lossy(&why));
-                "A library of functions cannot be loaded".to_string()
-            })?,
+            Item::Library(source) => {
+                let aside = self.aside.as_mut().map(|aside| &mut aside.libraries);
+                server.load_library(&source, self.manner.merge, aside).map_err(|why| {
+                    log::warn!("Failed loading library, {}", String::from_utf8_lossy(&why));
+                    "A library of functions cannot be loaded".to_string()
+                })?;
+            }
             Item::ModuleAux(name) => {
                 log::warn!("The RDB file contains AUX data of the module type '{name}': left out.")
             }
@@ -213,12 +215,6 @@ impl Intake {
             self.slots.insert(db, slot);
         }
         Ok(())
-    }
-
-    fn keep_library(&mut self, source: Vec<u8>) {
-        if let Some(aside) = &mut self.aside {
-            aside.add_library(source);
-        }
     }
 
     fn aux(&mut self, name: &[u8], value: &[u8]) {

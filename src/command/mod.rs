@@ -71,6 +71,7 @@ use std::time::Duration;
 use crash::Running;
 
 use crate::keyspace::{Key, Overdue, Touch};
+use crate::net::client::Class;
 use crate::net::{Client, Closing, ReplyMode};
 use crate::observe::slowlog::{Entry as SlowEntry, cut_args};
 use crate::plugin::{Call, Hooks};
@@ -321,9 +322,13 @@ impl<'s> Ctx<'s> {
         if client.reply_mode == ReplyMode::SkipNext {
             client.reply_mode = ReplyMode::Skip;
         }
+        let never = client.reply_mode == ReplyMode::Never;
         let before = self.reply.out.len();
         let verdict = self.answer(command, args);
-        let muted = matches!(self.server.clients[self.token].reply_mode, ReplyMode::Off | ReplyMode::Skip);
+        if never && self.reply.out.len() > before {
+            self.server.end_answered_replica(self.token);
+        }
+        let muted = never || matches!(self.server.clients[self.token].reply_mode, ReplyMode::Off | ReplyMode::Skip);
         self.after_reply(muted, before);
         let client = &mut self.server.clients[self.token];
         if verdict == Verdict::Done && client.reply_mode == ReplyMode::Skip {
@@ -638,7 +643,9 @@ impl<'s> Ctx<'s> {
     #[cold]
     fn count_error(&mut self, error: &Error) {
         let text = error.text();
-        if self.server.is_master(self.token) {
+        if self.server.clients[self.token].class() == Class::Replica {
+            self.server.tell_error_to_replica(error, &self.command.full_name);
+        } else if self.server.is_master(self.token) {
             self.server.stream_failed(error, &self.command.full_name);
         }
         self.server.stats.error_replies += 1;

@@ -544,6 +544,7 @@ fn write_now(server: &mut Server, target: Target, impatient: &mut dyn FnMut() ->
 /// All data is gone: a snapshot of what was is not wanted any more, and the file should not bring it back.
 pub fn after_flush(server: &mut Server) {
     give_up(server, Purpose::File);
+    server.give_up_transfer();
     if !server.settings.save.is_empty() && save_now(server, &mut || false).is_err() {
         log::warn!("The snapshot still holds what was flushed");
     }

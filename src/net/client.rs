@@ -34,6 +34,8 @@ pub enum ReplyMode {
     SkipNext,
     /// The reply to this command is left out.
     Skip,
+    /// A replica's: what it reads is the stream, and nothing else may stand between. A reply ends the connection.
+    Never,
 }
 
 /// How its scripts are debugged: SCRIPT DEBUG.

@@ -1,8 +1,10 @@
 //! The stream, and its way to the replicas.
 
+use crate::command::client::describe;
+use crate::command::error::Error;
 use crate::command::state::Server;
 use crate::effects::journal::{Sink, encode};
-use crate::net::client::{Class, REPLY_BUFFER_MAX};
+use crate::net::client::{Class, REPLY_BUFFER_MAX, ReplyMode};
 use crate::net::{Client, Closing};
 use crate::resp::Output;
 
@@ -257,6 +259,26 @@ impl Server {
         }
         self.replication.feeding.alone_since_ms = None;
         self.subscriptions.forget(token);
+        self.clients[token].reply_mode = ReplyMode::Never;
+    }
+
+    /// A replica has sent a command that has a reply, for which there is no place in the stream: its connection ends.
+    #[cold]
+    pub fn end_answered_replica(&mut self, token: usize) {
+        let command = self.clients[token].last_command.unwrap_or("<unknown>");
+        let client = describe(self, token);
+        log::warn!("Replica generated a reply to command '{command}', disconnecting it: {client}");
+        self.close(token, Closing::Now);
+    }
+
+    /// A replica has sent a command that failed.
+    #[cold]
+    pub fn tell_error_to_replica(&mut self, error: &Error, command: &str) {
+        log::warn!(
+            "== CRITICAL == This master is sending an error to its replica: '{}' after processing the command '{command}'",
+            String::from_utf8_lossy(error.text())
+        );
+        self.stats.unexpected_error_replies += 1;
     }
 
     /// A client goes; if it was a replica's, so does the replica.

@@ -95,6 +95,8 @@ impl Replica {
     pub fn word(&self) -> &'static str {
         match self.stage {
             Stage::Introduced | Stage::WaitsForSnapshot => "wait_bgsave",
+            // A snapshot without a file is made and sent at once.
+            Stage::Receives if self.file.is_none() => "wait_bgsave",
             Stage::Receives => "send_bulk",
             Stage::TakesIn | Stage::Online => "online",
             Stage::Served => "rdb_transmitted",

@@ -17,7 +17,7 @@ use crate::persist::disk::DiskError;
 use crate::persist::rdb::{Checksum, checksum};
 use crate::resp::Output;
 
-use super::replica::{Stage, Wants};
+use super::replica::{Replica, Stage, Wants};
 use super::{ID_LEN, new_id};
 
 /// Bytes of a snapshot that may be on their way to replicas.
@@ -124,10 +124,7 @@ impl Server {
         {
             return;
         }
-        let waiting = |&&token: &&usize| {
-            self.clients[token].replica.as_ref().is_some_and(|replica| replica.stage == Stage::WaitsForSnapshot)
-        };
-        let waiting: Vec<usize> = self.replication.replicas.iter().filter(waiting).copied().collect();
+        let waiting = self.replicas_that(|replica| replica.stage == Stage::WaitsForSnapshot);
         let Some(&first) = waiting.first() else { return };
         let replica = |token: usize| self.clients[token].replica.as_deref();
         let wants = |token| replica(token).map_or(Wants::Everything, |replica| replica.wants);
@@ -177,6 +174,7 @@ impl Server {
             let (outbox, checksum_wanted) = (self.outbox.clone(), self.settings.rdbchecksum);
             let sink = Straight { outbox, id, sum: checksum(), checksum: checksum_wanted, mark, on_the_way: 0 };
             save::begin_for_replicas(self, wanted, Box::new(sink));
+            log::info!("Background RDB transfer started by pid {}", std::process::id());
         } else if let Err(error) = save::begin_file_for_replicas(self) {
             self.end_file_transfer(id, Err(error));
         }
@@ -202,12 +200,19 @@ impl Server {
         true
     }
 
-    /// The replicas that get the snapshot which is on its way.
+    /// The replicas that the running transfer is for.
     fn receivers(&self) -> Vec<usize> {
-        let receives = |&token: &usize| {
-            self.clients[token].replica.as_ref().is_some_and(|replica| replica.stage == Stage::Receives)
-        };
-        self.replication.replicas.iter().copied().filter(receives).collect()
+        self.replicas_that(|replica| replica.stage == Stage::Receives && replica.file.is_none())
+    }
+
+    /// The replicas that are being sent a file: that of this transfer or of an earlier one.
+    fn readers(&self) -> Vec<usize> {
+        self.replicas_that(|replica| replica.file.is_some())
+    }
+
+    fn replicas_that(&self, are: impl Fn(&Replica) -> bool) -> Vec<usize> {
+        let chosen = |&token: &usize| self.clients[token].replica.as_deref().is_some_and(&are);
+        self.replication.replicas.iter().copied().filter(chosen).collect()
     }
 
     /// Bytes of a snapshot have come that goes straight to replicas.
@@ -284,7 +289,8 @@ impl Server {
     pub(super) fn remove_file_for_replicas(&mut self) {
         let settings = &self.settings;
         let unwanted = settings.rdb_del_sync_files && settings.save.is_empty() && !settings.appendonly;
-        if !self.replication.feeding.made_file || !unwanted || !self.receivers().is_empty() {
+        let in_use = !self.receivers().is_empty() || !self.readers().is_empty();
+        if !self.replication.feeding.made_file || !unwanted || in_use {
             return;
         }
         self.replication.feeding.made_file = false;
@@ -296,7 +302,7 @@ impl Server {
 
     /// Replicas whose snapshot file is behind them get the stream.
     fn begin_stream_behind_files(&mut self) {
-        for token in self.receivers() {
+        for token in self.readers() {
             let Some(replica) = &mut self.clients[token].replica else { continue };
             if replica.file.as_ref().is_some_and(FileOnItsWay::is_over) {
                 replica.file = None;
@@ -308,15 +314,34 @@ impl Server {
         }
     }
 
-    /// Gives up a snapshot that goes straight to replicas if none of them is there any more.
+    /// Gives up a snapshot for replicas if none of them is there any more. With save points a file is of use all the same.
     pub(super) fn give_up_unwanted_transfer(&mut self) {
-        // A file may be of use all the same.
-        let direct = self.replication.feeding.transfer.as_ref().is_some_and(Transfer::is_direct);
-        if direct && self.receivers().is_empty() {
-            if save::give_up(self, Purpose::Replica) {
-                log::info!("Diskless rdb transfer, last replica dropped, killing fork child.");
-            }
-            self.replication.feeding.transfer = None;
+        let Some(transfer) = &self.replication.feeding.transfer else { return };
+        let direct = transfer.is_direct();
+        if !self.receivers().is_empty() || (!direct && !self.settings.save.is_empty()) {
+            return;
+        }
+        if save::give_up(self, Purpose::Replica) {
+            log::info!(
+                "{}",
+                if direct {
+                    "Diskless rdb transfer, last replica dropped, killing fork child."
+                } else {
+                    "The snapshot for replicas is given up: the last of them is gone."
+                }
+            );
+        }
+        self.replication.feeding.transfer = None;
+    }
+
+    /// Gives up a snapshot for replicas whose data are gone. Who was to get it comes back for another.
+    pub fn give_up_transfer(&mut self) {
+        if self.replication.feeding.transfer.take().is_none() {
+            return;
+        }
+        save::give_up(self, Purpose::Replica);
+        for token in self.receivers() {
+            self.close(token, Closing::Now);
         }
     }
 }
