@@ -52,9 +52,9 @@ fuzz: build ## random bytes into what reads them and into a running server (SECO
 	FUZZ_SECONDS=$(or $(SECONDS),60) $(CARGO) test --release --locked --lib fuzz_ -- --show-output
 	utils/fuzz-socket --server $(BINARY) --seconds $(or $(SECONDS),60)
 
-clients: build ## short sessions of redis-py, ioredis and node-redis
+clients: build ## sessions of client libraries and job queues (ARGS="--jobs 10000 Celery bullmq")
 	utils/need python3:python3 npm:npm
-	utils/clients/run --server $(BINARY)
+	utils/clients/run --server $(BINARY) $(ARGS)
 
 suites: build ## tests of client packages against our server and redis-server (ARGS="limits bottleneck")
 	utils/need python3:python3 npm:npm redis-server:redis-server unshare:util-linux ip:iproute2

@@ -178,11 +178,9 @@ pub enum Named {
     BySha,
 }
 
-/// A digest as clients write it, in any case; `None` if it is none.
-fn parse_sha(text: &[u8]) -> Option<Sha> {
-    let mut sha = Sha::try_from(text).ok()?;
-    sha.make_ascii_lowercase();
-    Some(sha)
+/// Whether something may be a digest.
+fn is_sha(text: &[u8]) -> bool {
+    text.len() == size_of::<Sha>()
 }
 
 /// What a call of EVAL, EVALSHA or FCALL is like: what its script says of itself.
@@ -190,7 +188,7 @@ pub fn flags_of(server: &Server, command: &Registered, args: &Args<'_>) -> Flags
     let flags = command.command.flags;
     let Some(named) = args.get(1) else { return flags };
     let script: Option<ScriptFlags> = if command.full_name.starts_with("evalsha") {
-        parse_sha(named).and_then(|sha| server.scripts.cache.get(&sha)).and_then(|script| script.flags)
+        server.scripts.cache.named(named).and_then(|(_, script)| script.flags)
     } else if command.full_name.starts_with("fcall") {
         function::flags_of(server, named)
     } else {
@@ -229,15 +227,17 @@ fn compile(cx: &mut Ctx<'_>, sha: Sha, text: &[u8], loaded: bool) -> Result<Scri
 pub fn evaluate(cx: &mut Ctx<'_>, args: &mut Args<'_>, named: Named, read_only: bool) -> Outcome {
     // Its commands are shown behind it.
     monitor::show(cx, args);
-    let sha = match named {
-        Named::BySha => parse_sha(&args[1]).ok_or(NO_SCRIPT)?,
-        Named::ByText => sha1(&args[1]),
-    };
+    if named == Named::BySha && !is_sha(&args[1]) {
+        return Err(NO_SCRIPT);
+    }
     let keys = key_range(args, 2)?;
-    let script = match (cx.server.scripts.cache.get(&sha), named) {
-        (Some(script), _) => script,
-        (None, Named::BySha) => return Err(NO_SCRIPT),
-        (None, Named::ByText) => compile(cx, sha, &args[1], false)?,
+    let (sha, script) = match named {
+        Named::BySha => cx.server.scripts.cache.named(&args[1]).ok_or(NO_SCRIPT)?,
+        Named::ByText => {
+            let sha = sha1(&args[1]);
+            let known = cx.server.scripts.cache.get(&sha);
+            (sha, known.map_or_else(|| compile(cx, sha, &args[1], false), Ok)?)
+        }
     };
     let Server { scripts, keys: keyspace, .. } = &mut *cx.server;
     let engine = scripts.engine(|| keyspace.random_source().i32(..))?;
@@ -256,7 +256,7 @@ fn evaluate_text(cx: &mut Ctx<'_>, args: &mut Args<'_>, read_only: bool) -> Outc
 }
 
 fn evaluate_known(cx: &mut Ctx<'_>, args: &mut Args<'_>, read_only: bool) -> Outcome {
-    if cx.server.clients[cx.token].debugging.is_some() && parse_sha(&args[1]).is_some() {
+    if cx.server.clients[cx.token].debugging.is_some() && is_sha(&args[1]) {
         // The debugger shows the script.
         monitor::show(cx, args);
         return Err(Error::fixed("ERR Please use EVAL instead of EVALSHA for debugging"));
@@ -283,7 +283,7 @@ fn evalsha_ro(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 fn exists(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     cx.reply.array(args.len() - 2);
     for sha in args.iter_from(2) {
-        let known = parse_sha(sha).is_some_and(|sha| cx.server.scripts.cache.get(&sha).is_some());
+        let known = cx.server.scripts.cache.named(sha).is_some();
         cx.reply.integer(known.into());
     }
     Ok(())

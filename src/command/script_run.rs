@@ -22,6 +22,9 @@ use crate::script::{Cache, Engine, Function, Host, Input, Kind, ScriptFlags, Sha
 /// A buffer for the replies of a script's commands is kept for the next script up to so many bytes.
 const KEPT_BUFFER: usize = 64 * 1024;
 
+/// So many of a script's keys are asked for ahead.
+const PREFETCHED: usize = 8;
+
 /// A script that is debugged is stopped after so many milliseconds, if no setting says how long one may run.
 const OVERDUE_MS: u128 = 5000;
 
@@ -261,6 +264,13 @@ pub fn run(cx: &mut Ctx<'_>, args: &Args<'_>, job: Job<'_>) -> Outcome {
     if cx.server.scripts.running.is_some() {
         return Err(Error::fixed("ERR A script can not be called from a script"));
     }
+    // What its commands look for comes into the cache while it is made ready: first buckets, then entries.
+    let mut hashes = [0; PREFETCHED];
+    let hashes = &mut hashes[..job.keys.len().min(PREFETCHED)];
+    for (hash, at) in hashes.iter_mut().zip(job.keys.clone()) {
+        *hash = cx.key(args, at).hash;
+        cx.server.keys.prefetch_bucket(cx.db, *hash);
+    }
     let could_be_short = cx.server.is_short_of_memory() | cx.server.keys.is_limited();
     let short_of_memory = could_be_short && cx.server.find_room(cx.db, Flags::DENYOOM.union(Flags::WRITE)).is_err();
     match job.flags {
@@ -299,6 +309,7 @@ pub fn run(cx: &mut Ctx<'_>, args: &Args<'_>, job: Job<'_>) -> Outcome {
         ended: false,
         failed: false,
         resumed: cx.ticks,
+        hashes,
         cx,
     };
     let argv = job.keys.end..args.len();
@@ -343,6 +354,8 @@ struct ScriptRun<'c, 's> {
     failed: bool,
     /// When the client that debugs it let it go on, by the cycle clock.
     resumed: u64,
+    /// Of its keys, whose buckets have been asked for.
+    hashes: &'c [u64],
 }
 
 impl ScriptRun<'_, '_> {
@@ -399,13 +412,19 @@ impl ScriptRun<'_, '_> {
 /// The command, or subcommand, that arguments call.
 fn find(server: &Server, args: &Args<'_>) -> Option<&'static Registered> {
     let command = server.names.find(args.get(0)?)?;
-    match args.get(1) {
-        Some(name) if command.is_container() => command.subcommand(name),
-        _ => Some(command),
+    if !command.is_container() {
+        return Some(command);
     }
+    args.get(1).map_or(Some(command), |name| command.subcommand(name))
 }
 
 impl Host for ScriptRun<'_, '_> {
+    fn begin(&mut self) {
+        for &hash in self.hashes {
+            self.cx.server.keys.prefetch_entry(self.cx.db, hash);
+        }
+    }
+
     fn call(&mut self, args: &mut Args<'_>) -> Result<&[u8], Vec<u8>> {
         self.cx.reply.out.truncate(0);
         let command = self.admit(args).map_err(|error| {

@@ -78,6 +78,18 @@ impl Cache {
         self.bytes
     }
 
+    /// The script whose digest is `text`, in any case, and its digest. It is not thereby used.
+    pub fn named(&self, text: &[u8]) -> Option<(Sha, Script)> {
+        match self.last.get() {
+            Some(last) if last.0 == text => Some(last),
+            _ => {
+                let mut sha = Sha::try_from(text).ok()?;
+                sha.make_ascii_lowercase();
+                self.get(&sha).map(|script| (sha, script))
+            }
+        }
+    }
+
     /// A script, which is not thereby used.
     pub fn get(&self, sha: &Sha) -> Option<Script> {
         match self.last.get() {

@@ -67,6 +67,9 @@ pub enum Input {
 
 /// What a script's calls reach: the server, for one run.
 pub trait Host {
+    /// The script begins: what it is called with has been made.
+    fn begin(&mut self) {}
+
     /// Runs a command. Its reply, as RESP in the protocol that the script chose, is there until the next call.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 // Jobs through BullMQ: added in bulk, with priorities, delays and retries, and flows of jobs that wait for others. Started by
-// `run` with the port.
+// `run` with the port, and the number of jobs if it is not a few hundred.
 import assert from "node:assert/strict";
 import { Redis } from "ioredis";
 import { FlowProducer, Queue, QueueEvents, Worker } from "bullmq";
@@ -35,9 +35,9 @@ const stubborn = await queue.add("stubborn", number(4), { attempts: 3, backoff: 
 const flow = new FlowProducer({ connection });
 const children = [1, 2, 3].map((at) => ({ name: "child", queueName: "work", data: number(at) }));
 const { job: parent } = await flow.add({ name: "parent", queueName: "work", data: {}, children });
-const results = await Promise.all([delayed, stubborn, parent].map((job) => job.waitUntilFinished(events, 60_000)));
+const results = await Promise.all([delayed, stubborn, parent].map((job) => job.waitUntilFinished(events, 60_000 + JOBS * 50)));
 assert.deepEqual(results, [42, 8, 12]);
-const last = Date.now() + 90_000;
+const last = Date.now() + 90_000 + JOBS * 50;
 while (done.size < JOBS + 6) {
   assert.ok(Date.now() < last, `${done.size} jobs are done`);
   await new Promise((resolve) => setTimeout(resolve, 50));

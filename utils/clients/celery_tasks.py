@@ -1,5 +1,5 @@
-"""A few hundred tasks through Celery, with the server as broker and for results: single tasks, groups and chains.
-Started by `run` with the port."""
+"""Tasks through Celery, with the server as broker and for results: single tasks, groups and chains. Started by `run` with the
+port, and the number of single tasks if it is not a few hundred."""
 
 import sys
 
@@ -7,8 +7,8 @@ from celery import Celery, chain, group
 from celery.contrib.testing.worker import start_worker
 from redis import Redis
 
-TASKS = 300
-SECONDS = 90
+TASKS = int(sys.argv[2]) if len(sys.argv) > 2 else 300
+SECONDS = 90 + TASKS // 20
 
 Redis(port=int(sys.argv[1])).flushall()
 url = f"redis://127.0.0.1:{sys.argv[1]}"

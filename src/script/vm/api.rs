@@ -171,10 +171,10 @@ unsafe fn gather(state: *mut lua_State, shared: *mut Shared) -> Result<(), &'sta
             }
             _ => return Err(BAD_ARGUMENTS),
         }
-        let (Ok(start), Ok(len)) = (u32::try_from(start), u32::try_from(bytes.len() - start)) else {
+        if bytes.len() > u32::MAX as usize {
             return Err("ERR The arguments are too long");
-        };
-        spans.push(Span::new(start, len));
+        }
+        spans.push(Span::new(start as u32, (bytes.len() - start) as u32));
     }
     Ok(())
 }

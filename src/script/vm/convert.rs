@@ -23,20 +23,31 @@ use mlua::ffi::lua_State;
 use super::super::Host;
 use super::{Shared, api, push_bytes, string_at};
 use crate::resp::Proto;
-use crate::types::number::parse_i64;
 
 /// Pushes a reply as a Lua value, in a function that has the upvalues of `redis.call`.
 pub unsafe fn push_reply(state: *mut lua_State, shared: *mut Shared, reply: &[u8]) {
     push(state, shared, reply, 0);
 }
 
-/// The number that a line of a reply holds.
+/// The number on the line that starts at `at`, and where the next one does. It is in a reply of ours, and so of few digits that
+/// are nothing else.
 #[inline]
-fn number(line: &[u8]) -> i64 {
-    match line {
-        [digit @ b'0'..=b'9'] => i64::from(digit - b'0'),
-        _ => parse_i64(line).unwrap_or(0),
+fn number(reply: &[u8], at: usize) -> (i64, usize) {
+    let is_negative = reply[at] == b'-';
+    let (mut number, mut end) = (0_i64, at + usize::from(is_negative));
+    while reply[end] != b'\r' {
+        number = number.wrapping_mul(10).wrapping_add(i64::from(reply[end] & 15));
+        end += 1;
     }
+    (if is_negative { number.wrapping_neg() } else { number }, end + 2)
+}
+
+/// The line that starts at `at`, and where the next one does.
+#[inline]
+fn line_at(reply: &[u8], at: usize) -> (&[u8], usize) {
+    let line = &reply[at..];
+    let line = &line[..memchr::memchr(b'\r', line).unwrap_or(line.len())];
+    (line, at + line.len() + 2)
 }
 
 /// Makes room on the stack for an aggregate and one of its elements, which lie on top of those that hold it.
@@ -48,51 +59,39 @@ unsafe fn make_room(state: *mut lua_State) {
 
 /// Pushes the reply that starts at `at`; returns where the next one does.
 unsafe fn push(state: *mut lua_State, shared: *mut Shared, reply: &[u8], at: usize) -> usize {
-    let rest = &reply[at + 1..];
-    let end = memchr::memchr(b'\r', rest).unwrap_or(rest.len());
-    let line = &rest[..end];
-    let next = at + 1 + end + 2;
-    match reply[at] {
-        b':' => lua::lua_pushnumber(state, number(line) as f64),
+    let kind = reply[at];
+    match kind {
+        b':' => {
+            let (number, next) = number(reply, at + 1);
+            lua::lua_pushnumber(state, number as f64);
+            next
+        }
         b'$' => {
-            let Ok(len) = usize::try_from(number(line)) else {
+            let (len, next) = number(reply, at + 1);
+            let Ok(len) = usize::try_from(len) else {
                 lua::lua_pushboolean(state, 0);
                 return next;
             };
             push_bytes(state, &reply[next..next + len]);
-            return next + len + 2;
+            next + len + 2
         }
-        b'+' => push_status(state, line),
-        b'-' => api::push_replied_error(state, shared, line),
         b'*' | b'>' => {
-            let Ok(len) = c_int::try_from(number(line)) else {
+            let (len, mut next) = number(reply, at + 1);
+            let Some(len) = c_int::try_from(len).ok().filter(|&len| len >= 0) else {
                 lua::lua_pushboolean(state, 0);
                 return next;
             };
-            if len < 0 {
-                lua::lua_pushboolean(state, 0);
-                return next;
-            }
             make_room(state);
             lua::lua_createtable(state, len, 0);
-            let mut next = next;
             for index in 1..=len {
                 next = push(state, shared, reply, next);
                 lua::lua_rawseti_(state, -2, index);
             }
-            return next;
+            next
         }
-        b'_' => lua::lua_pushnil(state),
-        b'#' => lua::lua_pushboolean(state, (line == b"t").into()),
-        b',' => {
-            let double = std::str::from_utf8(line).ok().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN);
-            lua::lua_createtable(state, 0, 1);
-            lua::lua_pushnumber(state, double);
-            lua::lua_setfield(state, -2, c"double".as_ptr());
-        }
-        b'(' => push_field(state, c"big_number", line),
         b'=' => {
-            let len = usize::try_from(number(line)).unwrap_or(0);
+            let (len, next) = number(reply, at + 1);
+            let len = usize::try_from(len).unwrap_or(0);
             let text = &reply[next..next + len];
             lua::lua_createtable(state, 0, 1);
             lua::lua_createtable(state, 0, 2);
@@ -101,23 +100,44 @@ unsafe fn push(state: *mut lua_State, shared: *mut Shared, reply: &[u8], at: usi
             push_bytes(state, text.get(..3).unwrap_or_default());
             lua::lua_setfield(state, -2, c"format".as_ptr());
             lua::lua_setfield(state, -2, c"verbatim_string".as_ptr());
-            return next + len + 2;
+            next + len + 2
         }
-        b'%' => return push_keyed(state, shared, reply, next, number(line), c"map"),
-        b'~' => return push_keyed(state, shared, reply, next, number(line), c"set"),
+        b'%' => push_keyed(state, shared, reply, at, c"map"),
+        b'~' => push_keyed(state, shared, reply, at, c"set"),
         b'|' => {
             // Scripts do not see attributes.
             make_room(state);
-            let mut next = next;
-            for _ in 0..number(line) * 2 {
+            let (len, mut next) = number(reply, at + 1);
+            for _ in 0..len * 2 {
                 next = push(state, shared, reply, next);
                 lua::lua_settop(state, -2);
             }
-            return push(state, shared, reply, next);
+            push(state, shared, reply, next)
         }
+        _ => {
+            let (line, next) = line_at(reply, at + 1);
+            push_line(state, shared, kind, line);
+            next
+        }
+    }
+}
+
+/// Pushes a reply of a kind that is one line.
+unsafe fn push_line(state: *mut lua_State, shared: *mut Shared, kind: u8, line: &[u8]) {
+    match kind {
+        b'+' => push_status(state, line),
+        b'-' => api::push_replied_error(state, shared, line),
+        b'#' => lua::lua_pushboolean(state, (line == b"t").into()),
+        b',' => {
+            let double = std::str::from_utf8(line).ok().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN);
+            lua::lua_createtable(state, 0, 1);
+            lua::lua_pushnumber(state, double);
+            lua::lua_setfield(state, -2, c"double".as_ptr());
+        }
+        b'(' => push_field(state, c"big_number", line),
+        // A null.
         _ => lua::lua_pushnil(state),
     }
-    next
 }
 
 /// Pushes a status.
@@ -139,16 +159,10 @@ unsafe fn push_field(state: *mut lua_State, field: &CStr, text: &[u8]) {
     lua::lua_setfield(state, -2, field.as_ptr());
 }
 
-/// Pushes a map or a set of so many keys.
-unsafe fn push_keyed(
-    state: *mut lua_State,
-    shared: *mut Shared,
-    reply: &[u8],
-    mut next: usize,
-    len: i64,
-    field: &CStr,
-) -> usize {
+/// Pushes the map or set that starts at `at`, as [`push`] does.
+unsafe fn push_keyed(state: *mut lua_State, shared: *mut Shared, reply: &[u8], at: usize, field: &CStr) -> usize {
     make_room(state);
+    let (len, mut next) = number(reply, at + 1);
     lua::lua_createtable(state, 0, 1);
     lua::lua_createtable(state, 0, c_int::try_from(len).unwrap_or(0));
     for _ in 0..len {

@@ -91,6 +91,9 @@ struct Shared {
     /// Places in the registry: the real global table, and the function that runs scripts.
     globals: c_int,
     runner: c_int,
+    /// There, too: what completes the errors of scripts, and what reports them.
+    on_error: c_int,
+    reporter: c_int,
     /// Of an engine for functions: the metatable of the global table as scripts see it, and the globals while a library loads.
     globals_meta: c_int,
     library_globals: c_int,
@@ -141,6 +144,8 @@ impl Engine {
             random: Random::new(seed),
             globals: 0,
             runner: 0,
+            on_error: 0,
+            reporter: 0,
             globals_meta: 0,
             library_globals: 0,
         }));
@@ -157,12 +162,15 @@ impl Engine {
                 if kind == Kind::Functions {
                     library::install(raw, shared, version);
                 }
-                // In the order of the runner's upvalues.
                 api::push_function(raw, shared, api::on_error);
+                (*shared).on_error = lua::luaL_ref(raw, lua::LUA_REGISTRYINDEX);
+                lua::lua_pushcclosure(raw, report_protected, 0);
+                (*shared).reporter = lua::luaL_ref(raw, lua::LUA_REGISTRYINDEX);
+                // In the order of the runner's upvalues.
                 lua::lua_rawgeti(raw, lua::LUA_REGISTRYINDEX, (*shared).globals.into());
                 lua::lua_pushstring_(raw, c"KEYS".as_ptr());
                 lua::lua_pushstring_(raw, c"ARGV".as_ptr());
-                lua::lua_pushcclosure(raw, run_protected, 4);
+                lua::lua_pushcclosure(raw, run_protected, 3);
                 (*shared).runner = lua::luaL_ref(raw, lua::LUA_REGISTRYINDEX);
                 lua::lua_pushlightuserdata(raw, shared_key());
                 lua::lua_pushlightuserdata(raw, shared.cast());
@@ -253,18 +261,24 @@ impl Engine {
         let host: *mut (dyn Host + '_) = host;
         let mut run = Run { function, args, keys, argv, kind: self.kind, name, shared: self.shared };
         // SAFETY: the pointers to `run` and to the host are used only until `lua_pcall` returns. The host's is forgotten below, so
-        // that its lifetime may be left out. Two values are pushed, for which there is room on a stack that is empty; neither
-        // makes anything. All else happens in protected mode.
+        // that its lifetime may be left out. Few values are pushed, for which there is room on a stack that is empty; none of
+        // them makes anything. All else happens in protected mode.
         unsafe {
             (*self.shared).host = Some(std::mem::transmute::<*mut (dyn Host + '_), *mut (dyn Host + 'static)>(host));
+            lua::lua_rawgeti(self.state, lua::LUA_REGISTRYINDEX, (*self.shared).on_error.into());
             lua::lua_rawgeti(self.state, lua::LUA_REGISTRYINDEX, (*self.shared).runner.into());
             lua::lua_pushlightuserdata(self.state, (&raw mut run).cast());
-            if lua::lua_pcall(self.state, 1, 0, 0) != lua::LUA_OK {
-                // Not even the reply could be made.
-                lua::lua_settop(self.state, 0);
-                (*host).reply();
-                (*host).error(b"ERR Error running script, not enough memory", false);
+            if lua::lua_pcall(self.state, 1, 0, 1) != lua::LUA_OK {
+                lua::lua_rawgeti(self.state, lua::LUA_REGISTRYINDEX, (*self.shared).reporter.into());
+                lua::lua_insert(self.state, -2);
+                lua::lua_pushlightuserdata(self.state, (&raw mut run).cast());
+                if lua::lua_pcall(self.state, 2, 0, 0) != lua::LUA_OK {
+                    // Not even the error could be told.
+                    (*host).reply();
+                    (*host).error(b"ERR Error running script, not enough memory", false);
+                }
             }
+            lua::lua_settop(self.state, 0);
             (*self.shared).host = None;
         }
         self.go_on();
@@ -374,19 +388,15 @@ unsafe fn push_arguments(state: *mut lua_State, args: &Args<'_>, range: Range<us
     }
 }
 
-/// Upvalues of [`run_protected`]: the function that completes errors, the real global table, and the names of what it sets
-/// there.
-const ON_ERROR: c_int = 1;
-const GLOBALS: c_int = 2;
-const KEYS: c_int = 3;
-const ARGV: c_int = 4;
+/// Upvalues of [`run_protected`]: the real global table, and the names of what it sets there.
+const GLOBALS: c_int = 1;
+const KEYS: c_int = 2;
+const ARGV: c_int = 3;
 
 /// Runs what its argument, a [`Run`], says: in protected mode, so that memory may run out anywhere.
 unsafe extern "C-unwind" fn run_protected(state: *mut lua_State) -> c_int {
     let run = &*lua::lua_touserdata(state, 1).cast::<Run<'_>>();
-    let shared = run.shared;
     lua::lua_settop(state, 0);
-    lua::lua_pushvalue(state, lua::lua_upvalueindex(ON_ERROR));
     lua::lua_rawgeti(state, lua::LUA_REGISTRYINDEX, run.function.0.into());
     let arguments = match run.kind {
         Kind::Eval => {
@@ -406,16 +416,20 @@ unsafe extern "C-unwind" fn run_protected(state: *mut lua_State) -> c_int {
             2
         }
     };
-    let status = lua::lua_pcall(state, arguments, 1, 1);
-    let Some(host) = (*shared).host else { return 0 };
-    let reply = (*host).reply();
-    let before = reply.out.len();
-    if status == lua::LUA_OK {
-        convert::write_value(state, host);
-    } else {
-        api::report(state, shared, run.name);
-    }
+    let Some(host) = (*run.shared).host else { return 0 };
+    (*host).begin();
+    lua::lua_call(state, arguments, 1);
+    let before = (*host).reply().out.len();
+    convert::write_value(state, host);
     debug_assert!((*host).reply().out.len() > before, "every script has a reply");
+    0
+}
+
+/// Reports the error that is its first argument, with which the [`Run`] that is its second one ended.
+unsafe extern "C-unwind" fn report_protected(state: *mut lua_State) -> c_int {
+    let run = &*lua::lua_touserdata(state, 2).cast::<Run<'_>>();
+    lua::lua_settop(state, 1);
+    api::report(state, run.shared, run.name);
     0
 }
 

@@ -24,6 +24,8 @@ impl Host for Answers {
         match &args[0] {
             b"echo" => reply.bulk(args.get(1).unwrap_or_default()),
             b"count" => reply.count(args.len()),
+            b"least" => reply.integer(i64::MIN),
+            b"minus" => reply.integer(-1_234_567),
             b"ok" => reply.ok(),
             b"fail" => reply.error(b"WRONG thing"),
             b"null" => reply.null(),
@@ -118,6 +120,8 @@ fn values_go_both_ways() {
         ("return redis.call('echo', -0.0)", "$1\r\n0\r\n"),
         ("return redis.call('echo', 2^62)", "$19\r\n4611686018427387904\r\n"),
         ("return redis.call('count', 1, 2)", ":3\r\n"),
+        ("return redis.call('least')", ":-9223372036854775808\r\n"),
+        ("return redis.call('minus')", ":-1234567\r\n"),
         ("return redis.call('ok')", "+OK\r\n"),
         ("return redis.pcall('fail')", "-WRONG thing\r\n"),
         ("return redis.call('fail')", "-WRONG thing script: name, on @user_script:1.\r\n"),
