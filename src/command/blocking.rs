@@ -6,6 +6,7 @@
 //! waits on, behind the others, until its old deadline.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::error::{Error, Outcome};
 use super::replication::answer_wait;
@@ -165,7 +166,7 @@ pub struct SweepWait {
     /// The cycle clock when it began.
     since: u64,
     until: Until,
-    args: KeptArgs,
+    args: Rc<KeptArgs>,
 }
 
 impl Ctx<'_> {
@@ -182,20 +183,18 @@ impl Ctx<'_> {
                 Ok(answer) => return Some(answer),
                 Err(Unsettled) if self.in_exec => self.server.keys.sweep_now(),
                 Err(Unsettled) => {
-                    self.wait_for_sweep(args, until);
+                    self.wait_for_sweep(args, Rc::new(args.copy()), until);
                     return None;
                 }
             }
         }
     }
 
-    /// Sets the client aside while keys of invalidated tags are removed.
-    pub fn wait_for_sweep(&mut self, args: &Args<'_>, until: Until) {
+    /// Sets the client aside while keys of invalidated tags are removed. `kept` are its command's arguments.
+    pub fn wait_for_sweep(&mut self, args: &Args<'_>, kept: Rc<KeptArgs>, until: Until) {
         self.set_aside(args);
         let client_id = self.server.clients[self.token].id;
-        // There may be very many.
-        let args = args.copy();
-        let wait = SweepWait { token: self.token, client_id, since: self.ticks, until, args };
+        let wait = SweepWait { token: self.token, client_id, since: self.ticks, until, args: kept };
         self.server.sweep_waits.push(wait);
     }
 }
@@ -274,9 +273,15 @@ fn with_command<T>(
 
 /// Runs a request again that a client has waited in for a sweep.
 fn run_kept(server: &mut Server, token: usize, mut kept: KeptArgs) {
-    let mut request = Vec::new();
-    kept.args().encode(&mut request);
-    run_request(server, token, request, None);
+    let mut args = kept.args();
+    if let Some(command) = args.get(0).and_then(|name| server.names.find(name)) {
+        let verdict = run_waiting(server, token, command, &mut args, None);
+        go_on(server, token, verdict, || {
+            let mut request = Vec::new();
+            args.encode(&mut request);
+            request
+        });
+    }
 }
 
 /// Runs the command that a client waits in.
@@ -288,27 +293,43 @@ fn run_again(server: &mut Server, token: usize) {
 
 /// Runs a request again that a client has waited in.
 fn run_request(server: &mut Server, token: usize, request: Vec<u8>, deadline_ms: Option<u64>) {
+    let verdict =
+        with_command(server, &request, |server, command, args| run_waiting(server, token, command, args, deadline_ms));
+    go_on(server, token, verdict.unwrap_or(Verdict::Done), || request);
+}
+
+/// Runs a command that its client has waited in.
+fn run_waiting(
+    server: &mut Server,
+    token: usize,
+    command: &'static Registered,
+    args: &mut Args<'_>,
+    deadline_ms: Option<u64>,
+) -> Verdict {
     if server.clients[token].closing.is_some() {
-        return;
+        // It does not go on.
+        return Verdict::Blocked;
     }
-    let verdict = with_command(server, &request, |server, command, args| {
-        let mut cx = Ctx::new(server, token);
-        cx.resumed = Some(deadline_ms);
-        // It goes on where it stopped, as if it had begun so much earlier.
-        cx.ticks = cx.ticks.wrapping_sub(cx.server.clients[token].spent_ticks);
-        let verdict = cx.run(Some(command), args, None);
-        cx.finish();
-        verdict
-    });
+    let mut cx = Ctx::new(server, token);
+    cx.resumed = Some(deadline_ms);
+    // It goes on where it stopped, as if it had begun so much earlier.
+    cx.ticks = cx.ticks.wrapping_sub(cx.server.clients[token].spent_ticks);
+    let verdict = cx.run(Some(command), args, None);
+    cx.finish();
+    verdict
+}
+
+/// Lets a client go on whose command has run again, or keeps the `request` for when a pause is over.
+fn go_on(server: &mut Server, token: usize, verdict: Verdict, request: impl FnOnce() -> Vec<u8>) {
     match verdict {
-        Some(Verdict::Blocked) => {}
-        Some(Verdict::Postponed) => {
+        Verdict::Blocked => {}
+        Verdict::Postponed => {
             let client = &mut server.clients[token];
-            client.replay.splice(0..0, request);
+            client.replay.splice(0..0, request());
             client.paused = true;
             server.paused_clients += 1;
         }
-        Some(Verdict::Done) | None => server.resumed.push(token),
+        Verdict::Done => server.resumed.push(token),
     }
 }
 
@@ -362,7 +383,7 @@ pub fn end_sweeps(server: &mut Server) {
                     server.clients[wait.token].written = server.keys.effects.journal.offset();
                     server.clients[wait.token].go_on();
                     server.clients[wait.token].spent_ticks = server.cycles.raw().wrapping_sub(wait.since);
-                    let args = wait.args.args();
+                    let args = Rc::make_mut(&mut wait.args).args();
                     let command = args.get(0).and_then(|name| server.names.find(name));
                     if let Some(command) = command {
                         count_end(server, wait.token, command, &args, false);
@@ -377,7 +398,7 @@ pub fn end_sweeps(server: &mut Server) {
             Until::Settled if !server.keys.is_settled() => left.push(wait),
             Until::Settled | Until::NextTurn => {
                 server.clients[wait.token].go_on();
-                run_kept(server, wait.token, wait.args);
+                run_kept(server, wait.token, Rc::unwrap_or_clone(wait.args));
             }
         }
     }

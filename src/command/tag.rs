@@ -5,6 +5,7 @@
 //! go at once, or where very many tags have to be found, does the client wait for it. See [`crate::keyspace::tags`].
 
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use super::blocking::Until;
 use super::error::{Error, Outcome};
@@ -12,9 +13,10 @@ use super::keys::Pattern;
 use super::string::SetOptions;
 use super::table::{Acl, Command, Doc, Flags, Handler, KeyFlags, KeySpec, OURS_SINCE};
 use super::{Ctx, keys};
+use crate::keyspace::tags::plan::Names;
 use crate::keyspace::tags::set::MOST_TAGS;
 use crate::keyspace::{Count, Invalidation, Tagging};
-use crate::resp::{Args, Reply};
+use crate::resp::{Args, KeptArgs, Reply};
 use crate::types::number::parse_i64;
 
 const FAST_READ: Flags = Flags::READONLY.union(Flags::FAST);
@@ -375,25 +377,43 @@ fn taginvalidate(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     invalidate_tags(cx, args, 1..2, cascades)
 }
 
+/// The tags that INVALIDATE names: all behind its own name.
+struct Given(Rc<KeptArgs>);
+
+impl Names for Given {
+    fn get(&self, at: usize) -> Option<&[u8]> {
+        self.0.get(at + 1)
+    }
+}
+
 /// Invalidates the tags at some arguments, and those below them if it `cascades`.
 fn invalidate_tags(cx: &mut Ctx<'_>, args: &Args<'_>, at: std::ops::Range<usize>, cascades: bool) -> Outcome {
-    let tags: Vec<&[u8]> = at.map(|at| &args[at]).collect();
-    tags.iter().try_for_each(|tag| check(tag))?;
+    at.clone().try_for_each(|at| check(&args[at]))?;
     let patience = match (cx.in_exec, cx.server.sweep_waits.is_empty()) {
         (true, _) => Count::Now,
         (false, true) => Count::Later,
         (false, false) => Count::Behind,
     };
-    match cx.server.keys.invalidate(cx.db, &tags, cascades, patience) {
+    // Of very many there is one copy.
+    let many = (at.len() > cx.server.keys.tags_at_once).then(|| Rc::new(args.copy()));
+    let invalidation = match &many {
+        Some(kept) => cx.server.keys.invalidate_many(cx.db, Rc::new(Given(Rc::clone(kept))), patience),
+        None => {
+            let tags: Vec<&[u8]> = at.map(|at| &args[at]).collect();
+            cx.server.keys.invalidate(cx.db, &tags, cascades, patience)
+        }
+    };
+    let kept = || many.unwrap_or_else(|| Rc::new(args.copy()));
+    match invalidation {
         Invalidation::Done(count) => cx.reply.count(count),
         Invalidation::Counting(claim) => {
             // The keys count as changes when they are removed, but it is now that they are gone.
             cx.propagate_in(cx.db, args.iter_from(0));
-            cx.wait_for_sweep(args, Until::Counted(claim));
+            cx.wait_for_sweep(args, kept(), Until::Counted(claim));
         }
         // It is journalled when the keys are gone.
-        Invalidation::Planned(claim) => cx.wait_for_sweep(args, Until::Counted(claim)),
-        Invalidation::Later => cx.wait_for_sweep(args, Until::Settled),
+        Invalidation::Planned(claim) => cx.wait_for_sweep(args, kept(), Until::Counted(claim)),
+        Invalidation::Later => cx.wait_for_sweep(args, kept(), Until::Settled),
     }
     Ok(())
 }

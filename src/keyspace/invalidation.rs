@@ -6,12 +6,13 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::ptr::NonNull;
+use std::rc::Rc;
 
 use foldhash::fast::RandomState;
 
 use super::membership::Demise;
 use super::tags::Open;
-use super::tags::plan::{Plan, Stage};
+use super::tags::plan::{Names, Plan, Stage};
 use super::{Keyspace, Overdue, report_end};
 use crate::types::table::Position;
 
@@ -61,7 +62,8 @@ impl Keyspace {
     /// What has expired does not count. Does not take long, unless the count must be known now.
     pub fn invalidate(&mut self, db: usize, names: &[&[u8]], descendants: bool, count: Count) -> Invalidation {
         let Some(mut dying) = self.dying(db, names, descendants) else {
-            return self.plan(db, names, descendants, count);
+            let names: Vec<Box<[u8]>> = names.iter().map(|&name| name.into()).collect();
+            return self.plan(db, Rc::new(names), descendants, count);
         };
         let (members, _) = self.database(db).map_or((0, 0), |database| database.count_members(&dying));
         if members > self.invalidate_at_once && self.has_due(db) {
@@ -103,6 +105,11 @@ impl Keyspace {
             return Invalidation::Done(self.take_count(claim).unwrap_or(0));
         }
         Invalidation::Counting(claim)
+    }
+
+    /// As [`Keyspace::invalidate`], for more names than [`Keyspace::tags_at_once`].
+    pub fn invalidate_many(&mut self, db: usize, names: Rc<dyn Names>, count: Count) -> Invalidation {
+        self.plan(db, names, false, count)
     }
 
     /// The number of an invalidation whose count is not known yet.
@@ -147,7 +154,7 @@ impl Keyspace {
     }
 
     /// Sets out to invalidate very many tags.
-    fn plan(&mut self, db: usize, names: &[&[u8]], descendants: bool, count: Count) -> Invalidation {
+    fn plan(&mut self, db: usize, names: Rc<dyn Names>, descendants: bool, count: Count) -> Invalidation {
         let now = count == Count::Now;
         if now && self.tags(db).is_some_and(|tags| tags.plan().is_some()) {
             self.sweep_all(db);
@@ -193,7 +200,7 @@ impl Keyspace {
         let Some(plan) = tags.plan() else { return false };
         let claim = plan.claim;
         if plan.journalled && members > 0 {
-            self.effects.journal.invalidated(db, plan.names.iter(), plan.descendants);
+            self.effects.journal.invalidated(db, plan.names(), plan.descendants);
         }
         if is_exact {
             tags.kill_planned(walk, None);

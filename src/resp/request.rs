@@ -524,20 +524,18 @@ impl<'a> Args<'a> {
         kept
     }
 
-    /// Copies all that [`Args::keep`] takes.
+    /// Copies all that [`Args::keep`] takes. There may be very many, so they are copied in one piece, with what stands between
+    /// them.
     pub fn copy(&self) -> KeptArgs {
-        let small = self.spans.iter().filter(|span| span.len != OWNED).map(|span| span.len as usize).sum();
-        let (bytes, spans) = (Vec::with_capacity(small), Vec::with_capacity(self.len()));
-        let mut kept = KeptArgs { bytes, spans, owned: self.owned.to_vec() };
-        for (at, &span) in self.spans.iter().enumerate() {
-            if span.len == OWNED {
-                kept.spans.push(span);
-            } else {
-                kept.spans.push(Span { start: kept.bytes.len() as u32, len: span.len });
-                kept.bytes.extend_from_slice(&self[at]);
-            }
+        let parts = || self.spans.iter().filter(|span| span.len != OWNED);
+        let start = parts().map(|span| span.start).min().unwrap_or(0);
+        let end = parts().map(|span| span.start + span.len).max().unwrap_or(start);
+        let moved = |&span: &Span| if span.len == OWNED { span } else { Span { start: span.start - start, ..span } };
+        KeptArgs {
+            bytes: self.buf[start as usize..end as usize].to_vec(),
+            spans: self.spans.iter().map(moved).collect(),
+            owned: self.owned.to_vec(),
         }
-        kept
     }
 
     /// Appends the command as a request.
@@ -552,6 +550,7 @@ impl<'a> Args<'a> {
 }
 
 /// The arguments of a command that is to run later.
+#[derive(Clone)]
 pub struct KeptArgs {
     bytes: Vec<u8>,
     spans: Vec<Span>,
@@ -562,6 +561,11 @@ impl KeptArgs {
     /// The arguments, as a handler takes them.
     pub fn args(&mut self) -> Args<'_> {
         Args::new(&self.bytes, &self.spans, &mut self.owned)
+    }
+
+    /// The argument at a position, if there is one.
+    pub fn get(&self, at: usize) -> Option<&[u8]> {
+        Some(self.spans.get(at)?.bytes(&self.bytes, &self.owned))
     }
 
     /// Bytes of memory they take.
@@ -596,8 +600,12 @@ mod tests {
             let mut spans = Vec::new();
             assert_eq!(parser.parse(&request[whole..], &mut at, &mut spans, LIMITS), Ok(Parsed::Command));
             let mut owned = parser.take_owned();
-            let mut kept = Args::new(&request[whole..], &spans, &mut owned).keep();
-            assert!(kept.args().iter_from(0).eq(expected));
+            let mut args = Args::new(&request[whole..], &spans, &mut owned);
+            for mut kept in [args.copy(), args.keep()] {
+                assert!(kept.args().iter_from(0).eq(expected));
+                assert!((0..4).map(|at| kept.get(at)).eq(expected.into_iter().map(Some).chain([None])));
+                assert!(kept.args().copy().args().iter_from(0).eq(expected));
+            }
             (whole, at) = (whole + at, 0);
         }
     }

@@ -9,6 +9,8 @@
 //! it. While the plan looks for what is below its tags, links do not change: who wants to change them waits. There is one plan
 //! at a time in a namespace.
 
+use std::rc::Rc;
+
 use super::paged::Paged;
 use super::record::{NO_NODE, State};
 use super::{Open, Tags};
@@ -16,36 +18,15 @@ use super::{Open, Tags};
 /// Tags that are found, or buried, in one step.
 const STEP: usize = 64;
 
-/// Names one behind the other.
-#[derive(Default)]
-pub struct Names {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
+/// Names of tags, as whoever gave them keeps them: there may be too many to copy them more often than need be.
+pub trait Names {
+    /// The name at a position; `None` behind the last.
+    fn get(&self, at: usize) -> Option<&[u8]>;
 }
 
-impl Names {
-    /// Copies names.
-    pub fn new(names: &[&[u8]]) -> Names {
-        let mut copy = Names {
-            bytes: Vec::with_capacity(names.iter().map(|name| name.len()).sum()),
-            ends: Vec::with_capacity(names.len()),
-        };
-        for name in names {
-            copy.bytes.extend_from_slice(name);
-            copy.ends.push(copy.bytes.len());
-        }
-        copy
-    }
-
+impl Names for Vec<Box<[u8]>> {
     fn get(&self, at: usize) -> Option<&[u8]> {
-        let end = *self.ends.get(at)?;
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        Some(&self.bytes[start..end])
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        (0..self.ends.len()).filter_map(|at| self.get(at))
+        self.as_slice().get(at).map(|name| &**name)
     }
 }
 
@@ -53,8 +34,8 @@ impl Names {
 pub struct Plan {
     /// By which who waits for the count knows it.
     pub claim: u64,
-    /// The tags that were named.
-    pub names: Names,
+    /// The tags that were named; they are let go when they are dead.
+    names: Option<Rc<dyn Names>>,
     /// Whether those below them are meant, too.
     pub descendants: bool,
     /// Whether the journal is to be told.
@@ -82,10 +63,10 @@ pub struct Plan {
 
 impl Plan {
     /// A plan of which nothing has been done. `tells` says whether somebody will want to know the names of all tags.
-    pub fn new(claim: u64, names: &[&[u8]], descendants: bool, tells: bool, journalled: bool) -> Plan {
+    pub fn new(claim: u64, names: Rc<dyn Names>, descendants: bool, tells: bool, journalled: bool) -> Plan {
         Plan {
             claim,
-            names: Names::new(names),
+            names: Some(names),
             descendants,
             journalled,
             told: tells.then(Vec::new),
@@ -100,6 +81,15 @@ impl Plan {
             death: None,
             given_up: false,
         }
+    }
+
+    fn name(&self, at: usize) -> Option<&[u8]> {
+        self.names.as_ref()?.get(at)
+    }
+
+    /// The names that were given, until they are dead.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        (0..).map_while(|at| self.name(at))
     }
 }
 
@@ -121,7 +111,7 @@ impl Tags {
         let explored = !plan.descendants || plan.explored as usize == plan.found.len();
         Some(match plan.death {
             Some(_) => Stage::Burying,
-            None if plan.names.ends.len() == plan.named && explored => Stage::Found,
+            None if plan.name(plan.named).is_none() && explored => Stage::Found,
             None => Stage::Finding,
         })
     }
@@ -142,7 +132,7 @@ impl Tags {
         let Some(mut plan) = self.plan.take() else { return };
         let mut steps = STEP;
         while steps > 0
-            && let Some(name) = plan.names.get(plan.named)
+            && let Some(name) = plan.name(plan.named)
         {
             let tag = self.intern(name);
             self.condemn(&mut plan, tag);
@@ -203,6 +193,7 @@ impl Tags {
         }
         let Some(plan) = &mut self.plan else { return };
         plan.death = Some((walk, is_open));
+        plan.names = None;
         plan.hidden = plan.bare;
         self.mixed += plan.shared;
         match &mut self.open {
@@ -216,6 +207,7 @@ impl Tags {
     pub fn give_plan_up(&mut self) -> Option<u64> {
         let plan = self.plan.as_mut().filter(|plan| plan.death.is_none() && !plan.given_up)?;
         plan.given_up = true;
+        plan.names = None;
         Some(plan.claim)
     }
 
@@ -336,11 +328,8 @@ impl Tags {
         true
     }
 
-    /// Bytes of memory the plan takes.
+    /// Bytes of memory the plan takes, without the names that were given.
     pub(super) fn plan_bytes(&self) -> usize {
-        self.plan.as_ref().map_or(0, |plan| {
-            let names = plan.names.bytes.capacity() + plan.names.ends.capacity() * size_of::<usize>();
-            size_of::<Plan>() + names + plan.found.memory_bytes()
-        })
+        self.plan.as_ref().map_or(0, |plan| size_of::<Plan>() + plan.found.memory_bytes())
     }
 }
