@@ -12,21 +12,8 @@ proc start_with_acl_file {text args} {
     global aclfile
     set dir [server::new_dir]
     set aclfile $dir/users.acl
-    write_file $aclfile $text
+    spill $aclfile $text
     set run::server [server::start --aclfile $aclfile {*}$args]
-}
-
-proc write_file {path text} {
-    set f [open $path w]
-    puts -nonewline $f $text
-    close $f
-}
-
-proc read_file {path} {
-    set f [open $path]
-    set text [read $f]
-    close $f
-    return $text
 }
 
 # --- users and their rules ------------------------------------------------------------------
@@ -383,12 +370,12 @@ check "an ACL file" {
     same "user alice on sanitize-payload #2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881 ~a* resetchannels +@all (~b resetchannels -@all +get)
 user bob off sanitize-payload resetchannels -@all
 user carol on nopass sanitize-payload resetchannels -@all
-user default on nopass sanitize-payload ~* &* +@all\n" [read_file $aclfile]
+user default on nopass sanitize-payload ~* &* +@all\n" [slurp $aclfile]
     expect nil [other B GET a]
     expect nil [other B GET b]
 
     set broken "user dave on +nosuch\nuser erin nonsense\nnonsense\n"
-    write_file $aclfile $broken
+    spill $aclfile $broken
     set prefix "ERR $aclfile:1: Error in applying operation '+nosuch': Unknown command or category name in ACL."
     append prefix " $aclfile:2: Syntax error. $aclfile:3 should start with user keyword followed by the username."
     same "- {$prefix WARNING: ACL errors detected, no change to the previously active ACL rules was performed}" \
@@ -396,7 +383,7 @@ user default on nopass sanitize-payload ~* &* +@all\n" [read_file $aclfile]
     expect {["alice" "bob" "carol" "default"]} [ask ACL USERS]
     expect nil [other B GET a]
 
-    write_file $aclfile "user alice on >x ~a* +get\nuser default on nopass +acl ~*\n"
+    spill $aclfile "user alice on >x ~a* +get\nuser default on nopass +acl ~*\n"
     expect +OK [other C AUTH carol ""]
     expect +OK [ask ACL LOAD]
     expect {["alice" "default"]} [ask ACL USERS]
@@ -407,7 +394,7 @@ user default on nopass sanitize-payload ~* &* +@all\n" [read_file $aclfile]
 
 check "a broken ACL file, or users in two places, stop the start" {
     set dir [server::new_dir]
-    write_file $dir/users.acl "user alice nonsense\n"
+    spill $dir/users.acl "user alice nonsense\n"
     foreach flags [list [list --aclfile $dir/users.acl] [list --aclfile $dir/nosuch.acl] \
         [list --user "alice on" --aclfile $dir/users.acl] [list --user "alice nonsense"] [list --user "alice +nosuch"]] {
         lassign [server::run [list {*}$flags --port 0]] code
@@ -424,7 +411,7 @@ check "users in the settings file, and CONFIG REWRITE" {
     set port [server::free_port]
     set dir [server::new_dir]
     set file $dir/redis.conf
-    write_file $file "port $port\ndir $dir\nbind 127.0.0.1\nuser alice on \"#2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881\" ~a* +get ( +set ~b )\nuser default on nopass ~* +@all -flushdb\n"
+    spill $file "port $port\ndir $dir\nbind 127.0.0.1\nuser alice on \"#2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881\" ~a* +get ( +set ~b )\nuser default on nopass ~* +@all -flushdb\n"
     set run::server [server::launch $port $dir [list $file]]
     expect {-NOPERM User default has no permissions to run the 'flushdb' command} [ask FLUSHDB]
     expect {{"flags" any "passwords" ["2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"] "commands" "-@all +get" "keys" "~a*" "channels" "" "selectors" [{"commands" "-@all +set" "keys" "~b" "channels" ""}]}} \

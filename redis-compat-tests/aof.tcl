@@ -29,26 +29,8 @@ proc kill_and_restart {dir args} {
     start_aof $dir {*}$args
 }
 
-proc slurp {path} {
-    set f [open $path rb]
-    set bytes [read $f]
-    close $f
-    return $bytes
-}
-
-proc spill {path bytes} {
-    file mkdir [file dirname $path]
-    set f [open $path wb]
-    puts -nonewline $f $bytes
-    close $f
-}
-
 proc request {args} {
-    set text "*[llength $args]\r\n"
-    foreach word $args {
-        append text "\$[string length $word]\r\n$word\r\n"
-    }
-    return $text
+    return [resp::encode $args]
 }
 
 # Makes a directory with an append-only file of one increment.

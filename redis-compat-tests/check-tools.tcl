@@ -1,25 +1,7 @@
 # The tools that look at files without a server: the binary under the names redis-check-aof and redis-check-rdb.
 
-proc slurp {path} {
-    set f [open $path rb]
-    set bytes [read $f]
-    close $f
-    return $bytes
-}
-
-proc spill {path bytes} {
-    file mkdir [file dirname $path]
-    set f [open $path wb]
-    puts -nonewline $f $bytes
-    close $f
-}
-
 proc request {args} {
-    set text "*[llength $args]\r\n"
-    foreach word $args {
-        append text "\$[string length $word]\r\n$word\r\n"
-    }
-    return $text
+    return [resp::encode $args]
 }
 
 # Runs a tool: its exit code and what it says. `answer` is what it reads when it asks.

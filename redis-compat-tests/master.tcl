@@ -123,7 +123,7 @@ check "several replicas share a snapshot, those that come soon enough" -config {
     same 2 [expr {[told sync_full] - $full}]
 }
 
-check "who does not read a snapshot is cut off, and not who waits because of that" -config {repl-diskless-sync yes repl-diskless-sync-delay 60 repl-diskless-sync-max-replicas 2 repl-timeout 1 rdbcompression no} {
+check "who does not read a snapshot is cut off, and not who waits because of that" -config {repl-diskless-sync yes repl-diskless-sync-delay 60 repl-diskless-sync-max-replicas 2 repl-timeout 3 rdbcompression no} {
     ask SETRANGE large 40000000 x
     set reader [replica B {REPLCONF capa eof}]
     resp::send $reader SYNC

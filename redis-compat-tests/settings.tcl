@@ -1,25 +1,12 @@
 # Settings: flags, redis.conf, YAML, environment; which wins; what is refused; reload and CONFIG REWRITE.
 
-proc write_file {path text} {
-    set f [open $path w]
-    puts -nonewline $f $text
-    close $f
-}
-
-proc read_file {path} {
-    set f [open $path]
-    set text [read $f]
-    close $f
-    return $text
-}
-
 # Starts a server on a file with that text, `%PORT` and `%DIR` replaced; it becomes the server of the case.
 proc start_on {name text {flags {}} {environment {}}} {
     global file
     set port [server::free_port]
     set dir [server::new_dir]
     set file $dir/$name
-    write_file $file [string map [list %PORT $port %DIR $dir] $text]
+    spill $file [string map [list %PORT $port %DIR $dir] $text]
     set run::server [server::launch $port $dir [list $file {*}$flags] $environment]
 }
 
@@ -94,7 +81,7 @@ check "bad flags end the start and are named" {
 # --- redis.conf ----------------------------------------------------------------------------
 
 check "a redis.conf" {
-    write_file [set included [server::new_dir]/more.conf] "hz 33\nmaxmemory-samples 7\n"
+    spill [set included [server::new_dir]/more.conf] "hz 33\nmaxmemory-samples 7\n"
     start_on redis.conf "
 # a comment
 port %PORT
@@ -138,7 +125,7 @@ check "a later directive wins, save adds up, flags win over the file" {
 check "redis.conf from standard input" {
     set port [server::free_port]
     set dir [server::new_dir]
-    write_file $dir/input "hz 44\nport $port\nbind 127.0.0.1\nsave \"\"\n"
+    spill $dir/input "hz 44\nport $port\nbind 127.0.0.1\nsave \"\"\n"
     set server::port([set id [exec setpriv --pdeathsig KILL -- $server::binary - --dir $dir --maxmemory 3mb \
         < $dir/input >& $dir/log &]]) $port
     set server::dir($id) $dir
@@ -158,7 +145,7 @@ check "bad redis.conf files end the start and name the directive" {
         "rename-command NOSUCH X"   *
     } {
         set path [server::new_dir]/redis.conf
-        write_file $path "# first line\n$line\n"
+        spill $path "# first line\n$line\n"
         lassign [server::run [list $path --port 0]] code output
         same 1 $code "exit code of $line"
         if {![string match $pattern $output]} {
@@ -171,12 +158,12 @@ check "CONFIG REWRITE keeps the file's comments and order" {
     start_on redis.conf "# on top\nport %PORT\nbind 127.0.0.1\ndir %DIR\n\n# how often\nhz 20\n# memory\nmaxmemory 1mb\nsave \"\"\n"
     expect +OK [ask CONFIG SET hz 40 maxmemory 2mb maxmemory-samples 9]
     expect +OK [ask CONFIG REWRITE]
-    set text [read_file $file]
+    set text [slurp $file]
     same 1 [regexp {^# on top\nport \d+\nbind 127\.0\.0\.1\n} $text] "the beginning of: $text"
     same 1 [regexp {\n# how often\nhz 40\n# memory\nmaxmemory (2mb|2097152)\n} $text] "changed in place: $text"
     same 1 [regexp {\nmaxmemory-samples 9\n} $text] "added: $text"
     expect +OK [ask CONFIG REWRITE]
-    same [string trimright $text] [string trimright [read_file $file]] "a second rewrite changes nothing"
+    same [string trimright $text] [string trimright [slurp $file]] "a second rewrite changes nothing"
     # Started on its own rewrite, the server is the same.
     set port $server::port($run::server)
     set dir $server::dir($run::server)
@@ -273,7 +260,7 @@ check "the environment alone" -only cachestorm {
 check "cachestorm.yaml of the working directory is the default file" -only cachestorm {
     set port [server::free_port]
     set dir [server::new_dir]
-    write_file $dir/cachestorm.yaml [string map [list %PORT $port %DIR $dir] $yaml]
+    spill $dir/cachestorm.yaml [string map [list %PORT $port %DIR $dir] $yaml]
     set run::server [server::launch $port $dir {} [list -C $dir]]
     settings_are {hz 25}
 }
@@ -281,7 +268,7 @@ check "cachestorm.yaml of the working directory is the default file" -only cache
 check "--config and the short flags" -only cachestorm {
     set port [server::free_port]
     set dir [server::new_dir]
-    write_file $dir/some.yml [string map [list %PORT $port %DIR $dir] $yaml]
+    spill $dir/some.yml [string map [list %PORT $port %DIR $dir] $yaml]
     set run::server [server::launch $port $dir \
         [list --config $dir/some.yml --maxmemory 9mb --loglevel warning --data-dir $dir --logformat json]]
     settings_are {hz 25 maxmemory 9437184 loglevel warning}
@@ -290,7 +277,7 @@ check "--config and the short flags" -only cachestorm {
 
 check "all problems of a file are reported together" -only cachestorm {
     set path [server::new_dir]/bad.yaml
-    write_file $path "server:\n  port: 99999\n  nonsense: 1\nmemory:\n  max_memory: lots\n  eviction_policy: maybe\nredis:\n  hz: x\n"
+    spill $path "server:\n  port: 99999\n  nonsense: 1\nmemory:\n  max_memory: lots\n  eviction_policy: maybe\nredis:\n  hz: x\n"
     lassign [server::run [list $path --appendonly perhaps] {CACHESTORM_SERVER_DATABASES=-3}] code output
     same 1 $code "exit code"
     foreach word {99999 nonsense lots maybe databases -3 hz appendonly perhaps allkeys-lru} {
@@ -299,7 +286,7 @@ check "all problems of a file are reported together" -only cachestorm {
         }
     }
     set path [server::new_dir]/bad.conf
-    write_file $path "port 99999\nnonsense 1\nmaxmemory lots\n"
+    spill $path "port 99999\nnonsense 1\nmaxmemory lots\n"
     lassign [server::run [list $path]] code output
     same 1 $code "exit code"
     foreach word {99999 nonsense lots} {
@@ -311,7 +298,7 @@ check "all problems of a file are reported together" -only cachestorm {
 
 check "broken YAML is refused with its place" -only cachestorm {
     set path [server::new_dir]/broken.yaml
-    write_file $path "server:\n  port: \[1\n"
+    spill $path "server:\n  port: \[1\n"
     lassign [server::run [list $path]] code output
     same 1 $code "exit code"
     same 1 [regexp -nocase {line \d} $output] "the line is named: $output"
@@ -319,12 +306,12 @@ check "broken YAML is refused with its place" -only cachestorm {
 
 check "CONFIG REWRITE of a YAML file keeps its comments and format" -only cachestorm {
     start_on cachestorm.yaml $yaml
-    set before [read_file $file]
+    set before [slurp $file]
     expect +OK [ask CONFIG REWRITE]
-    same $before [read_file $file] "nothing changed"
+    same $before [slurp $file] "nothing changed"
     expect +OK [ask CONFIG SET maxmemory 32mb hz 30 maxmemory-samples 3 lfu-log-factor 11]
     expect +OK [ask CONFIG REWRITE]
-    set text [read_file $file]
+    set text [slurp $file]
     same 1 [regexp {^# the cache\nserver:\n  bind: 127\.0\.0\.1   # here only\n} $text] "comments stay: $text"
     same 1 [regexp {\n  max_memory: (32mb|33554432)\n} $text] "max_memory: $text"
     same 1 [regexp {\nredis:\n  hz: 30\n  hash-max-listpack-entries: 99\n} $text] "redis section: $text"
@@ -341,13 +328,13 @@ check "SIGHUP reads the file again" -only cachestorm {
             redis.conf "port %PORT\nbind 127.0.0.1\ndir %DIR\nsave \"\"\nhz 25\nmaxmemory 64mb\n" "maxmemory 64mb" "maxmemory 16mb"] {
         start_on $name $text
         expect +OK [ask SET k v]
-        set original [read_file $file]
-        write_file $file [string map [list $from $to] $original]
+        set original [slurp $file]
+        spill $file [string map [list $from $to] $original]
         server::signal $run::server HUP
         eventually {[setting maxmemory] eq "16777216"}
         settings_are {hz 25}
         # A file with a problem changes nothing.
-        write_file $file [string map [list $from $to "hz: 25" "hz: x" "hz 25" "hz x"] $original]
+        spill $file [string map [list $from $to "hz: 25" "hz: x" "hz 25" "hz x"] $original]
         server::signal $run::server HUP
         eventually {[string match -nocase *hz* [server::log $run::server]]}
         settings_are {hz 25 maxmemory 16777216}

@@ -151,3 +151,20 @@ proc server::teardown {} {
         file delete -force $root
     }
 }
+
+# --- files, as bytes ---------------------------------------------------------------
+
+proc slurp {path} {
+    set f [open $path rb]
+    set bytes [read $f]
+    close $f
+    return $bytes
+}
+
+# Writes a file, and makes its directory if need be.
+proc spill {path bytes} {
+    file mkdir [file dirname $path]
+    set f [open $path wb]
+    puts -nonewline $f $bytes
+    close $f
+}
