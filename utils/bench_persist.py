@@ -155,7 +155,7 @@ def watch_memory(server, stop, result):
         time.sleep(0.05)
 
 
-def snapshot(options, load, longest_ping):
+def snapshot(options, load, longest_ping, in_real_time):
     count = KEYS // 10 if options.quick else KEYS
     print(f"\nBGSAVE of {count:,} keys while random keys are set")
     print(f"{'':16}{'seconds':>9}{'longest PING':>14}{'without':>12}{'memory':>9}{'more':>7}{'SET/s before':>14}{'meanwhile':>12}{'kept':>7}")
@@ -164,6 +164,8 @@ def snapshot(options, load, longest_ping):
         with Server(path, "--dir", directory) as server:
             client = server.client(timeout=600)
             load(server, count)
+            if options.real_time:
+                in_real_time(server.pid, 20)
             sets = Load(server, ["SET", "key:__rand_int__", "w" * 32], pipeline=4, numbers=count)
             time.sleep(1)
             calm, busy = [multiprocessing.Value("d") for _ in range(2)]
@@ -247,10 +249,10 @@ def everysec(options, burst):
             print(f"{Path(path).name:16}{pipeline:9}{with_it:8.0f} ns{without:8.0f} ns{with_it / without:8.2f}", flush=True)
 
 
-def persist(options, load, burst, longest_ping):
+def persist(options, load, burst, longest_ping, in_real_time):
     # Clients and servers share all processors: what writes the snapshot, or was forked, is not to be in the server's way.
     os.sched_setaffinity(0, range(os.cpu_count()))
     loading(options)
     everysec(options, burst)
     always(options)
-    snapshot(options, load, longest_ping)
+    snapshot(options, load, longest_ping, in_real_time)

@@ -15,6 +15,7 @@ use super::state::Server;
 use crate::config::{AppendFsync, Settings};
 use crate::effects::journal::{Journal, Sink};
 use crate::helper::disk::Disk;
+use crate::persist::aof::gathering::Gathering;
 use crate::persist::aof::manifest::{Manifest, Place};
 use crate::persist::aof::writer::{Manner, Writer, reason};
 
@@ -45,6 +46,9 @@ pub struct Aof {
     strict: bool,
     /// Clients whose replies wait.
     held: Vec<usize>,
+    /// Whom the next sync waits for, and whether it does.
+    gathering: Gathering,
+    gathers: bool,
     /// Bytes of all files but the last increment, and of all after the last rewrite.
     pub(super) size_before: u64,
     pub(super) base_size: u64,
@@ -65,6 +69,8 @@ impl Aof {
             generation: 0,
             strict: settings.appendfsync == AppendFsync::Always,
             held: Vec::new(),
+            gathering: Gathering::default(),
+            gathers: false,
             size_before: 0,
             base_size: 0,
             flush_sleep_us: 0,
@@ -103,6 +109,12 @@ impl Aof {
     #[cold]
     pub fn hold(&mut self, token: usize) {
         self.held.push(token);
+    }
+
+    /// Whether a write waits for others, for a moment that the loop must not sleep through.
+    #[inline]
+    pub fn gathers(&self) -> bool {
+        self.gathers
     }
 
     /// The files have been loaded: how many bytes there are in all of them and in the base.
@@ -308,14 +320,23 @@ impl Server {
         if aof.flush_sleep_us > 0 && writes {
             std::thread::sleep(std::time::Duration::from_micros(aof.flush_sleep_us));
         }
+        aof.gathers = aof.strict
+            && !forced
+            && writes
+            && writer.syncing() == 0
+            && aof.gathering.awaits(aof.held.len(), clock.uptime_us);
+        if aof.gathers {
+            return;
+        }
         let manner = Manner {
             now_ms: clock.uptime_ms(),
             policy: settings.appendfsync,
             forced,
             spare_disk: settings.no_appendfsync_on_rewrite && saving.purpose().is_some(),
         };
-        let (disk, generation) = (&aof.disk, aof.generation);
+        let (disk, gathering, generation) = (&aof.disk, &mut aof.gathering, aof.generation);
         let flushed = writer.flush(manner, |file, offset| {
+            gathering.ordered(clock.uptime_us);
             if let Some(disk) = disk {
                 disk.sync(file, move |server: &mut Server, result| server.aof_synced(generation, offset, result));
             }
@@ -386,6 +407,10 @@ impl Server {
         {
             give_up(&why);
         }
+        let before = self.aof.held.len();
+        self.release_held();
+        let waiting = self.aof.held.len();
+        self.aof.gathering.over(before - waiting, waiting, self.clock.uptime_us);
     }
 
     /// Drops all data and loads the append-only file at once.

@@ -136,7 +136,7 @@ impl Server {
         let id = save::next_id(self);
         let outbox = self.outbox.clone();
         let tell = move |told| match told {
-            Told::PassedOn(bytes) => outbox.send(move |server: &mut Server| save::passed_on(server, id, bytes)),
+            Told::PassedOn(buffer) => outbox.send(move |server: &mut Server| save::written(server, id, buffer)),
             Told::Over(result) => outbox.send(move |server: &mut Server| {
                 if save::close(server, id).is_some() {
                     server.end_rewrite(result.map_err(|error| failure(&error)));

@@ -285,7 +285,7 @@ fn begin_file(server: &mut Server, purpose: Purpose) -> Result<(), DiskError> {
     let outbox = server.outbox.clone();
     let target = target(server, format!("temp-{}-{id}.rdb", std::process::id()));
     let sink = Background::start(target, move |told| match told {
-        Told::PassedOn(bytes) => outbox.send(move |server| passed_on(server, id, bytes)),
+        Told::PassedOn(buffer) => outbox.send(move |server| written(server, id, buffer)),
         Told::Over(result) => outbox.send(move |server| file_over(server, id, result)),
     })?;
     begin(server, purpose, false, Box::new(sink));
@@ -297,6 +297,16 @@ fn begin_file(server: &mut Server, purpose: Purpose) -> Result<(), DiskError> {
 pub fn passed_on(server: &mut Server, id: u64, bytes: usize) {
     if let Some(running) = server.saving.running.as_mut().filter(|running| running.id == id) {
         running.sink.passed_on(bytes);
+    }
+}
+
+/// The sink of a snapshot has written these bytes.
+pub fn written(server: &mut Server, id: u64, mut buffer: Vec<u8>) {
+    passed_on(server, id, buffer.len());
+    let running = server.saving.running.as_ref().is_some_and(|running| running.id == id);
+    if let Some(recorder) = server.keys.recorder().filter(|_| running) {
+        buffer.clear();
+        recorder.reuse(buffer);
     }
 }
 

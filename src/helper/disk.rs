@@ -89,7 +89,7 @@ mod tests {
     fn work_is_done_in_order_and_reported() {
         let mut poll = Poll::new().expect("a poll");
         let waker = Arc::new(Waker::new(poll.registry(), Token(7)).expect("a waker"));
-        let (outbox, inbox) = mailbox::<Vec<bool>>(waker);
+        let (outbox, mut inbox) = mailbox::<Vec<bool>>(waker);
         let disk = Disk::start(outbox).expect("a thread");
         let path = std::env::temp_dir().join(format!("cachestorm-disk-{}", std::process::id()));
         let file = Arc::new(File::create(&path).expect("a file"));

@@ -56,6 +56,10 @@ pub trait Recorder {
 
     /// Hands over the first of those bytes.
     fn take_recorded(&mut self) -> Vec<u8>;
+
+    /// A buffer that was handed over comes back, to be used again. If another thread freed it, the reactor might have to wait
+    /// for the allocator's lock, and for as long as that thread waits for a processor.
+    fn reuse(&mut self, buffer: Vec<u8>);
 }
 
 /// A key with a large value, without the value.

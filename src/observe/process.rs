@@ -105,6 +105,22 @@ pub fn set_oom_score(settings: &Settings, is_replica: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets the calling thread take second place behind the reactor: one that has much to do and that nobody waits for. It does not
+/// interrupt others when it wakes, has a smaller share where there are too few processors, and is in no real-time class, even
+/// if the process was started in one.
+pub fn take_second_place() {
+    const NICE: libc::c_int = 5;
+    // SAFETY: the calls read the parameter, which lives as long as they take. Zero is the calling thread, also for `setpriority`.
+    let done = unsafe {
+        let parameter: libc::sched_param = std::mem::zeroed();
+        libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameter) == 0
+            && libc::setpriority(libc::PRIO_PROCESS, 0, NICE) == 0
+    };
+    if !done {
+        log::debug!("A thread could not take second place: {}", io::Error::last_os_error());
+    }
+}
+
 /// Goes into the background. Must be called before any other thread exists.
 ///
 /// # Errors

@@ -26,3 +26,24 @@ pub trait Sink {
     /// Those were all bytes, but for the checksum, which is the sink's. It reports when it is done.
     fn finish(&mut self);
 }
+
+/// Buffers that came back. There are no more of them than a sink takes at once.
+#[derive(Default)]
+pub struct Spare(Vec<Vec<u8>>);
+
+impl Spare {
+    /// A buffer that is larger than this was for a large value, and is not kept.
+    const KEPT: usize = 256 << 10;
+
+    /// Keeps an empty buffer.
+    pub fn keep(&mut self, buffer: Vec<u8>) {
+        if buffer.capacity() <= Self::KEPT {
+            self.0.push(buffer);
+        }
+    }
+
+    /// An empty buffer; if it is a new one, with some room.
+    pub fn buffer(&mut self, room: usize) -> Vec<u8> {
+        self.0.pop().unwrap_or_else(|| Vec::with_capacity(room))
+    }
+}

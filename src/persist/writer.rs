@@ -9,6 +9,7 @@ use crate::keyspace::entry::EntryRef;
 use crate::keyspace::snapshot::{Head, Recorder};
 use crate::types::telling::Piece;
 
+use super::Spare;
 use super::rdb::{encode, opcode, own};
 
 /// What is remembered of the use of keys.
@@ -64,6 +65,7 @@ pub struct Writer {
     sizes: Vec<Option<(usize, usize)>>,
     /// The tags of the next key, as the file has them.
     tags: Vec<u8>,
+    spare: Spare,
 }
 
 impl Writer {
@@ -88,6 +90,7 @@ impl Writer {
             now_ms: plan.now_ms,
             sizes: plan.sizes.into_iter().map(Some).collect(),
             tags: Vec::new(),
+            spare: Spare::default(),
         }
     }
 
@@ -185,8 +188,12 @@ impl Recorder for Writer {
         if let Some(bytes) = self.ready.pop_front() {
             return bytes;
         }
-        let room = self.main.bytes.len();
-        std::mem::replace(&mut self.main.bytes, Vec::with_capacity(room))
+        let next = self.spare.buffer(self.main.bytes.len());
+        std::mem::replace(&mut self.main.bytes, next)
+    }
+
+    fn reuse(&mut self, buffer: Vec<u8>) {
+        self.spare.keep(buffer);
     }
 
     fn record_end(&mut self) {

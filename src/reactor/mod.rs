@@ -248,6 +248,7 @@ impl Reactor {
     fn patience(&self) -> Option<Duration> {
         let server = &self.server;
         let waiting = !self.intake.is_empty() || !self.accepting.is_empty() || server.replicas_want_more();
+        let waiting = waiting || server.aof.gathers();
         if self.busy || self.snapshot == Next::Now || waiting || !server.unsent.is_empty() || !server.resumed.is_empty()
         {
             return Some(Duration::ZERO);

@@ -133,6 +133,8 @@ impl Recorder for Witness {
     fn take_recorded(&mut self) -> Vec<u8> {
         Vec::new()
     }
+
+    fn reuse(&mut self, _: Vec<u8>) {}
 }
 
 /// A snapshot under way: what it should be, and what it has been told.

@@ -6,6 +6,7 @@ use crate::effects::journal;
 use crate::keyspace::entry::{EntryRef, Type};
 use crate::keyspace::hashmap::HashView;
 use crate::keyspace::snapshot::{Head, Recorder};
+use crate::persist::Spare;
 use crate::types::listpack;
 use crate::types::number::write_f64;
 use crate::types::quicklist::List;
@@ -29,6 +30,7 @@ pub struct Commands {
     large: Option<Pieces>,
     /// Its key's database, deadline and tags.
     large_end: (usize, Option<u64>, Vec<Box<[u8]>>),
+    spare: Spare,
 }
 
 impl Commands {
@@ -107,7 +109,12 @@ impl Recorder for Commands {
     }
 
     fn take_recorded(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.bytes)
+        let next = self.spare.buffer(self.bytes.len());
+        std::mem::replace(&mut self.bytes, next)
+    }
+
+    fn reuse(&mut self, buffer: Vec<u8>) {
+        self.spare.keep(buffer);
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod check;
 pub mod commands;
 pub mod filling;
+pub mod gathering;
 pub mod manifest;
 pub mod reader;
 pub mod writer;
