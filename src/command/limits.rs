@@ -18,9 +18,16 @@ impl Server {
             + effects.waiting.bytes(token)
     }
 
-    /// Counts a client whose memory may have changed, where it matters what all clients take.
+    /// Whether it matters what all clients take.
+    #[inline]
+    pub fn counts_clients(&self) -> bool {
+        self.budget.is_on() || self.pressure > Pressure::None
+    }
+
+    /// Counts a client whose memory may have changed, where that matters.
+    #[inline]
     pub fn count_client(&mut self, token: usize) {
-        if self.budget.is_on() || self.pressure > Pressure::None {
+        if self.counts_clients() {
             self.note_client(token);
         }
     }

@@ -75,7 +75,7 @@ use crate::net::client::Class;
 use crate::net::{Client, Closing, ReplyMode};
 use crate::observe::slowlog::{Entry as SlowEntry, cut_args};
 use crate::plugin::{Call, Hooks};
-use crate::resp::{Args, Proto, Reply};
+use crate::resp::{Args, Output, Proto, Reply};
 use error::{Error, Outcome};
 use state::Server;
 use table::{Command, Flags, Registered};
@@ -192,22 +192,20 @@ enum Admission {
 impl<'s> Ctx<'s> {
     /// The context for the commands of one client, until [`Ctx::finish`].
     pub fn new(server: &'s mut Server, token: usize) -> Ctx<'s> {
-        let ticks = server.cycles.raw();
-        let client = &mut server.clients[token];
-        let touch = if client.no_touch { Touch::No } else { Touch::Yes };
-        let reply = Reply { out: std::mem::take(&mut client.output), proto: client.proto };
-        let db = client.db;
-        let obeyed = client.link.is_some();
-        server.keys.change_touches = touch;
-        // To the master, when it ran them, nothing was overdue that it did not say.
-        let overdue_before = if obeyed { Some(server.keys.set_overdue(Overdue::Ignored)) } else { None };
+        let mut cx = Ctx::unused(server);
+        cx.enter(token);
+        cx
+    }
+
+    /// A context for the commands of one client after another, each of whom is to [enter](Ctx::enter) and [leave](Ctx::leave) it.
+    pub fn unused(server: &'s mut Server) -> Ctx<'s> {
         Ctx {
             server,
-            token,
+            token: usize::MAX,
             command: table::first(),
-            db,
-            touch,
-            reply,
+            db: 0,
+            touch: Touch::Yes,
+            reply: Reply { out: Output::default(), proto: Proto::Resp2 },
             key_hash: None,
             redacted: Vec::new(),
             in_exec: false,
@@ -216,8 +214,24 @@ impl<'s> Ctx<'s> {
             hashes: Vec::new(),
             blocked: false,
             resumed: None,
-            ticks,
-            overdue_before,
+            ticks: 0,
+            overdue_before: None,
+        }
+    }
+
+    /// Makes it a client's: what runs from here on are its commands, and the replies are its own.
+    pub fn enter(&mut self, token: usize) {
+        self.ticks = self.server.cycles.raw();
+        let client = &mut self.server.clients[token];
+        (self.token, self.db) = (token, client.db);
+        (self.settled, self.blocked) = (0, false);
+        self.reply.proto = client.proto;
+        std::mem::swap(&mut self.reply.out, &mut client.output);
+        let (obeyed, no_touch) = (client.link.is_some(), client.no_touch);
+        self.set_touch(if no_touch { Touch::No } else { Touch::Yes });
+        if obeyed {
+            // To the master, when it ran them, nothing was overdue that it did not say.
+            self.overdue_before = Some(self.server.keys.set_overdue(Overdue::Ignored));
         }
     }
 
@@ -227,20 +241,28 @@ impl<'s> Ctx<'s> {
         self.server.keys.change_touches = touch;
     }
 
-    /// Gives the replies back to the client.
-    pub fn finish(self) {
-        if let Some(before) = self.overdue_before {
+    /// Gives the replies to the client, whose commands end here.
+    pub fn leave(&mut self) {
+        if let Some(before) = self.overdue_before.take() {
             // What holds otherwise may be another now.
             let otherwise = self.server.keys.overdue_otherwise();
             self.server.keys.set_overdue(if before == Overdue::Ignored { before } else { otherwise });
         }
         let client = &mut self.server.clients[self.token];
-        // Messages that came meanwhile go out behind the replies.
-        let mut meanwhile = std::mem::replace(&mut client.output, self.reply.out);
-        client.output.append(&mut meanwhile);
+        std::mem::swap(&mut self.reply.out, &mut client.output);
+        if self.reply.out.owns_memory() {
+            // Messages that came meanwhile go out behind the replies.
+            client.output.append(&mut self.reply.out);
+            self.reply.out = Output::default();
+        }
         if !client.output.is_empty() {
             self.server.will_send(self.token);
         }
+    }
+
+    /// As [`Ctx::leave`], when nobody comes after it.
+    pub fn finish(mut self) {
+        self.leave();
     }
 
     /// The argument at a position as a key.

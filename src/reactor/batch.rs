@@ -143,8 +143,13 @@ impl Batch {
         };
         let arena = start..self.arena.len();
         let bytes: &[u8] = own.as_deref().unwrap_or(&self.arena[start..]);
-        let mut fresh = RequestParser::default();
-        let parser = if replay { &mut fresh } else { &mut client.parser };
+        let mut fresh;
+        let parser = if replay {
+            fresh = RequestParser::default();
+            &mut fresh
+        } else {
+            &mut client.parser
+        };
         let authenticated = client.authenticated || server.open;
         let limits = Limits { max_bulk: server.max_bulk, authenticated };
         // What a client may send depends on whether it is authenticated, which a command of this very batch may
@@ -192,6 +197,9 @@ impl Batch {
                     }
                     whole += at;
                     at = 0;
+                    if whole == bytes.len() {
+                        break;
+                    }
                 }
                 Ok(Parsed::Incomplete) => break,
                 Err(broken) => {
@@ -209,19 +217,20 @@ impl Batch {
     pub fn run(&mut self, server: &mut Server, mut served: impl FnMut(&mut Server, usize, Served)) {
         prefetch(&self.pending, 0, |db, hash| server.keys.prefetch_bucket(db, hash));
         let mut sources = std::mem::take(&mut self.sources);
-        for mut source in sources.drain(..) {
+        let mut cx = Ctx::unused(server);
+        for source in &mut sources {
             let token = source.token;
             let (mut postponed, mut blocked) = (Vec::new(), false);
             if !source.pending.is_empty() {
-                let client = &mut server.clients[token];
-                client.active_ms = server.clock.uptime_ms();
+                let client = &mut cx.server.clients[token];
+                client.active_ms = cx.server.clock.uptime_ms();
                 if !client.output.has_buffer() {
                     let size = client.reply_buffer;
                     client.output.lend(self.pool.pop().unwrap_or_else(|| Vec::with_capacity(size)));
                 }
                 let obeyed = client.link.is_some();
                 let bytes: &[u8] = source.own.as_deref().unwrap_or(&self.arena[source.arena.clone()]);
-                let mut cx = Ctx::new(server, token);
+                cx.enter(token);
                 for at in source.pending.clone() {
                     if at.is_multiple_of(WINDOW) {
                         let keys = &cx.server.keys;
@@ -235,13 +244,12 @@ impl Batch {
                         source.error = None;
                         break;
                     }
-                    let passage = if obeyed { self.passage(&source, at) } else { 0..0 };
+                    let passage = if obeyed { self.passage(source, at) } else { 0..0 };
                     let pending = &mut self.pending[at];
                     let spans = &self.spans[pending.spans.start as usize..pending.spans.end as usize];
                     let in_one_piece = pending.owned.is_empty();
                     let mut args = Args::new(&bytes[pending.start as usize..], spans, &mut pending.owned);
-                    let text =
-                        if obeyed { text_of(&args, in_one_piece, &bytes[passage]) } else { Cow::Borrowed(&b""[..]) };
+                    let text = obeyed.then(|| text_of(&args, in_one_piece, &bytes[passage]));
                     let verdict = if blocked || !postponed.is_empty() {
                         Verdict::Postponed
                     } else {
@@ -252,14 +260,17 @@ impl Batch {
                         Verdict::Postponed => args.encode(&mut postponed),
                         Verdict::Blocked => blocked = true,
                     }
-                    if obeyed && verdict != Verdict::Postponed {
+                    if let Some(text) = text
+                        && verdict != Verdict::Postponed
+                    {
                         cx.server.stream_heard(token, &text, blocked);
                     }
                 }
-                cx.finish();
-                if blocked && server.clients[token].output.is_empty() {
+                cx.leave();
+                let client = &mut cx.server.clients[token];
+                if blocked && client.output.is_empty() {
                     // Its reply may be long in coming, and will find another buffer.
-                    self.reclaim(&mut server.clients[token]);
+                    self.reclaim(client);
                 }
             }
             let held_up = match (blocked, postponed.is_empty()) {
@@ -267,9 +278,10 @@ impl Batch {
                 (false, false) => Some(Served::Paused),
                 (false, true) => None,
             };
-            let outcome = self.keep_leftover(&mut server.clients[token], source, postponed, held_up.is_some());
-            served(server, token, held_up.unwrap_or(outcome));
+            let outcome = self.keep_leftover(&mut cx.server.clients[token], source, postponed, held_up.is_some());
+            served(cx.server, token, held_up.unwrap_or(outcome));
         }
+        sources.clear();
         self.sources = sources;
         self.arena.clear();
         self.spans.clear();
@@ -289,41 +301,22 @@ impl Batch {
     }
 
     /// Gives a client back what of its bytes has not run.
-    fn keep_leftover(&self, client: &mut Client, mut source: Source, postponed: Vec<u8>, held_up: bool) -> Served {
+    #[inline]
+    fn keep_leftover(&self, client: &mut Client, source: &mut Source, postponed: Vec<u8>, held_up: bool) -> Served {
         client.query_bytes = 0;
-        client.replay = postponed;
-        let bytes: &[u8] = source.own.as_deref().unwrap_or(&self.arena[source.arena.clone()]);
-        if let Some(error) = source.error.take() {
-            if held_up {
-                // It is found broken again when its turn comes.
-                client.parser = RequestParser::default();
-                client.input = bytes[source.whole..].to_vec();
-                return Served::All;
+        let bytes = source.own.as_ref().map_or(source.arena.len(), Vec::len);
+        if source.whole == bytes && postponed.is_empty() && !source.replay && source.error.is_none() {
+            (client.parsed, client.behind) = (0, false);
+            return Served::All;
+        }
+        let left = match source.own.take() {
+            Some(mut own) => {
+                own.drain(..source.whole);
+                own
             }
-            return Served::Broken(error, bytes[source.whole..].to_vec());
-        }
-        let left = &bytes[source.whole..];
-        if source.replay {
-            client.replay.extend_from_slice(left);
-            return Served::More;
-        }
-        if !left.is_empty() {
-            client.input = match source.own {
-                Some(mut own) => {
-                    own.drain(..source.whole);
-                    own
-                }
-                None => left.to_vec(),
-            };
-        }
-        client.parsed = source.parsed;
-        client.behind = source.more;
-        if client.parser.big_arg().is_some() {
-            // What came of the argument has moved to its own memory.
-            client.input.truncate(client.parsed);
-            client.input.shrink_to_fit();
-        }
-        if source.more { Served::More } else { Served::All }
+            None => self.arena[source.arena.clone()][source.whole..].to_vec(),
+        };
+        keep_rest(client, source, left, postponed, held_up)
     }
 
     /// Takes back the reply buffer of a client that has been sent everything.
@@ -338,6 +331,33 @@ impl Batch {
             self.pool.push(buffer);
         }
     }
+}
+
+/// As [`Batch::keep_leftover`], of a client of whom something is left, be it commands that have been `postponed` or bytes.
+#[cold]
+fn keep_rest(client: &mut Client, source: &mut Source, left: Vec<u8>, postponed: Vec<u8>, held_up: bool) -> Served {
+    client.replay = postponed;
+    if let Some(error) = source.error.take() {
+        if held_up {
+            // It is found broken again when its turn comes.
+            client.parser = RequestParser::default();
+            client.input = left;
+            return Served::All;
+        }
+        return Served::Broken(error, left);
+    }
+    if source.replay {
+        client.replay.extend_from_slice(&left);
+        return Served::More;
+    }
+    client.input = left;
+    (client.parsed, client.behind) = (source.parsed, source.more);
+    if client.parser.big_arg().is_some() {
+        // What came of the argument has moved to its own memory.
+        client.input.truncate(client.parsed);
+        client.input.shrink_to_fit();
+    }
+    if source.more { Served::More } else { Served::All }
 }
 
 /// The text of a command as it came, where it stands in one piece. Of one with a big argument it is what everybody would write.

@@ -192,15 +192,16 @@ impl Intake {
                 continue;
             }
             client.unsent = false;
-            let full = client.output.len() > client.reply_buffer;
+            let waiting = client.output.len();
+            let full = waiting > client.reply_buffer;
             if full {
                 // Before anything is sent: who gets too much gets nothing of it.
                 server.check_output(token);
             }
-            let client = &mut server.clients[token];
-            client.reply_peak = client.reply_peak.max(client.output.len().min(client.reply_buffer));
-            let mut budget = WRITE_LIMIT;
-            while !client.output.is_empty() && client.closing != Some(Closing::Now) {
+            let client = &mut *server.clients[token];
+            client.reply_peak = client.reply_peak.max(waiting.min(client.reply_buffer));
+            let (mut left, mut budget) = (client.output.len(), WRITE_LIMIT);
+            while left > 0 && budget > 0 && client.closing != Some(Closing::Now) {
                 match client.output.write_to(&mut client.stream) {
                     Ok(sent) => {
                         client.sent += sent as u64;
@@ -210,10 +211,8 @@ impl Intake {
                             server.stats.replication_output_bytes += sent as u64;
                         }
                         server.stats.writes_processed += 1;
+                        left -= sent;
                         budget = budget.saturating_sub(sent);
-                        if budget == 0 {
-                            break;
-                        }
                     }
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -225,20 +224,20 @@ impl Intake {
                     }
                 }
             }
-            if full && client.output.len() <= client.reply_buffer {
+            if full && left <= client.reply_buffer {
                 client.over_soft_limit_since = None;
             }
-            if client.output.is_empty() {
+            if left == 0 {
                 self.batch.reclaim(client);
                 if client.blocked_on_write {
                     client.blocked_on_write = false;
                     watch(server.listeners.registry(), client, token, Interest::READABLE);
                 }
-                if client.stalled {
-                    client.stalled = false;
+                let (stalled, closing) = (std::mem::take(&mut client.stalled), client.closing.is_some());
+                if stalled {
                     self.enqueue(server, token);
                 }
-                if server.clients[token].closing.is_some() {
+                if closing {
                     server.dying.push(token);
                 }
             } else if budget == 0 {
@@ -258,6 +257,7 @@ impl Intake {
 }
 
 /// Notes what a read of up to `most` bytes brought; false if the connection is over.
+#[inline]
 fn received(server: &mut Server, token: usize, came: io::Result<usize>, most: usize) -> bool {
     let client = &mut server.clients[token];
     match came {
@@ -318,10 +318,24 @@ fn protocol_error(server: &mut Server, token: usize, error: &ProtocolError, byte
 }
 
 /// Ends a connection whose unfinished request has become too long.
+#[inline]
 fn check_input(server: &mut Server, token: usize) {
     let client = &server.clients[token];
     let kept = client.transaction.as_ref().map_or(0, |transaction| transaction.bytes());
     let held = client.kept_input() + kept;
+    if held > 0 {
+        check_held(server, token, held);
+    }
+    if server.counts_clients() {
+        server.note_client(token);
+        server.end_large_clients();
+    }
+}
+
+/// As [`check_input`], where a client has so many bytes of requests that have not run.
+#[cold]
+fn check_held(server: &mut Server, token: usize, held: usize) {
+    let client = &server.clients[token];
     server.stats.recent_max_input.note(held);
     let limit = server.settings.client_query_buffer_limit as usize;
     let trusted = client.authenticated || server.acl.is_open();
@@ -330,6 +344,4 @@ fn check_input(server: &mut Server, token: usize) {
         server.stats.query_buffer_limit_disconnections += 1;
         server.close(token, Closing::Now);
     }
-    server.count_client(token);
-    server.end_large_clients();
 }

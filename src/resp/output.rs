@@ -27,23 +27,43 @@ impl Chunk {
     }
 }
 
-/// A queue of bytes. Empty, it owns no memory.
+/// The pieces that stand before the tail.
+#[derive(Default)]
+struct Queue {
+    chunks: VecDeque<Chunk>,
+    /// Bytes in the chunks.
+    bytes: usize,
+}
+
+impl Queue {
+    fn push(&mut self, chunk: Chunk) {
+        self.bytes += chunk.bytes().len();
+        self.chunks.push_back(chunk);
+    }
+}
+
+/// A queue of bytes. Empty, it owns no memory. It is passed around by value, and most never hold more than the tail: so what
+/// stands before that is kept apart.
 #[derive(Default)]
 pub struct Output {
-    chunks: VecDeque<Chunk>,
-    /// What comes behind the chunks.
+    queue: Option<Box<Queue>>,
+    /// What comes behind the queue.
     tail: Vec<u8>,
     /// Bytes of the first piece that have been sent already.
     sent: usize,
-    /// Bytes in the chunks, not counting the tail.
-    queued: usize,
 }
 
 impl Output {
     /// Bytes that wait to be sent.
     #[inline]
     pub fn len(&self) -> usize {
-        self.queued + self.tail.len() - self.sent
+        self.queued() + self.tail.len() - self.sent
+    }
+
+    /// Bytes before the tail.
+    #[inline]
+    fn queued(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.bytes)
     }
 
     /// Whether nothing waits.
@@ -54,12 +74,13 @@ impl Output {
 
     /// Bytes of memory that the queue holds on to, shared values included.
     pub fn memory_bytes(&self) -> usize {
-        self.queued + self.tail.capacity() + self.chunks.capacity() * size_of::<Chunk>()
+        let queue = |queue: &Queue| size_of::<Queue>() + queue.chunks.capacity() * size_of::<Chunk>();
+        self.queued() + self.tail.capacity() + self.queue.as_deref().map_or(0, queue)
     }
 
     /// How many pieces stand before the tail.
     pub fn chunks(&self) -> usize {
-        self.chunks.len()
+        self.queue.as_ref().map_or(0, |queue| queue.chunks.len())
     }
 
     /// The buffer that replies are appended to.
@@ -81,6 +102,12 @@ impl Output {
         self.tail.capacity() > 0
     }
 
+    /// Whether it has any memory, even if nothing is in it.
+    #[inline]
+    pub fn owns_memory(&self) -> bool {
+        self.has_buffer() || self.queue.is_some()
+    }
+
     /// Takes the buffer back when everything has been sent.
     #[inline]
     pub fn reclaim(&mut self) -> Vec<u8> {
@@ -90,22 +117,21 @@ impl Output {
 
     /// Queues a value by reference.
     pub fn push_shared(&mut self, blob: &Rc<Vec<u8>>) {
+        let queue = self.queue.get_or_insert_default();
         if !self.tail.is_empty() {
-            self.queued += self.tail.len();
-            self.chunks.push_back(Chunk::Bytes(std::mem::take(&mut self.tail)));
+            queue.push(Chunk::Bytes(std::mem::take(&mut self.tail)));
         }
-        self.queued += blob.len();
-        self.chunks.push_back(Chunk::Shared(Rc::clone(blob)));
+        queue.push(Chunk::Shared(Rc::clone(blob)));
     }
 
     /// Everything in one piece, of which nothing may have been sent. What is shared is copied.
     pub fn flatten(&mut self) -> &[u8] {
         debug_assert_eq!(self.sent, 0, "what is being sent stays where it is");
-        if !self.chunks.is_empty() {
-            let mut bytes = Vec::with_capacity(self.len());
-            self.chunks.iter().for_each(|chunk| bytes.extend_from_slice(chunk.bytes()));
+        if let Some(queue) = self.queue.take() {
+            let mut bytes = Vec::with_capacity(queue.bytes + self.tail.len());
+            queue.chunks.iter().for_each(|chunk| bytes.extend_from_slice(chunk.bytes()));
             bytes.append(&mut self.tail);
-            *self = Output { tail: bytes, ..Output::default() };
+            self.tail = bytes;
         }
         &self.tail
     }
@@ -119,31 +145,34 @@ impl Output {
         if self.is_empty() && !self.has_buffer() {
             return std::mem::swap(self, other);
         }
-        for chunk in std::mem::take(&mut other.chunks) {
+        for chunk in other.queue.take().into_iter().flat_map(|queue| queue.chunks) {
             match chunk {
                 Chunk::Bytes(bytes) => self.tail.extend_from_slice(&bytes),
                 Chunk::Shared(blob) => self.push_shared(&blob),
             }
         }
         self.tail.append(&mut other.tail);
-        *other = Output::default();
+        other.tail = Vec::new();
     }
 
     /// Forgets everything from byte `len` of the queue on: what a client that wants no replies was about to get.
     pub fn truncate(&mut self, len: usize) {
-        while self.queued > len + self.sent {
-            match self.chunks.pop_back() {
-                Some(chunk) => {
-                    self.tail.clear();
-                    self.queued -= chunk.bytes().len();
-                    if let Chunk::Bytes(bytes) = chunk {
-                        self.tail = bytes;
-                    }
-                }
-                None => unreachable!("queued bytes are in chunks"),
+        let len = len + self.sent;
+        let Some(queue) = self.queue.as_mut().filter(|queue| queue.bytes > len) else {
+            return self.tail.truncate(len - self.queued());
+        };
+        self.tail.clear();
+        while queue.bytes > len
+            && let Some(chunk) = queue.chunks.pop_back()
+        {
+            queue.bytes -= chunk.bytes().len();
+            match chunk {
+                Chunk::Bytes(bytes) => self.tail = bytes,
+                // It goes whole.
+                Chunk::Shared(_) => self.tail.clear(),
             }
         }
-        self.tail.truncate(len + self.sent - self.queued);
+        self.tail.truncate(len - queue.bytes);
     }
 
     /// Sends as much as one write call takes. Returns the bytes sent.
@@ -151,31 +180,35 @@ impl Output {
     /// # Errors
     /// Those of the socket, `WouldBlock` included.
     pub fn write_to(&mut self, socket: &mut impl Write) -> io::Result<usize> {
-        let written = if self.chunks.is_empty() {
-            socket.write(&self.tail[self.sent..])?
-        } else {
-            let mut slices = [IoSlice::new(&[]); CHUNKS_A_WRITE];
-            let pieces = self.chunks.iter().map(Chunk::bytes).chain([self.tail.as_slice()]);
-            let mut used = 0;
-            for (slice, piece) in slices.iter_mut().zip(pieces) {
-                *slice = IoSlice::new(if used == 0 { &piece[self.sent..] } else { piece });
-                used += 1;
+        let written = match &mut self.queue {
+            None => {
+                let written = socket.write(&self.tail[self.sent..])?;
+                self.sent += written;
+                written
             }
-            socket.write_vectored(&slices[..used])?
+            Some(queue) => {
+                let mut slices = [IoSlice::new(&[]); CHUNKS_A_WRITE];
+                let pieces = queue.chunks.iter().map(Chunk::bytes).chain([self.tail.as_slice()]);
+                let mut used = 0;
+                for (slice, piece) in slices.iter_mut().zip(pieces) {
+                    *slice = IoSlice::new(if used == 0 { &piece[self.sent..] } else { piece });
+                    used += 1;
+                }
+                let written = socket.write_vectored(&slices[..used])?;
+                self.sent += written;
+                while let Some(first) = queue.chunks.front() {
+                    let len = first.bytes().len();
+                    if self.sent < len {
+                        return Ok(written);
+                    }
+                    self.sent -= len;
+                    queue.bytes -= len;
+                    queue.chunks.pop_front();
+                }
+                self.queue = None;
+                written
+            }
         };
-        self.sent += written;
-        while let Some(first) = self.chunks.front() {
-            let len = first.bytes().len();
-            if self.sent < len {
-                return Ok(written);
-            }
-            self.sent -= len;
-            self.queued -= len;
-            self.chunks.pop_front();
-        }
-        if self.chunks.capacity() > 0 {
-            self.chunks = VecDeque::new();
-        }
         if self.sent == self.tail.len() {
             self.sent = 0;
             self.tail.clear();

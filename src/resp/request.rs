@@ -133,11 +133,18 @@ pub struct RequestParser {
     missing: u32,
     /// Length of the argument that comes next, once its line has been read.
     bulk: Option<usize>,
+    /// What is kept of a command that has not arrived in full, or has arguments of its own.
+    kept: Option<Box<Kept>>,
+}
+
+/// What few commands need.
+#[derive(Default)]
+struct Kept {
     /// Arguments so far of a command that has not arrived in full.
     spans: Vec<Span>,
     /// Owned arguments of the command being parsed.
     owned: Vec<Vec<u8>>,
-    big: Option<Box<BigArg>>,
+    big: Option<BigArg>,
 }
 
 /// What one call of [`RequestParser::parse`] found.
@@ -151,54 +158,65 @@ pub enum Parsed {
 
 impl RequestParser {
     /// Whether a command has begun to arrive.
-    pub fn is_idle(&self) -> bool {
-        self.missing == 0 && self.spans.is_empty() && self.big.is_none()
+    fn is_idle(&self) -> bool {
+        self.missing == 0 && self.kept.is_none()
     }
 
     /// The argument that is to be read into its own memory. While there is one, `parse` must not be called;
     /// when all of it has arrived, [`RequestParser::finish_big_arg`] must.
+    #[inline]
     pub fn big_arg(&mut self) -> Option<&mut BigArg> {
-        self.big.as_deref_mut()
+        self.kept.as_mut()?.big.as_mut()
     }
 
     /// Takes the complete big argument into the command.
     pub fn finish_big_arg(&mut self) {
-        if let Some(mut big) = self.big.take() {
+        if let Some(kept) = &mut self.kept
+            && let Some(mut big) = kept.big.take()
+        {
             debug_assert_eq!(big.bytes.len(), big.len + 2);
             big.bytes.truncate(big.len);
-            self.spans.push(Span { start: self.owned.len() as u32, len: OWNED });
-            self.owned.push(big.bytes);
+            kept.spans.push(Span { start: kept.owned.len() as u32, len: OWNED });
+            kept.owned.push(big.bytes);
             self.missing -= 1;
         }
     }
 
     /// Bytes of the big argument that have arrived, if there is one.
+    #[inline]
     pub fn big_arg_bytes(&self) -> Option<usize> {
-        self.big.as_ref().map(|big| big.bytes.len())
+        Some(self.kept.as_ref()?.big.as_ref()?.bytes.len())
     }
 
     /// Gives back memory that was set aside for a big argument whose bytes do not come.
     pub fn shrink(&mut self) {
-        if let Some(big) = &mut self.big {
+        if let Some(big) = self.big_arg() {
             big.bytes.shrink_to_fit();
         }
     }
 
     /// Bytes of memory that a command held here takes.
     pub fn memory_bytes(&self) -> usize {
-        self.spans.capacity() * size_of::<Span>()
-            + self.owned.iter().map(Vec::capacity).sum::<usize>()
-            + self.big.as_ref().map_or(0, |big| big.bytes.capacity())
+        self.kept.as_ref().map_or(0, |kept| {
+            size_of::<Kept>()
+                + kept.spans.capacity() * size_of::<Span>()
+                + kept.owned.iter().map(Vec::capacity).sum::<usize>()
+                + kept.big.as_ref().map_or(0, |big| big.bytes.capacity())
+        })
     }
 
     /// Bytes that have arrived of the arguments held here.
+    #[inline]
     pub fn held_bytes(&self) -> usize {
-        self.owned.iter().map(Vec::len).sum::<usize>() + self.big.as_ref().map_or(0, |big| big.bytes.len())
+        self.kept.as_ref().map_or(0, |kept| {
+            kept.owned.iter().map(Vec::len).sum::<usize>() + kept.big.as_ref().map_or(0, |big| big.bytes.len())
+        })
     }
 
-    /// The owned arguments of the command that was just parsed.
+    /// Takes the owned arguments of the command that was just parsed.
+    #[inline]
     pub fn take_owned(&mut self) -> Vec<Vec<u8>> {
-        std::mem::take(&mut self.owned)
+        self.kept.take().map_or_else(Vec::new, |kept| kept.owned)
     }
 
     /// Parses one command from `buf[*at..]`. On success its arguments' spans, relative to `buf`, are appended to
@@ -218,7 +236,7 @@ impl RequestParser {
         limits: Limits,
     ) -> Result<Parsed, ProtocolError> {
         // After a big last argument nothing is missing, but the command has not been handed over yet.
-        if self.missing == 0 && self.spans.is_empty() {
+        if self.is_idle() {
             match buf.get(*at) {
                 None => return Ok(Parsed::Incomplete),
                 Some(b'*') => {}
@@ -244,27 +262,28 @@ impl RequestParser {
             self.missing = count as u32;
         }
         let first = spans.len();
-        let resumed = !self.spans.is_empty();
-        if resumed {
-            spans.append(&mut self.spans);
+        if let Some(kept) = &mut self.kept {
+            spans.append(&mut kept.spans);
         }
         let whole = self.parse_args(buf, at, spans, limits);
         if whole != Ok(Parsed::Command) {
-            self.spans.extend_from_slice(&spans[first..]);
-            spans.truncate(first);
-            if let (Ok(_), Some(len)) = (&whole, self.bulk)
-                && len >= BIG_ARG
-            {
-                self.bulk = None;
-                let mut bytes = Vec::with_capacity(len + 2);
-                bytes.extend_from_slice(&buf[*at..]);
-                self.big = Some(Box::new(BigArg { bytes, len }));
-            }
-        } else if resumed {
-            // The next command may be small, or long in coming.
-            self.spans = Vec::new();
+            self.keep(&buf[*at..], spans.drain(first..), whole.is_ok());
         }
         whole
+    }
+
+    /// Keeps what has been parsed of a command that is not whole. If it is `sound` and a big argument comes next, `rest` is that
+    /// argument's beginning.
+    #[cold]
+    fn keep(&mut self, rest: &[u8], spans: impl Iterator<Item = Span>, sound: bool) {
+        let kept = self.kept.get_or_insert_default();
+        kept.spans.extend(spans);
+        if let Some(len) = self.bulk.filter(|&len| sound && len >= BIG_ARG) {
+            self.bulk = None;
+            let mut bytes = Vec::with_capacity(len + 2);
+            bytes.extend_from_slice(rest);
+            kept.big = Some(BigArg { bytes, len });
+        }
     }
 
     fn parse_args(
@@ -317,8 +336,9 @@ impl RequestParser {
         let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
         if line.iter().any(|&byte| byte == b'"' || byte == b'\'' || byte == 0) {
             for word in split_words(line).ok_or(ProtocolError::UnbalancedQuotes)? {
-                spans.push(Span { start: self.owned.len() as u32, len: OWNED });
-                self.owned.push(word);
+                let owned = &mut self.kept.get_or_insert_default().owned;
+                spans.push(Span { start: owned.len() as u32, len: OWNED });
+                owned.push(word);
             }
         } else {
             for word in line.split(|&byte| is_space(byte)).filter(|word| !word.is_empty()) {
