@@ -17,10 +17,12 @@ use crate::effects::waiting::Waiter;
 use crate::keyspace::Unsettled;
 use crate::keyspace::entry::Type;
 use crate::net::{Client, Closing, ReplyMode};
-use crate::resp::{Args, KeptArgs, Limits, RequestParser};
+use crate::resp::{Args, KeptArgs};
 use crate::types::number::{parse_f64, parse_i64};
 
 const TIMEOUT_TOO_LARGE: Error = Error::fixed("ERR timeout is out of range");
+/// Bytes of reply that most clients get who have waited.
+const SHORT_REPLY: usize = 256;
 /// What CLIENT UNBLOCK ERROR makes a client read.
 const UNBLOCKED: Error = Error::fixed("UNBLOCKED client unblocked via CLIENT UNBLOCK");
 
@@ -34,8 +36,8 @@ pub struct Wait {
     pub until_gone: bool,
     /// Until when, in milliseconds of uptime.
     pub deadline_ms: Option<u64>,
-    /// What to run then, if that is not the command as it is.
-    pub request: Option<Vec<u8>>,
+    /// What to run then, if that is not the command as it is; the keys stand in the same places.
+    pub instead: Option<KeptArgs>,
 }
 
 impl Ctx<'_> {
@@ -100,7 +102,7 @@ impl Ctx<'_> {
         deadline_ms: Option<u64>,
         nothing: impl FnOnce(&mut Ctx<'_>),
     ) -> Outcome {
-        self.wait_for(args, Wait { keys, kind, until_gone: false, deadline_ms, request: None }, nothing)
+        self.wait_for(args, Wait { keys, kind, until_gone: false, deadline_ms, instead: None }, nothing)
     }
 
     /// As [`Ctx::wait`], with more to say about the wait.
@@ -109,14 +111,10 @@ impl Ctx<'_> {
             nothing(self);
             return Ok(());
         }
-        let request = wait.request.unwrap_or_else(|| {
-            let mut request = Vec::new();
-            args.encode(&mut request);
-            request
-        });
-        let keys = wait.keys.map(|at| args[at].into()).collect();
-        let deadline_ms = self.resumed.unwrap_or(wait.deadline_ms);
-        let waiter = Waiter { db: self.db, keys, kind: wait.kind, until_gone: wait.until_gone, deadline_ms, request };
+        let Wait { keys, kind, until_gone, deadline_ms, instead } = wait;
+        let kept = instead.unwrap_or_else(|| args.copy());
+        let deadline_ms = self.resumed.unwrap_or(deadline_ms);
+        let waiter = Waiter { db: self.db, args: kept, keys, kind, until_gone, deadline_ms };
         self.server.keys.effects.waiting.add(self.token, waiter);
         self.set_aside(args);
         Ok(())
@@ -139,11 +137,9 @@ impl Ctx<'_> {
             self.reply.ok();
             return;
         }
-        let mut request = Vec::new();
-        args.encode(&mut request);
         self.set_aside(args);
         let client_id = self.server.clients[self.token].id;
-        let wait = FlushWait { token: self.token, client_id, since: self.ticks, request };
+        let wait = FlushWait { token: self.token, client_id, since: self.ticks, args: args.copy() };
         self.server.flushing.push(wait);
     }
 }
@@ -223,10 +219,8 @@ pub(super) fn settle(cx: &mut Ctx<'_>) -> Verdict {
 pub fn serve(server: &mut Server) {
     // The command that is running may be the master's.
     let before = server.keys.set_overdue(server.keys.overdue_otherwise());
-    while server.keys.effects.waiting.has_ready() {
-        for (db, key) in server.keys.effects.waiting.take_ready() {
-            serve_key(server, db, &key);
-        }
+    while let Some((db, key)) = server.keys.effects.waiting.take_ready() {
+        serve_key(server, db, &key);
     }
     server.keys.set_overdue(before);
 }
@@ -256,80 +250,42 @@ fn release(server: &mut Server, token: usize) -> Option<Waiter> {
     Some(waiter)
 }
 
-/// Gives a request back as a command and its arguments.
-fn with_command<T>(
-    server: &mut Server,
-    request: &[u8],
-    run: impl FnOnce(&mut Server, &'static Registered, &mut Args<'_>) -> T,
-) -> Option<T> {
-    let (mut parser, mut at, mut spans) = (RequestParser::default(), 0, Vec::new());
-    let limits = Limits { max_bulk: u64::MAX, authenticated: true };
-    parser.parse(request, &mut at, &mut spans, limits).ok()?;
-    let mut owned = parser.take_owned();
-    let mut args = Args::new(request, &spans, &mut owned);
-    let command = server.names.find(args.get(0)?)?;
-    Some(run(server, command, &mut args))
-}
-
-/// Runs a request again that a client has waited in for a sweep.
-fn run_kept(server: &mut Server, token: usize, mut kept: KeptArgs) {
-    let mut args = kept.args();
-    if let Some(command) = args.get(0).and_then(|name| server.names.find(name)) {
-        let verdict = run_waiting(server, token, command, &mut args, None);
-        go_on(server, token, verdict, || {
-            let mut request = Vec::new();
-            args.encode(&mut request);
-            request
-        });
-    }
-}
-
 /// Runs the command that a client waits in.
 fn run_again(server: &mut Server, token: usize) {
     if let Some(waiter) = release(server, token) {
-        run_request(server, token, waiter.request, waiter.deadline_ms);
+        run_kept(server, token, waiter.args, waiter.deadline_ms);
     }
 }
 
-/// Runs a request again that a client has waited in.
-fn run_request(server: &mut Server, token: usize, request: Vec<u8>, deadline_ms: Option<u64>) {
-    let verdict =
-        with_command(server, &request, |server, command, args| run_waiting(server, token, command, args, deadline_ms));
-    go_on(server, token, verdict.unwrap_or(Verdict::Done), || request);
-}
-
-/// Runs a command that its client has waited in.
-fn run_waiting(
-    server: &mut Server,
-    token: usize,
-    command: &'static Registered,
-    args: &mut Args<'_>,
-    deadline_ms: Option<u64>,
-) -> Verdict {
+/// Runs a command again that a client has waited in.
+fn run_kept(server: &mut Server, token: usize, mut kept: KeptArgs, deadline_ms: Option<u64>) {
     if server.clients[token].closing.is_some() {
-        // It does not go on.
-        return Verdict::Blocked;
+        return;
     }
-    let mut cx = Ctx::new(server, token);
-    cx.resumed = Some(deadline_ms);
-    // It goes on where it stopped, as if it had begun so much earlier.
-    cx.ticks = cx.ticks.wrapping_sub(cx.server.clients[token].spent_ticks);
-    let verdict = cx.run(Some(command), args, None);
-    cx.finish();
-    verdict
-}
-
-/// Lets a client go on whose command has run again, or keeps the `request` for when a pause is over.
-fn go_on(server: &mut Server, token: usize, verdict: Verdict, request: impl FnOnce() -> Vec<u8>) {
+    let mut args = kept.args();
+    let verdict = server.names.find(&args[0]).map(|command| {
+        let mut cx = Ctx::new(server, token);
+        if !cx.reply.out.has_buffer() {
+            cx.reply.out.lend(Vec::with_capacity(SHORT_REPLY));
+        }
+        cx.resumed = Some(deadline_ms);
+        // It goes on where it stopped, as if it had begun so much earlier.
+        cx.ticks = cx.ticks.wrapping_sub(cx.server.clients[token].spent_ticks);
+        let verdict = cx.run(Some(command), &mut args, None);
+        cx.finish();
+        verdict
+    });
     match verdict {
-        Verdict::Blocked => {}
-        Verdict::Postponed => {
+        Some(Verdict::Blocked) => {}
+        Some(Verdict::Postponed) => {
+            let mut request = Vec::new();
+            args.encode(&mut request);
             let client = &mut server.clients[token];
-            client.replay.splice(0..0, request());
+            client.replay.splice(0..0, request);
             client.paused = true;
             server.paused_clients += 1;
         }
-        Verdict::Done => server.resumed.push(token),
+        Some(Verdict::Done) | None => server.resumed.push(token),
     }
 }
 
@@ -347,7 +303,7 @@ pub struct FlushWait {
     client_id: u64,
     /// The cycle clock when it began.
     since: u64,
-    request: Vec<u8>,
+    args: KeptArgs,
 }
 
 /// Answers those whose memory is back.
@@ -361,7 +317,7 @@ pub fn end_flushes(server: &mut Server) {
             server.clients[wait.token].go_on();
             // Unlike a wait for a key, this is the command's own work.
             server.clients[wait.token].spent_ticks = server.cycles.raw().wrapping_sub(wait.since);
-            end_wait(server, wait.token, &wait.request, false, |cx| cx.reply.ok());
+            end_wait(server, wait.token, wait.args, false, |cx| cx.reply.ok());
         }
     }
 }
@@ -372,7 +328,7 @@ pub fn end_sweeps(server: &mut Server) {
         return;
     }
     let mut left = Vec::new();
-    for mut wait in std::mem::take(&mut server.sweep_waits) {
+    for wait in std::mem::take(&mut server.sweep_waits) {
         let waits = |client: &Client| client.id == wait.client_id && client.blocked;
         let waits = server.clients.get(wait.token).is_some_and(|client| waits(client));
         match wait.until {
@@ -383,12 +339,7 @@ pub fn end_sweeps(server: &mut Server) {
                     server.clients[wait.token].written = server.keys.effects.journal.offset();
                     server.clients[wait.token].go_on();
                     server.clients[wait.token].spent_ticks = server.cycles.raw().wrapping_sub(wait.since);
-                    let args = Rc::make_mut(&mut wait.args).args();
-                    let command = args.get(0).and_then(|name| server.names.find(name));
-                    if let Some(command) = command {
-                        count_end(server, wait.token, command, &args, false);
-                    }
-                    answer_end(server, wait.token, command, |cx| cx.reply.count(count));
+                    end_wait(server, wait.token, Rc::unwrap_or_clone(wait.args), false, |cx| cx.reply.count(count));
                 }
                 Some(_) => {}
                 None => left.push(wait),
@@ -398,7 +349,7 @@ pub fn end_sweeps(server: &mut Server) {
             Until::Settled if !server.keys.is_settled() => left.push(wait),
             Until::Settled | Until::NextTurn => {
                 server.clients[wait.token].go_on();
-                run_kept(server, wait.token, Rc::unwrap_or_clone(wait.args));
+                run_kept(server, wait.token, Rc::unwrap_or_clone(wait.args), None);
             }
         }
     }
@@ -423,16 +374,17 @@ pub fn unblock(server: &mut Server, token: usize, with_error: bool) -> bool {
 /// Ends a client's wait with this answer. Returns whether it waited.
 pub fn unblock_with(server: &mut Server, token: usize, failed: bool, answer: impl FnOnce(&mut Ctx<'_>)) -> bool {
     let Some(waiter) = release(server, token) else { return false };
-    end_wait(server, token, &waiter.request, failed, answer);
+    end_wait(server, token, waiter.args, failed, answer);
     true
 }
 
 /// Ends a wait without running the command again: counts the command, and answers it.
-fn end_wait(server: &mut Server, token: usize, request: &[u8], failed: bool, answer: impl FnOnce(&mut Ctx<'_>)) {
-    let command = with_command(server, request, |server, command, args| {
-        count_end(server, token, command, args, failed);
-        command
-    });
+fn end_wait(server: &mut Server, token: usize, mut kept: KeptArgs, failed: bool, answer: impl FnOnce(&mut Ctx<'_>)) {
+    let args = kept.args();
+    let command = server.names.find(&args[0]);
+    if let Some(command) = command {
+        count_end(server, token, command, &args, failed);
+    }
     answer_end(server, token, command, answer);
 }
 
@@ -448,7 +400,7 @@ pub fn end_all(server: &mut Server) {
             // What it waits for comes all the same.
             let wait = server.flushing.swap_remove(at);
             server.clients[token].go_on();
-            end_wait(server, token, &wait.request, false, |cx| cx.reply.ok());
+            end_wait(server, token, wait.args, false, |cx| cx.reply.ok());
         } else if !unblock_with(server, token, true, |cx| cx.error(&CHANGED)) {
             // Invalidations end by themselves.
             continue;

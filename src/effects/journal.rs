@@ -351,6 +351,8 @@ impl Journal {
 /// Appends a command as a request.
 pub fn encode<'a>(out: &mut Vec<u8>, args: impl ExactSizeIterator<Item = &'a [u8]>) {
     let mut number = itoa::Buffer::new();
+    // Enough for the lengths, and for most arguments.
+    out.reserve(16 + 32 * args.len());
     out.push(b'*');
     out.extend_from_slice(number.format(args.len()).as_bytes());
     out.extend_from_slice(b"\r\n");

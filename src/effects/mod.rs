@@ -171,12 +171,16 @@ impl Effects {
             if self.hushed && event != Event::EXPIRED {
                 return;
             }
-            self.watches.changed(db, key, matches!(event, Event::EXPIRED | Event::INVALIDATED));
+            if !self.watches.is_empty() {
+                self.watches.changed(db, key, matches!(event, Event::EXPIRED | Event::INVALIDATED));
+            }
             // Nobody waits for a stream to become shorter.
-            if event != Event::XDEL && event != Event::XTRIM {
+            if self.waiting.any() && event != Event::XDEL && event != Event::XTRIM {
                 self.waiting.changed(db, key);
             }
-            self.tell(db, key, event);
+            if self.told {
+                self.tell(db, key, event);
+            }
         }
     }
 

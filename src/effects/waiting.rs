@@ -2,61 +2,126 @@
 //!
 //! A key has a queue of the clients that wait for it; whoever came first is first. Changes of keys are reported here,
 //! and a change of a key with a queue makes the key ready, which is looked at when the command that changed it is over.
-//! Everything is ordered, so that neither a report, nor the earliest deadline, nor a client that leaves costs more than
-//! a few steps, however many wait.
+//! Neither a report, nor the earliest deadline, nor a client that leaves costs more than a few steps, however many wait; nor
+//! does anything have to grow in one piece.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::BuildHasher;
+use std::ops::{Bound, Range};
 
+use foldhash::fast::RandomState;
+
+use crate::resp::KeptArgs;
 use crate::types::value::Type;
 
 /// What a client waits for.
-#[derive(Debug)]
 pub struct Waiter {
     pub db: usize,
-    /// Any of these keys will do.
-    pub keys: Vec<Box<[u8]>>,
+    /// The command, which runs again when a key is ready.
+    pub args: KeptArgs,
+    /// Which of its arguments are keys. Any of them will do.
+    pub keys: Range<usize>,
     /// The type that a key must have.
     pub kind: Type,
     /// A key that is removed, or becomes something else, will do as well: the command then has an error to tell.
     pub until_gone: bool,
     /// Until when, in milliseconds of uptime; `None` for as long as it takes.
     pub deadline_ms: Option<u64>,
-    /// The command, as a request: it runs again when a key is ready.
-    pub request: Vec<u8>,
+}
+
+impl Waiter {
+    fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.keys.clone().filter_map(|at| self.args.get(at))
+    }
 }
 
 /// The clients that wait for one key.
-#[derive(Default)]
 struct Queue {
-    /// Tokens by the turn in which they came.
-    clients: BTreeMap<u64, usize>,
+    db: usize,
+    key: Box<[u8]>,
+    /// The turn in which the first came, and its token.
+    first: (u64, usize),
+    /// The others' tokens by their turns. Most queues have none.
+    others: BTreeMap<u64, usize>,
     /// How many of them wait for the key to be gone, too.
     until_gone: usize,
     /// It is listed as ready.
     ready: bool,
 }
 
+impl Queue {
+    /// Lets a client with the newest turn wait here, unless it does already. Returns whether it did not.
+    fn join(&mut self, turn: u64, token: usize) -> bool {
+        self.first.0 != turn && self.others.insert(turn, token).is_none()
+    }
+
+    /// Lets the client with a turn go. Returns whether it was here, and whether anybody still is.
+    fn leave(&mut self, turn: u64) -> (bool, bool) {
+        if self.first.0 != turn {
+            return (self.others.remove(&turn).is_some(), true);
+        }
+        match self.others.pop_first() {
+            Some(next) => {
+                self.first = next;
+                (true, true)
+            }
+            None => (true, false),
+        }
+    }
+
+    /// Who is next behind a turn, or first of all.
+    fn next(&self, behind: Option<u64>) -> Option<(u64, usize)> {
+        match behind {
+            Some(behind) if self.first.0 <= behind => self
+                .others
+                .range((Bound::Excluded(behind), Bound::Unbounded))
+                .next()
+                .map(|(&turn, &token)| (turn, token)),
+            _ => Some(self.first),
+        }
+    }
+}
+
 /// All that wait.
 #[derive(Default)]
 pub struct Waiting {
     /// What each waits for and in which turn it came, by its token.
-    waiters: BTreeMap<usize, (u64, Waiter)>,
-    /// The queues of each database.
-    queues: BTreeMap<usize, BTreeMap<Box<[u8]>, Queue>>,
+    waiters: Vec<Option<Box<(u64, Waiter)>>>,
+    /// How many wait.
+    clients: usize,
+    /// The queues by the hash of database and key; with luck there is one of a kind.
+    queues: BTreeMap<u64, Vec<Queue>>,
+    hasher: RandomState,
     /// Deadlines and whose they are.
     deadlines: BTreeSet<(u64, usize)>,
     /// Keys with a queue that have changed, in the order in which they did.
-    ready: Vec<(usize, Box<[u8]>)>,
+    ready: VecDeque<(usize, Box<[u8]>)>,
     /// The next client's turn.
     next_turn: u64,
 }
 
 impl Waiting {
+    fn hash(&self, db: usize, key: &[u8]) -> u64 {
+        self.hasher.hash_one((db, key))
+    }
+
+    fn queue(&self, db: usize, key: &[u8]) -> Option<&Queue> {
+        self.queues.get(&self.hash(db, key))?.iter().find(|queue| queue.db == db && *queue.key == *key)
+    }
+
+    fn queue_mut(&mut self, db: usize, key: &[u8]) -> Option<&mut Queue> {
+        let hash = self.hash(db, key);
+        self.queues.get_mut(&hash)?.iter_mut().find(|queue| queue.db == db && *queue.key == *key)
+    }
+
+    fn waiter(&self, token: usize) -> Option<&(u64, Waiter)> {
+        self.waiters.get(token)?.as_deref()
+    }
+
     /// Whether anybody waits.
     #[inline]
     pub fn any(&self) -> bool {
-        !self.waiters.is_empty()
+        self.clients > 0
     }
 
     /// Whether a key that somebody waits for has changed.
@@ -68,77 +133,90 @@ impl Waiting {
     /// A key changed.
     #[cold]
     pub fn changed(&mut self, db: usize, key: &[u8]) {
-        let Some(queue) = self.queues.get_mut(&db).and_then(|queues| queues.get_mut(key)) else { return };
-        if !queue.ready {
-            queue.ready = true;
-            self.ready.push((db, key.into()));
+        let Some(queue) = self.queue_mut(db, key) else { return };
+        if !std::mem::replace(&mut queue.ready, true) {
+            self.ready.push_back((db, key.into()));
         }
     }
 
     /// Every key of a database may have changed.
     #[cold]
     pub fn changed_all(&mut self, db: usize) {
-        let Some(queues) = self.queues.get_mut(&db) else { return };
-        for (key, queue) in queues.iter_mut().filter(|(_, queue)| !queue.ready) {
+        let queues = self.queues.values_mut().flatten();
+        for queue in queues.filter(|queue| queue.db == db && !queue.ready) {
             queue.ready = true;
-            self.ready.push((db, key.clone()));
+            self.ready.push_back((db, queue.key.clone()));
         }
     }
 
-    /// Takes the keys that have become ready.
-    pub fn take_ready(&mut self) -> Vec<(usize, Box<[u8]>)> {
-        std::mem::take(&mut self.ready)
+    /// Takes the key that became ready first.
+    pub fn take_ready(&mut self) -> Option<(usize, Box<[u8]>)> {
+        self.ready.pop_front()
     }
 
     /// Says that a ready key is being looked at: from now on it can become ready again. Returns how many wait for it.
     pub fn look_at(&mut self, db: usize, key: &[u8]) -> usize {
-        let Some(queue) = self.queues.get_mut(&db).and_then(|queues| queues.get_mut(key)) else { return 0 };
+        let Some(queue) = self.queue_mut(db, key) else { return 0 };
         queue.ready = false;
-        queue.clients.len()
+        1 + queue.others.len()
     }
 
     /// Whether somebody waits for a key to be gone.
     pub fn is_awaited_until_gone(&self, db: usize, key: &[u8]) -> bool {
-        self.queues.get(&db).and_then(|queues| queues.get(key)).is_some_and(|queue| queue.until_gone > 0)
+        self.queue(db, key).is_some_and(|queue| queue.until_gone > 0)
     }
 
     /// Who waits for a key behind the one with a turn, or first of all: the turn, the token, and what is waited for.
     pub fn next(&self, db: usize, key: &[u8], behind: Option<u64>) -> Option<(u64, usize, &Waiter)> {
-        let queue = self.queues.get(&db)?.get(key)?;
-        let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
-        let (&turn, &token) = queue.clients.range((from, Bound::Unbounded)).next()?;
-        Some((turn, token, &self.waiters.get(&token)?.1))
+        let (turn, token) = self.queue(db, key)?.next(behind)?;
+        Some((turn, token, &self.waiter(token)?.1))
     }
 
     /// Lets a client wait, behind all others.
     pub fn add(&mut self, token: usize, waiter: Waiter) {
         let turn = self.next_turn;
         self.next_turn += 1;
-        let queues = self.queues.entry(waiter.db).or_default();
-        for key in &waiter.keys {
-            let queue = queues.entry(key.clone()).or_default();
+        let db = waiter.db;
+        for key in waiter.keys() {
+            let alike = self.queues.entry(self.hasher.hash_one((db, key))).or_default();
             // A key that is named twice is waited for once.
-            if queue.clients.insert(turn, token).is_none() {
+            let joined = match alike.iter_mut().find(|queue| queue.db == db && *queue.key == *key) {
+                Some(queue) => queue.join(turn, token).then_some(queue),
+                None => {
+                    let (first, others) = ((turn, token), BTreeMap::new());
+                    alike.push(Queue { db, key: key.into(), first, others, until_gone: 0, ready: false });
+                    alike.last_mut()
+                }
+            };
+            if let Some(queue) = joined {
                 queue.until_gone += usize::from(waiter.until_gone);
             }
         }
         self.deadlines.extend(waiter.deadline_ms.map(|deadline| (deadline, token)));
-        self.waiters.insert(token, (turn, waiter));
+        if self.waiters.len() <= token {
+            self.waiters.resize_with(token + 1, || None);
+        }
+        self.clients += 1;
+        self.waiters[token] = Some(Box::new((turn, waiter)));
     }
 
     /// Lets a client wait no longer. `None` if it does not wait.
     pub fn remove(&mut self, token: usize) -> Option<Waiter> {
-        let (turn, waiter) = self.waiters.remove(&token)?;
-        if let Some(queues) = self.queues.get_mut(&waiter.db) {
-            for key in &waiter.keys {
-                // A key that was named twice is gone at the second time.
-                let Some(queue) = queues.get_mut(key) else { continue };
-                if queue.clients.remove(&turn).is_some() {
-                    queue.until_gone -= usize::from(waiter.until_gone);
-                }
-                if queue.clients.is_empty() {
-                    queues.remove(key);
-                }
+        let (turn, waiter) = *self.waiters.get_mut(token)?.take()?;
+        self.clients -= 1;
+        for key in waiter.keys() {
+            let hash = self.hash(waiter.db, key);
+            let Some(alike) = self.queues.get_mut(&hash) else { continue };
+            // A key that was named twice is gone at the second time.
+            let Some(at) = alike.iter().position(|queue| queue.db == waiter.db && *queue.key == *key) else { continue };
+            let (was_here, anybody) = alike[at].leave(turn);
+            if !anybody {
+                alike.swap_remove(at);
+            } else if was_here {
+                alike[at].until_gone -= usize::from(waiter.until_gone);
+            }
+            if alike.is_empty() {
+                self.queues.remove(&hash);
             }
         }
         if let Some(deadline) = waiter.deadline_ms {
@@ -161,26 +239,28 @@ impl Waiting {
 
     /// Whether a client waits for keys, rather than for something else until its deadline.
     pub fn has_keys(&self, token: usize) -> bool {
-        self.waiters.get(&token).is_some_and(|(_, waiter)| !waiter.keys.is_empty())
+        self.waiter(token).is_some_and(|(_, waiter)| !waiter.keys.is_empty())
     }
 
     /// Bytes of memory that a client's waiting takes.
     pub fn bytes(&self, token: usize) -> usize {
-        let Some((_, waiter)) = self.waiters.get(&token) else { return 0 };
-        // A key's name is here, and in the table if nobody else waits for it.
-        let keys = waiter.keys.iter().map(|key| 2 * key.len() + size_of::<Box<[u8]>>() + size_of::<Queue>());
-        size_of::<Waiter>() + waiter.request.capacity() + keys.sum::<usize>()
+        let Some((_, waiter)) = self.waiter(token) else { return 0 };
+        // As if nobody else waited for them.
+        let queues = waiter.keys().map(|key| key.len() + size_of::<Queue>());
+        size_of::<Waiter>() + waiter.args.memory_bytes() + queues.sum::<usize>()
     }
 
     /// The clients that wait for keys of a database.
     pub fn in_database(&self, db: usize) -> Vec<usize> {
         let waits = |waiter: &Waiter| waiter.db == db && !waiter.keys.is_empty();
-        self.waiters.iter().filter(|(_, (_, waiter))| waits(waiter)).map(|(&token, _)| token).collect()
+        let tokens =
+            self.waiters.iter().enumerate().filter(|(_, waiter)| waiter.as_ref().is_some_and(|one| waits(&one.1)));
+        tokens.map(|(token, _)| token).collect()
     }
 
     /// How many clients wait.
     pub fn clients(&self) -> usize {
-        self.waiters.len()
+        self.clients
     }
 
     /// How many clients wait with a deadline.
@@ -190,12 +270,12 @@ impl Waiting {
 
     /// How many keys are waited for.
     pub fn keys(&self) -> usize {
-        self.queues.values().map(BTreeMap::len).sum()
+        self.queues.values().map(Vec::len).sum()
     }
 
     /// How many keys are waited for until they are gone.
     pub fn keys_until_gone(&self) -> usize {
-        self.queues.values().flat_map(BTreeMap::values).filter(|queue| queue.until_gone > 0).count()
+        self.queues.values().flatten().filter(|queue| queue.until_gone > 0).count()
     }
 }
 
@@ -204,8 +284,8 @@ mod tests {
     use super::*;
 
     fn waiter(keys: &[&str], deadline_ms: Option<u64>) -> Waiter {
-        let keys = keys.iter().map(|key| key.as_bytes().into()).collect();
-        Waiter { db: 0, keys, kind: Type::List, until_gone: false, deadline_ms, request: Vec::new() }
+        let args = KeptArgs::of(keys.iter().map(|key| key.as_bytes()));
+        Waiter { db: 0, args, keys: 0..keys.len(), kind: Type::List, until_gone: false, deadline_ms }
     }
 
     fn queue(waiting: &Waiting, key: &str) -> Vec<usize> {
@@ -255,14 +335,13 @@ mod tests {
             waiting.changed(0, key.as_bytes());
             waiting.changed(1, key.as_bytes());
         }
-        let ready = waiting.take_ready();
-        let names: Vec<_> = ready.iter().map(|(db, key)| (*db, &**key)).collect();
-        assert_eq!(names, [(0, &b"b"[..]), (0, b"a")]);
+        let mut ready = || waiting.take_ready().map(|(db, key)| (db, key.to_vec()));
+        assert_eq!([ready(), ready(), ready()], [Some((0, b"b".to_vec())), Some((0, b"a".to_vec())), None]);
         assert!(!waiting.has_ready());
         waiting.changed(0, b"a");
         assert!(!waiting.has_ready(), "it has not been looked at");
         assert_eq!((waiting.look_at(0, b"a"), waiting.look_at(0, b"x")), (1, 0));
         waiting.changed_all(0);
-        assert_eq!(waiting.take_ready().len(), 1, "b is still listed");
+        assert!(waiting.take_ready().is_some() && waiting.take_ready().is_none(), "b is still listed");
     }
 }

@@ -120,6 +120,9 @@ impl Intake {
         }
         // What was held up comes before anything new.
         let held_up = !client.replay.is_empty();
+        if !client.readable && !held_up && client.input.is_empty() {
+            return;
+        }
         if let Some(big) = client.parser.big_arg().filter(|_| !held_up) {
             let (bytes, missing) = big.remaining();
             let most = missing.min(BIG_READ);

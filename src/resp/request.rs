@@ -578,6 +578,16 @@ pub struct KeptArgs {
 }
 
 impl KeptArgs {
+    /// Copies of these arguments.
+    pub fn of<'a>(args: impl Iterator<Item = &'a [u8]>) -> KeptArgs {
+        let mut kept = KeptArgs { bytes: Vec::new(), spans: Vec::new(), owned: Vec::new() };
+        for arg in args {
+            kept.spans.push(Span { start: kept.bytes.len() as u32, len: arg.len() as u32 });
+            kept.bytes.extend_from_slice(arg);
+        }
+        kept
+    }
+
     /// The arguments, as a handler takes them.
     pub fn args(&mut self) -> Args<'_> {
         Args::new(&self.bytes, &self.spans, &mut self.owned)

@@ -12,7 +12,7 @@ use crate::effects::Event;
 use crate::keyspace::Key;
 use crate::keyspace::entry::Type;
 use crate::keyspace::value::Changed;
-use crate::resp::{Args, Deferred, Proto, Reply};
+use crate::resp::{Args, Deferred, KeptArgs, Proto, Reply};
 use crate::types::number::c_text;
 use crate::types::stream::{ConsumerKey, Group, Id, Log};
 
@@ -209,14 +209,14 @@ pub fn read(cx: &mut Ctx<'_>, args: &mut Args<'_>, in_group: bool) -> Outcome {
         // A group goes with its stream.
         until_gone: in_group,
         deadline_ms,
-        request: with_last_ids(args, &request.keys, &from),
+        instead: with_last_ids(args, &request.keys, &from),
     };
     cx.wait_for(args, wait, |cx| cx.reply.null_array())
 }
 
-/// The command as a request in which every `$` is the ID that it means now: when the command runs again it would mean
-/// another. `None` if there is none.
-fn with_last_ids(args: &Args<'_>, keys: &Range<usize>, from: &[From]) -> Option<Vec<u8>> {
+/// The command with the ID that it means now for every `$`: when the command runs again it would mean another. `None` if there is
+/// none.
+fn with_last_ids(args: &Args<'_>, keys: &Range<usize>, from: &[From]) -> Option<KeptArgs> {
     let last = |at: usize| {
         let behind = from.get(at.checked_sub(keys.end)?)?;
         match behind {
@@ -224,18 +224,9 @@ fn with_last_ids(args: &Args<'_>, keys: &Range<usize>, from: &[From]) -> Option<
             _ => None,
         }
     };
-    if (keys.end..args.len()).all(|at| last(at).is_none()) {
-        return None;
-    }
-    let mut request = Reply::default();
-    request.array(args.len());
-    for at in 0..args.len() {
-        match last(at) {
-            Some(id) => request.bulk(&id),
-            None => request.bulk(&args[at]),
-        }
-    }
-    Some(std::mem::take(request.out.tail()))
+    let ids: Vec<_> = (0..args.len()).map(last).collect();
+    let any = ids.iter().any(Option::is_some);
+    any.then(|| KeptArgs::of(ids.iter().enumerate().map(|(at, id)| id.as_deref().unwrap_or(&args[at]))))
 }
 
 fn read_behind(cx: &mut Ctx<'_>, key: Key<'_>, behind: Id, count: u64, streams: &mut Streams) {
