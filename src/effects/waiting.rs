@@ -2,8 +2,8 @@
 //!
 //! A key has a queue of the clients that wait for it; whoever came first is first. Changes of keys are reported here,
 //! and a change of a key with a queue makes the key ready, which is looked at when the command that changed it is over.
-//! Neither a report, nor the earliest deadline, nor a client that leaves costs more than a few steps, however many wait; nor
-//! does anything have to grow in one piece.
+//! Neither a report, nor the earliest deadline, nor a client that leaves costs more than a few steps, however many wait, and
+//! nothing grows in one piece but a list of pointers.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::BuildHasher;
