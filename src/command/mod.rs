@@ -647,7 +647,7 @@ impl<'s> Ctx<'s> {
             unix_seconds: self.server.clock.seconds_now(),
             micros: took.as_micros() as u64,
             args: cut_args(args.len(), shown),
-            addr: client.addr.clone(),
+            addr: client.addr.to_string(),
             client_name: client.name.clone(),
         };
         let most = self.server.settings.slowlog_max_len as usize;

@@ -75,7 +75,7 @@ pub fn feed(cx: &mut Ctx<'_>, quoted: &[Vec<u8>]) {
     } else if client.stream.is_unix() {
         format!("unix:{}", client.addr.strip_suffix(":0").unwrap_or(&client.addr))
     } else {
-        client.addr.clone()
+        client.addr.to_string()
     };
     let mut number = itoa::Buffer::new();
     let db = cx.server.keys.directory().own_name(client.db).unwrap_or_else(|| number.format(client.db));

@@ -107,6 +107,10 @@ pub struct Client {
     pub no_touch: bool,
     /// CLIENT NO-EVICT.
     pub no_evict: bool,
+    /// Whether the peer is on this host.
+    pub is_local: bool,
+    /// SCRIPT DEBUG.
+    pub debugging: Option<Debugging>,
     /// Uptime at the last request or reply, in milliseconds.
     pub active_ms: u64,
     /// Bytes received and sent.
@@ -144,11 +148,9 @@ pub struct Client {
     /// Unique and never used again.
     pub id: u64,
     /// `address:port`, or `path:0` of a Unix socket.
-    pub addr: String,
+    pub addr: Box<str>,
     /// The address it connected to.
-    pub laddr: String,
-    /// Whether the peer is on this host.
-    pub is_local: bool,
+    pub laddr: Box<str>,
     /// Uptime at the connection, in milliseconds.
     pub connected_ms: u64,
     /// Uptime since which the output is over its soft limit, in milliseconds.
@@ -161,8 +163,6 @@ pub struct Client {
     pub lib_name: Vec<u8>,
     /// CLIENT SETINFO lib-ver.
     pub lib_ver: Vec<u8>,
-    /// SCRIPT DEBUG.
-    pub debugging: Option<Debugging>,
     /// Bytes of memory it took when it was counted last.
     pub counted_bytes: usize,
     /// CLIENT TRACKING.
@@ -181,8 +181,8 @@ impl Client {
         Client {
             stream,
             id,
-            addr: String::new(),
-            laddr: String::new(),
+            addr: Box::default(),
+            laddr: Box::default(),
             is_local: true,
             connected_ms: now_ms,
             active_ms: now_ms,
@@ -294,8 +294,8 @@ impl Client {
     /// Bytes of memory it takes, the output included.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Client>()
-            + self.addr.capacity()
-            + self.laddr.capacity()
+            + self.addr.len()
+            + self.laddr.len()
             + self.name.capacity()
             + self.lib_name.capacity()
             + self.lib_ver.capacity()

@@ -85,11 +85,11 @@ fn welcome(server: &mut Server, mut stream: Stream, peer: Option<SocketAddr>) {
     client.act_as(server.acl.default_user(), server.acl.is_open(), server.acl.is_open());
     match (&client.stream, peer) {
         (Stream::Tcp(tcp), Some(peer)) => {
-            client.addr = peer.to_string();
-            client.laddr = tcp.local_addr().map_or_else(|_| String::new(), |local| local.to_string());
+            client.addr = peer.to_string().into();
+            client.laddr = tcp.local_addr().map_or_else(|_| String::new(), |local| local.to_string()).into();
         }
         _ => {
-            client.addr = format!("{}:0", server.listeners.unix_path());
+            client.addr = format!("{}:0", server.listeners.unix_path()).into();
             client.laddr = client.addr.clone();
         }
     }

@@ -300,7 +300,7 @@ impl Server {
         self.listeners.registry().register(stream.source(), Token(token), interest)?;
         let mut client = Box::new(Client::new(stream, self.next_client_id, self.clock.uptime_ms()));
         self.next_client_id += 1;
-        client.addr = address.to_string();
+        client.addr = address.to_string().into();
         client.is_local = address.ip().to_canonical().is_loopback();
         client.authenticated = true;
         client.reply_mode = ReplyMode::Off;
@@ -328,7 +328,7 @@ impl Server {
         {
             log::info!("Non blocking connect for SYNC fired the event.");
             following.stage = Stage::Handshake;
-            self.clients[token].laddr = laddr;
+            self.clients[token].laddr = laddr.into();
         }
     }
 

@@ -173,7 +173,9 @@ impl Server {
         };
         let outbox = self.outbox.clone();
         Background::start(target, move |told| match told {
-            Told::PassedOn(bytes) => outbox.send(move |server: &mut Server| server.reception_went_on(attempt, bytes.len())),
+            Told::PassedOn(bytes) => {
+                outbox.send(move |server: &mut Server| server.reception_went_on(attempt, bytes.len()))
+            }
             Told::Over(result) => outbox.send(move |server: &mut Server| server.reception_over(attempt, result)),
         })
     }
