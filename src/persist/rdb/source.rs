@@ -19,7 +19,12 @@ pub trait Source {
     ///
     /// # Errors
     /// If there are not so many bytes, or they cannot be read.
-    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), Error>;
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), Error> {
+        let end = Error { offset: self.offset(), reason: Reason::End };
+        buffer.copy_from_slice(self.ahead().get(..buffer.len()).ok_or(end)?);
+        self.pass(buffer.len());
+        Ok(())
+    }
 
     /// Bytes that come next, as far as they are in memory.
     fn ahead(&self) -> &[u8];
@@ -152,14 +157,6 @@ impl<'a> Slice<'a> {
 }
 
 impl Source for Slice<'_> {
-    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), Error> {
-        let end = Error { offset: self.at as u64, reason: Reason::End };
-        let bytes = self.bytes.get(self.at..).and_then(|rest| rest.get(..buffer.len())).ok_or(end)?;
-        buffer.copy_from_slice(bytes);
-        self.at += bytes.len();
-        Ok(())
-    }
-
     #[inline]
     fn ahead(&self) -> &[u8] {
         &self.bytes[self.at..]
@@ -226,14 +223,6 @@ impl Feed {
 }
 
 impl Source for Feed {
-    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), Error> {
-        let end = Error { offset: self.offset(), reason: Reason::End };
-        let bytes = self.ahead().get(..buffer.len()).ok_or(end)?;
-        buffer.copy_from_slice(bytes);
-        self.at += buffer.len();
-        Ok(())
-    }
-
     #[inline]
     fn ahead(&self) -> &[u8] {
         &self.bytes[self.at..]
