@@ -97,8 +97,8 @@ pub struct Batch {
     goes_deep: bool,
     sources: Vec<Source>,
     pool: Vec<Vec<u8>>,
-    /// The last client has a script to run. While that runs, others are served from within it, which takes that nothing of
-    /// theirs waits in the batch: nobody may come behind it.
+    /// The last client has a script to run, or the like. While that runs, others are served from within it, which takes that
+    /// nothing of theirs waits in the batch: nobody may come behind it.
     closed: bool,
 }
 
@@ -174,7 +174,7 @@ impl Batch {
                         let argument = |at: usize| spans[at].bytes(&bytes[whole..], &owned);
                         let command = server.names.find(argument(0));
                         let first_key = command.map_or(0, |command| command.first_key);
-                        self.closed |= command.is_some_and(|command| runs_script(command, kept_script));
+                        self.closed |= command.is_some_and(|command| may_attend(command, kept_script));
                         let key_hash =
                             (first_key != 0 && first_key < spans.len()).then(|| server.keys.hash(argument(first_key)));
                         let goes_deep = command.is_some_and(|command| command.goes_deep);
@@ -371,11 +371,13 @@ fn text_of<'a>(args: &Args<'_>, in_one_piece: bool, passage: &'a [u8]) -> Cow<'a
     Cow::Owned(text)
 }
 
-/// Whether a command may run a script: by itself, or as EXEC, of whose client a script is kept.
+/// Whether others may be served from within a command. It may run a script: by itself, or as EXEC, of whose client a script is
+/// kept. Or it is DEBUG, which may load.
 #[inline]
-fn runs_script(command: &Registered, kept_script: bool) -> bool {
+fn may_attend(command: &Registered, kept_script: bool) -> bool {
+    const ATTENDS: Flags = Flags::SCRIPT.union(Flags::DEBUG_GATE);
     // EXEC is among those that the slow log skips.
-    let flags = if kept_script { Flags::SCRIPT.union(Flags::SKIP_SLOWLOG) } else { Flags::SCRIPT };
+    let flags = if kept_script { ATTENDS.union(Flags::SKIP_SLOWLOG) } else { ATTENDS };
     command.command.flags.intersects(flags)
 }
 
