@@ -78,20 +78,6 @@ impl Ctx<'_> {
         Ok((milliseconds > 0).then(|| clock.uptime_ms().saturating_add(milliseconds)))
     }
 
-    /// The deadline that a timeout in milliseconds means, as [`Ctx::deadline`] does.
-    ///
-    /// # Errors
-    /// If it is not an integer, negative, or too large.
-    pub fn deadline_from_ms(&self, text: &[u8]) -> Result<Option<u64>, Error> {
-        let milliseconds = parse_i64(text).ok_or(Error::fixed("ERR timeout is not an integer or out of range"))?;
-        let milliseconds = u64::try_from(milliseconds).map_err(|_| Error::fixed("ERR timeout is negative"))?;
-        let clock = &self.server.clock;
-        if milliseconds > i64::MAX as u64 - clock.unix_ms() {
-            return Err(Error::fixed("ERR timeout is out of range"));
-        }
-        Ok((milliseconds > 0).then(|| clock.uptime_ms().saturating_add(milliseconds)))
-    }
-
     /// Sets the client aside until one of the keys at these arguments holds a value of a type, or the deadline passes.
     /// Where nobody may wait, the time is over at once, and `nothing` writes the reply.
     pub fn wait(

@@ -52,7 +52,7 @@ fn request<'a>(cx: &Ctx<'_>, args: &'a Args<'_>, in_group: bool) -> Result<Reque
         let (word, more) = (&args[at], args.len() - 1 - at);
         let is = |option: &str| word.eq_ignore_ascii_case(option.as_bytes());
         if is("BLOCK") && more > 0 {
-            wait = Some(cx.deadline_from_ms(&args[at + 1])?);
+            wait = Some(cx.deadline_in_ms(&args[at + 1])?);
             at += 1;
         } else if is("COUNT") && more > 0 {
             count = u64::try_from(integer(&args[at + 1])?).unwrap_or(0);
