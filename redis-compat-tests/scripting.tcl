@@ -315,6 +315,40 @@ check "others are told that the server is busy, and can end the script" -config 
     same "" [refusal PING] "PING"
 }
 
+check "what stands behind a script that runs for long does not wait for it" -config {lua-time-limit 10} {
+    set busy {-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.}
+    foreach name {sleeper before script half broken multi killer} {
+        start $name PING
+        then $name +PONG
+    }
+    # What comes during the sleep is read at once.
+    start sleeper DEBUG SLEEP 0.3
+    after 50
+    start before SET k before
+    start script EVAL "while true do end" 0
+    start script GET k
+    resp::raw [run::connection half] "SET k a\r\nGET k\r\nECHO whole"
+    resp::raw [run::connection broken] "SET k b\r\n*1\r\n:1\r\n"
+    start multi MULTI
+    start multi GET k
+    start killer SCRIPT KILL
+    then sleeper +OK
+    then before +OK
+    then half $busy
+    then half $busy
+    then broken $busy
+    then broken {-ERR Protocol error: expected '$', got ':'}
+    then multi +OK
+    then multi $busy
+    then killer +OK
+    then script {/Script killed by user/}
+    then script {"before"}
+    resp::raw [run::connection half] "some\r\n"
+    then half {"wholesome"}
+    start multi EXEC
+    then multi {/^-EXECABORT/}
+}
+
 check "a script cannot catch its end" -config {lua-time-limit 10} {
     start A EVAL "local f = function() while 1 do redis.call('ping') end end while 1 do pcall(f) end" 0
     busy

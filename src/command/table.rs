@@ -371,7 +371,7 @@ pub struct Registered {
     /// The container of a subcommand.
     pub parent: Option<CommandId>,
     pub subcommands: Vec<CommandId>,
-    /// The argument that is the first key, if it is always the same one; else 0.
+    /// The argument that is the first key, if there is one and it is always the same; else 0.
     pub first_key: usize,
     /// Whether what the command looks at may lie deep in the first key's value.
     pub goes_deep: bool,
@@ -451,6 +451,9 @@ fn register(all: &mut Vec<Registered>, command: &'static Command, parent: Option
     };
     let first_key = match command.keys.first() {
         Some(KeySpec { begin: Begin::Index(index), find: Find::Range { .. }, .. }) => *index as usize,
+        Some(KeySpec { begin: Begin::Index(index), find: Find::KeyNum { first, .. }, .. }) => {
+            (*index + *first) as usize
+        }
         _ => 0,
     };
     let id = CommandId(all.len() as u16);

@@ -5,8 +5,8 @@
 //! are allowed meanwhile (the others are told that the server is busy), and sends.
 //!
 //! It asks the kernel with `poll(2)`, which tells what is there to be read whether or not anybody has been told before. What it
-//! reads the loop's own poll may tell once more, and the loop finds nothing there. The client whose script runs is left alone: it
-//! is in the batch, always as the last (see [`super::batch`]), so that nothing of anybody else's is.
+//! reads the loop's own poll may tell once more, and the loop finds nothing there. The client whose script runs is left alone:
+//! the batch will go on with it. Those who are behind it in the batch get back what they sent, and are served like the others.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -17,6 +17,7 @@ use mio::Token;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::accept::accept;
+use super::batch::Behind;
 use super::bury;
 use super::intake::Intake;
 use super::signals::Signals;
@@ -35,13 +36,16 @@ enum Heard {
 pub struct Attendant {
     intake: Intake,
     signals: Rc<RefCell<Signals>>,
+    /// What the loop's batch has behind the script.
+    behind: Rc<Behind>,
     next: Option<Instant>,
 }
 
 impl Attendant {
     /// One that looks for the signals which the loop gets otherwise.
-    pub fn new(signals: Rc<RefCell<Signals>>) -> Attendant {
-        Attendant { intake: Intake::new(), signals, next: None }
+    pub fn new(signals: Rc<RefCell<Signals>>, behind: Rc<Behind>) -> Attendant {
+        // No script runs within a script.
+        Attendant { intake: Intake::new(Rc::default()), signals, behind, next: None }
     }
 
     /// Notes which signals have come, or serves everybody once but the client that is busy.
@@ -61,17 +65,23 @@ impl Attendant {
                 Heard::Client(token) => server.clients[token].readable = true,
             }
         }
-        let resumed: BTreeSet<usize> = std::mem::take(&mut server.resumed).into_iter().collect();
+        let given_back = self.behind.give_back(server);
+        server.resumed.extend(given_back);
+        let resumed = std::mem::take(&mut server.resumed);
         // Whoever waits in the loop's queue is served here now and stays there, where there will be nothing to do.
         let mut queued = Vec::new();
         for token in resumed.into_iter().chain(ready(server)).collect::<BTreeSet<usize>>() {
             // The busy one is served further by the batch that it is in.
-            if let Some(client) = server.clients.get_mut(token).filter(|_| token != busy) {
-                if std::mem::take(&mut client.queued) {
-                    queued.push(token);
-                }
-                self.intake.enqueue(server, token);
+            let Some(client) = server.clients.get_mut(token).filter(|_| token != busy) else { continue };
+            if client.link.is_some() {
+                // What a master sent is not to be refused.
+                server.resumed.push(token);
+                continue;
             }
+            if std::mem::take(&mut client.queued) {
+                queued.push(token);
+            }
+            self.intake.enqueue(server, token);
         }
         // The script may be the master's.
         let before = server.keys.set_overdue(server.keys.overdue_otherwise());

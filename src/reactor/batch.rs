@@ -7,7 +7,9 @@
 //! the next, whether they come from one client's pipeline or from fifty clients that send one command each.
 
 use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
+use std::rc::Rc;
 
 use crate::command::state::Server;
 use crate::command::table::{Flags, Names, Registered};
@@ -33,6 +35,7 @@ const SPANS_KEPT: usize = 16 * 1024;
 const POOLED: usize = 256;
 
 /// A parsed command.
+#[derive(Default)]
 struct Pending {
     command: Option<&'static Registered>,
     /// The database it will most likely work on, and the hash of its first key.
@@ -48,6 +51,7 @@ struct Pending {
 }
 
 /// What one client contributes.
+#[derive(Default)]
 struct Source {
     token: usize,
     /// The bytes, if they are not in the arena.
@@ -88,61 +92,80 @@ pub struct Parsing<'a> {
     pub open: bool,
 }
 
-/// Requests on their way, and the buffers they need.
-pub struct Batch {
+/// What was read, and where the arguments of commands stand in it and in sources' own bytes.
+#[derive(Default)]
+struct Text {
     arena: Vec<u8>,
     spans: Vec<Span>,
+}
+
+/// Who sent which commands.
+#[derive(Default)]
+struct Queue {
     pending: Vec<Pending>,
-    /// Whether one of them does.
-    goes_deep: bool,
     sources: Vec<Source>,
+}
+
+/// What is behind the command that runs, while that is one from within which others may be served: those who are find their
+/// commands here.
+#[derive(Default)]
+pub struct Behind {
+    /// What that command reads, too.
+    text: RefCell<Text>,
+    queue: RefCell<Queue>,
+    /// The first source that has not had its turn.
+    first: Cell<usize>,
+}
+
+/// Requests on their way, and the buffers they need.
+pub struct Batch {
+    text: Text,
+    queue: Queue,
+    /// Whether one of the commands does.
+    goes_deep: bool,
+    /// Whether others may be served from within one of them.
+    attends: bool,
+    behind: Rc<Behind>,
     pool: Vec<Vec<u8>>,
-    /// The last client has a script to run, or the like. While that runs, others are served from within it, which takes that
-    /// nothing of theirs waits in the batch: nobody may come behind it.
-    closed: bool,
 }
 
 impl Batch {
-    pub fn new() -> Batch {
-        Batch {
-            arena: Vec::with_capacity(ARENA + READ_SIZE),
-            spans: Vec::new(),
-            pending: Vec::new(),
-            goes_deep: false,
-            sources: Vec::new(),
-            pool: Vec::new(),
-            closed: false,
-        }
+    /// One whose commands are put `behind` one from within which others may be served.
+    pub fn new(behind: Rc<Behind>) -> Batch {
+        let text = Text { arena: Vec::with_capacity(ARENA + READ_SIZE), spans: Vec::new() };
+        Batch { text, queue: Queue::default(), goes_deep: false, attends: false, behind, pool: Vec::new() }
     }
 
     /// Whether it should run before more is gathered.
     pub fn is_full(&self) -> bool {
-        self.closed || self.pending.len() >= BATCH || self.arena.len() >= ARENA
+        self.queue.pending.len() >= BATCH || self.text.arena.len() >= ARENA
     }
 
     /// The arena, to read into.
     pub fn arena(&mut self) -> &mut Vec<u8> {
-        &mut self.arena
+        &mut self.text.arena
     }
 
     /// Parses what a client sent: its own leftover, and what was read into the arena from `start` on. Commands that a
     /// pause held up come first and alone.
     pub fn gather(&mut self, token: usize, client: &mut Client, server: Parsing<'_>, start: usize) {
+        let Text { arena: read, spans: all_spans } = &mut self.text;
+        let Queue { pending: all, sources } = &mut self.queue;
         let replay = !client.replay.is_empty();
         let own = if replay {
-            client.input.extend_from_slice(&self.arena[start..]);
-            self.arena.truncate(start);
+            client.input.extend_from_slice(&read[start..]);
+            read.truncate(start);
             Some(std::mem::take(&mut client.replay))
         } else if client.input.is_empty() {
             None
         } else {
             let mut own = std::mem::take(&mut client.input);
-            own.extend_from_slice(&self.arena[start..]);
-            self.arena.truncate(start);
+            own.extend_from_slice(&read[start..]);
+            read.truncate(start);
             Some(own)
         };
-        let arena = start..self.arena.len();
-        let bytes: &[u8] = own.as_deref().unwrap_or(&self.arena[start..]);
+        let arena = start..read.len();
+        let bytes: &[u8] = own.as_deref().unwrap_or(&read[start..]);
         let mut fresh;
         let parser = if replay {
             fresh = RequestParser::default();
@@ -156,25 +179,25 @@ impl Batch {
         // change: so the commands of one that is not come one at a time.
         let quota = if authenticated { QUOTA } else { 1 };
         let kept_script = client.transaction.as_ref().is_some_and(|transaction| transaction.runs_script());
-        let first = self.pending.len();
+        let first = all.len();
         let (mut whole, mut at) = (0, if replay { 0 } else { std::mem::take(&mut client.parsed) });
         let mut error = None;
         let mut more = false;
         loop {
-            if self.pending.len() - first == quota {
+            if all.len() - first == quota {
                 more = whole < bytes.len();
                 break;
             }
-            let first_span = self.spans.len();
-            match parser.parse(&bytes[whole..], &mut at, &mut self.spans, limits) {
+            let first_span = all_spans.len();
+            match parser.parse(&bytes[whole..], &mut at, all_spans, limits) {
                 Ok(Parsed::Command) => {
-                    let spans = &self.spans[first_span..];
+                    let spans = &all_spans[first_span..];
                     if !spans.is_empty() {
                         let owned = parser.take_owned();
                         let argument = |at: usize| spans[at].bytes(&bytes[whole..], &owned);
                         let command = server.names.find(argument(0));
                         let first_key = command.map_or(0, |command| command.first_key);
-                        self.closed |= command.is_some_and(|command| may_attend(command, kept_script));
+                        self.attends |= command.is_some_and(|command| may_attend(command, kept_script));
                         let key_hash =
                             (first_key != 0 && first_key < spans.len()).then(|| server.keys.hash(argument(first_key)));
                         let goes_deep = command.is_some_and(|command| command.goes_deep);
@@ -182,18 +205,9 @@ impl Batch {
                         let member_hash =
                             if member != 0 && member < spans.len() { server.keys.hash(argument(member)) } else { 0 };
                         self.goes_deep |= goes_deep;
-                        let spans = first_span as u32..self.spans.len() as u32;
+                        let spans = first_span as u32..all_spans.len() as u32;
                         let (start, db) = (whole as u32, client.db as u32);
-                        self.pending.push(Pending {
-                            command,
-                            db,
-                            key_hash,
-                            goes_deep,
-                            member_hash,
-                            spans,
-                            start,
-                            owned,
-                        });
+                        all.push(Pending { command, db, key_hash, goes_deep, member_hash, spans, start, owned });
                     }
                     whole += at;
                     at = 0;
@@ -209,19 +223,20 @@ impl Batch {
             }
         }
         client.query_bytes = bytes.len();
-        let pending = first..self.pending.len();
-        self.sources.push(Source { token, own, arena, pending, whole, parsed: at, error, replay, more });
+        let pending = first..all.len();
+        sources.push(Source { token, own, arena, pending, whole, parsed: at, error, replay, more });
     }
 
     /// Runs everything. `served` learns what became of each client.
     pub fn run(&mut self, server: &mut Server, mut served: impl FnMut(&mut Server, usize, Served)) {
-        prefetch(&self.pending, 0, |db, hash| server.keys.prefetch_bucket(db, hash));
-        let mut sources = std::mem::take(&mut self.sources);
+        prefetch(&self.queue.pending, 0, |db, hash| server.keys.prefetch_bucket(db, hash));
         let mut cx = Ctx::unused(server);
-        for source in &mut sources {
-            let token = source.token;
+        let mut nth = 0;
+        while nth < self.queue.sources.len() {
+            let source = &self.queue.sources[nth];
+            let (token, pending) = (source.token, source.pending.clone());
             let (mut postponed, mut blocked) = (Vec::new(), false);
-            if !source.pending.is_empty() {
+            if !pending.is_empty() {
                 let client = &mut cx.server.clients[token];
                 client.active_ms = cx.server.clock.uptime_ms();
                 if !client.output.has_buffer() {
@@ -229,42 +244,26 @@ impl Batch {
                     client.output.lend(self.pool.pop().unwrap_or_else(|| Vec::with_capacity(size)));
                 }
                 let obeyed = client.link.is_some();
-                let bytes: &[u8] = source.own.as_deref().unwrap_or(&self.arena[source.arena.clone()]);
                 cx.enter(token);
-                for at in source.pending.clone() {
+                for at in pending {
                     if at.is_multiple_of(WINDOW) {
-                        let keys = &cx.server.keys;
-                        prefetch(&self.pending, at + WINDOW, |db, hash| keys.prefetch_bucket(db, hash));
-                        prefetch(&self.pending, at, |db, hash| keys.prefetch_entry(db, hash));
-                        if self.goes_deep {
-                            prefetch_values(&self.pending, at, keys);
-                        }
+                        self.ask_ahead(&cx.server.keys, at);
                     }
                     if !cx.server.dying.is_empty() && cx.server.clients[token].closing.is_some() {
-                        source.error = None;
+                        self.queue.sources[nth].error = None;
                         break;
                     }
-                    let passage = if obeyed { self.passage(source, at) } else { 0..0 };
-                    let pending = &mut self.pending[at];
-                    let spans = &self.spans[pending.spans.start as usize..pending.spans.end as usize];
-                    let in_one_piece = pending.owned.is_empty();
-                    let mut args = Args::new(&bytes[pending.start as usize..], spans, &mut pending.owned);
-                    let text = obeyed.then(|| text_of(&args, in_one_piece, &bytes[passage]));
                     let verdict = if blocked || !postponed.is_empty() {
+                        self.queue.command(&self.text, nth, at, false).0.encode(&mut postponed);
                         Verdict::Postponed
+                    } else if self.attends && self.may_attend(&cx, at) {
+                        self.run_attended(&mut cx, nth, at, obeyed, &mut postponed)
                     } else {
-                        cx.run(pending.command, &mut args, pending.key_hash)
+                        let (command, key_hash) = self.queue.head(at);
+                        let (mut args, text) = self.queue.command(&self.text, nth, at, obeyed);
+                        run(&mut cx, command, &mut args, key_hash, text, &mut postponed)
                     };
-                    match verdict {
-                        Verdict::Done => {}
-                        Verdict::Postponed => args.encode(&mut postponed),
-                        Verdict::Blocked => blocked = true,
-                    }
-                    if let Some(text) = text
-                        && verdict != Verdict::Postponed
-                    {
-                        cx.server.stream_heard(token, &text, blocked);
-                    }
+                    blocked |= verdict == Verdict::Blocked;
                 }
                 cx.leave();
                 let client = &mut cx.server.clients[token];
@@ -278,45 +277,63 @@ impl Batch {
                 (false, false) => Some(Served::Paused),
                 (false, true) => None,
             };
-            let outcome = self.keep_leftover(&mut cx.server.clients[token], source, postponed, held_up.is_some());
+            let client = &mut cx.server.clients[token];
+            let outcome = self.queue.keep_leftover(&self.text, client, nth, postponed, held_up.is_some());
             served(cx.server, token, held_up.unwrap_or(outcome));
+            nth += 1;
         }
-        sources.clear();
-        self.sources = sources;
-        self.arena.clear();
-        self.spans.clear();
-        self.pending.clear();
-        self.closed = false;
-        self.goes_deep = false;
+        self.text.arena.clear();
+        self.text.spans.clear();
         // A command with very many arguments is no reason to keep room for another.
-        self.spans.shrink_to(SPANS_KEPT);
+        self.text.spans.shrink_to(SPANS_KEPT);
+        self.queue.pending.clear();
+        self.queue.sources.clear();
+        self.attends = false;
+        self.goes_deep = false;
     }
 
-    /// Where in its source a command stands, with the empty lines around it.
-    #[cold]
-    fn passage(&self, source: &Source, at: usize) -> Range<usize> {
-        let Range { start: first, end } = source.pending;
-        let start = if at == first { 0 } else { self.pending[at].start as usize };
-        start..if at + 1 < end { self.pending[at + 1].start as usize } else { source.whole }
-    }
-
-    /// Gives a client back what of its bytes has not run.
+    /// Asks for what the commands of the window that begins at `first` need, and for the buckets of the next one.
     #[inline]
-    fn keep_leftover(&self, client: &mut Client, source: &mut Source, postponed: Vec<u8>, held_up: bool) -> Served {
-        client.query_bytes = 0;
-        let bytes = source.own.as_ref().map_or(source.arena.len(), Vec::len);
-        if source.whole == bytes && postponed.is_empty() && !source.replay && source.error.is_none() {
-            (client.parsed, client.behind) = (0, false);
-            return Served::All;
+    fn ask_ahead(&self, keys: &Keyspace, first: usize) {
+        let pending = &self.queue.pending;
+        prefetch(pending, first + WINDOW, |db, hash| keys.prefetch_bucket(db, hash));
+        prefetch(pending, first, |db, hash| keys.prefetch_entry(db, hash));
+        if self.goes_deep {
+            prefetch_values(pending, first, keys);
         }
-        let left = match source.own.take() {
-            Some(mut own) => {
-                own.drain(..source.whole);
-                own
-            }
-            None => self.arena[source.arena.clone()][source.whole..].to_vec(),
-        };
-        keep_rest(client, source, left, postponed, held_up)
+    }
+
+    /// Whether others may be served from within the command at `at`.
+    #[inline]
+    fn may_attend(&self, cx: &Ctx<'_>, at: usize) -> bool {
+        let transaction = &cx.server.clients[cx.token].transaction;
+        let kept_script = transaction.as_ref().is_some_and(|transaction| transaction.runs_script());
+        self.queue.pending[at].command.is_some_and(|command| may_attend(command, kept_script))
+    }
+
+    /// Runs a command from within which others may be served: what they sent, as far as it stands here behind it, is at hand then.
+    fn run_attended(
+        &mut self,
+        cx: &mut Ctx<'_>,
+        nth: usize,
+        at: usize,
+        obeyed: bool,
+        postponed: &mut Vec<u8>,
+    ) -> Verdict {
+        let passage = obeyed.then(|| self.queue.passage(nth, at));
+        let mut pending = std::mem::take(&mut self.queue.pending[at]);
+        let source = std::mem::take(&mut self.queue.sources[nth]);
+        let behind = Rc::clone(&self.behind);
+        behind.first.set(nth + 1);
+        behind.exchange(self);
+        let text = behind.text.borrow();
+        let (command, key_hash) = (pending.command, pending.key_hash);
+        let (mut args, passage) = arguments(&text, &source, &mut pending, passage);
+        let verdict = run(cx, command, &mut args, key_hash, passage, postponed);
+        drop(text);
+        behind.exchange(self);
+        self.queue.sources[nth] = source;
+        verdict
     }
 
     /// Takes back the reply buffer of a client that has been sent everything.
@@ -333,7 +350,135 @@ impl Batch {
     }
 }
 
-/// As [`Batch::keep_leftover`], of a client of whom something is left, be it commands that have been `postponed` or bytes.
+impl Queue {
+    /// A command and the hash of its first key.
+    #[inline]
+    fn head(&self, at: usize) -> (Option<&'static Registered>, Option<u64>) {
+        let pending = &self.pending[at];
+        (pending.command, pending.key_hash)
+    }
+
+    /// The arguments of the command at `at`, which is of the source `nth`, and if it is to be `obeyed` how it came.
+    #[inline]
+    fn command<'a>(
+        &'a mut self,
+        text: &'a Text,
+        nth: usize,
+        at: usize,
+        obeyed: bool,
+    ) -> (Args<'a>, Option<Cow<'a, [u8]>>) {
+        let passage = if obeyed { Some(self.passage(nth, at)) } else { None };
+        arguments(text, &self.sources[nth], &mut self.pending[at], passage)
+    }
+
+    /// Where in its source a command stands, with the empty lines around it.
+    #[cold]
+    fn passage(&self, nth: usize, at: usize) -> Range<usize> {
+        let source = &self.sources[nth];
+        let Range { start: first, end } = source.pending;
+        let start = if at == first { 0 } else { self.pending[at].start as usize };
+        start..if at + 1 < end { self.pending[at + 1].start as usize } else { source.whole }
+    }
+
+    /// Gives a client back what of its bytes has not run.
+    #[inline]
+    fn keep_leftover(
+        &mut self,
+        text: &Text,
+        client: &mut Client,
+        nth: usize,
+        postponed: Vec<u8>,
+        held_up: bool,
+    ) -> Served {
+        client.query_bytes = 0;
+        let source = &mut self.sources[nth];
+        let bytes = source.bytes(text).len();
+        if source.whole == bytes && postponed.is_empty() && !source.replay && source.error.is_none() {
+            (client.parsed, client.behind) = (0, false);
+            return Served::All;
+        }
+        let left = match source.own.take() {
+            Some(mut own) => {
+                own.drain(..source.whole);
+                own
+            }
+            None => text.arena[source.arena.clone()][source.whole..].to_vec(),
+        };
+        keep_rest(client, source, left, postponed, held_up)
+    }
+}
+
+impl Source {
+    /// Its bytes, which are a part of the text if they are not its own.
+    #[inline]
+    fn bytes<'a>(&'a self, text: &'a Text) -> &'a [u8] {
+        self.own.as_deref().unwrap_or(&text.arena[self.arena.clone()])
+    }
+}
+
+impl Behind {
+    /// Takes what the batch has, or gives it back.
+    fn exchange(&self, batch: &mut Batch) {
+        std::mem::swap(&mut *self.text.borrow_mut(), &mut batch.text);
+        std::mem::swap(&mut *self.queue.borrow_mut(), &mut batch.queue);
+    }
+
+    /// Gives everybody back what they sent, to be run some other way. Returns who they are.
+    pub fn give_back(&self, server: &mut Server) -> Vec<usize> {
+        let (text, queue) = (&*self.text.borrow(), &mut *self.queue.borrow_mut());
+        let mut tokens = Vec::new();
+        for nth in self.first.get()..queue.sources.len() {
+            let Source { token, ref pending, .. } = queue.sources[nth];
+            let mut commands = Vec::new();
+            for at in pending.clone() {
+                queue.command(text, nth, at, false).0.encode(&mut commands);
+            }
+            queue.keep_leftover(text, &mut server.clients[token], nth, commands, true);
+            tokens.push(token);
+        }
+        queue.sources.truncate(self.first.get());
+        tokens
+    }
+}
+
+/// A command's arguments, and its text as it came if that is a `passage` of its source.
+#[inline]
+fn arguments<'a>(
+    text: &'a Text,
+    source: &'a Source,
+    pending: &'a mut Pending,
+    passage: Option<Range<usize>>,
+) -> (Args<'a>, Option<Cow<'a, [u8]>>) {
+    let bytes = source.bytes(text);
+    let in_one_piece = pending.owned.is_empty();
+    let spans = &text.spans[pending.spans.start as usize..pending.spans.end as usize];
+    let args = Args::new(&bytes[pending.start as usize..], spans, &mut pending.owned);
+    let passage = passage.map(|passage| text_of(&args, in_one_piece, &bytes[passage]));
+    (args, passage)
+}
+
+/// Runs a command. One that is not to run now is put behind those `postponed`. A master's `text` becomes a part of the
+/// stream.
+#[inline]
+fn run(
+    cx: &mut Ctx<'_>,
+    command: Option<&'static Registered>,
+    args: &mut Args<'_>,
+    key_hash: Option<u64>,
+    text: Option<Cow<'_, [u8]>>,
+    postponed: &mut Vec<u8>,
+) -> Verdict {
+    let verdict = cx.run(command, args, key_hash);
+    if verdict == Verdict::Postponed {
+        args.encode(postponed);
+    } else if let Some(text) = text {
+        let token = cx.token;
+        cx.server.stream_heard(token, &text, verdict == Verdict::Blocked);
+    }
+    verdict
+}
+
+/// As [`Queue::keep_leftover`], of a client of whom something is left, be it commands that have been `postponed` or bytes.
 #[cold]
 fn keep_rest(client: &mut Client, source: &mut Source, left: Vec<u8>, postponed: Vec<u8>, held_up: bool) -> Served {
     client.replay = postponed;

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
+use std::rc::Rc;
 
 use mio::{Interest, Registry, Token};
 
-use super::batch::{Batch, Parsing, Served};
+use super::batch::{Batch, Behind, Parsing, Served};
 use crate::command::client::describe;
 use crate::command::state::Server;
 use crate::net::client::READ_SIZE;
@@ -35,8 +36,9 @@ pub struct Intake {
 }
 
 impl Intake {
-    pub fn new() -> Intake {
-        Intake { batch: Batch::new(), ready: VecDeque::new() }
+    /// Nobody yet. Who sent what is `behind` a command from within which others may be served is found there.
+    pub fn new(behind: Rc<Behind>) -> Intake {
+        Intake { batch: Batch::new(behind), ready: VecDeque::new() }
     }
 
     /// Whether nobody is to be served.

@@ -120,14 +120,15 @@ impl Reactor {
         listeners.bind_tcp(settings).map_err(StartError::Listen)?;
         listeners.bind_unix(settings).map_err(StartError::Listen)?;
         server.aof.use_disk(Disk::start(outbox.clone())?);
-        let mut attendant = Attendant::new(Rc::clone(&signals));
+        let behind = Rc::default();
+        let mut attendant = Attendant::new(Rc::clone(&signals), Rc::clone(&behind));
         server.attendant = Some(Box::new(move |server, look| attendant.attend(server, look)));
         server.follow_as_configured();
         server.startup_memory = memory::used();
         Ok(Reactor {
             poll,
             server,
-            intake: Intake::new(),
+            intake: Intake::new(behind),
             accepting: Vec::new(),
             signals,
             inbox,
