@@ -29,10 +29,12 @@ pub struct Options(*const c_char);
 unsafe impl Sync for Options {}
 
 /// One arena, because one thread owns the data; free pages serve any smaller request, so that those made ready ahead
-/// ([`touch_ahead`]) are found. Data in huge pages is not asked for here but there: a huge page that is touched first by the
-/// reactor can hold it up for ten milliseconds, where the host of a virtual machine has to find the memory.
+/// ([`touch_ahead`]) are found. Huge pages are not asked for here, neither for data nor for the allocator's own, but there: one
+/// that is touched first by the reactor can hold it up for ten milliseconds, where the host of a virtual machine has to find the
+/// memory.
 #[unsafe(export_name = "_rjem_malloc_conf")]
-pub static OPTIONS: Options = Options(c"thp:default,metadata_thp:auto,narenas:1,lg_extent_max_active_fit:16".as_ptr());
+pub static OPTIONS: Options =
+    Options(c"thp:default,metadata_thp:disabled,narenas:1,lg_extent_max_active_fit:16".as_ptr());
 
 static BY_REACTOR: AtomicIsize = AtomicIsize::new(0);
 static BY_OTHERS: AtomicIsize = AtomicIsize::new(0);
