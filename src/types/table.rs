@@ -961,6 +961,36 @@ mod tests {
         Some(table.remove(position).0.1)
     }
 
+    /// How long the insertions of ten million items take at most. All rounds do the same, so what delays one of them only, like
+    /// another process, is not the table's: of each insertion the quickest counts.
+    #[test]
+    #[ignore = "measures; it takes a minute"]
+    fn the_longest_growth() {
+        const ITEMS: u64 = 10_000_000;
+        const ROUNDS: usize = 7;
+        let mut quickest = vec![u64::MAX; ITEMS as usize];
+        let cycles = quanta::Clock::new();
+        for _ in 0..ROUNDS {
+            let mut table = table();
+            for (n, quickest) in (0..ITEMS).zip(&mut quickest) {
+                let key = key(n);
+                let (hash, item) = (table.hash(&key), Pair(Box::new((key, n))));
+                let started = cycles.raw();
+                table.insert(hash, item);
+                *quickest = (*quickest).min(cycles.delta_as_nanos(started, cycles.raw()));
+            }
+            assert_eq!(table.len() as u64, ITEMS);
+        }
+        quickest.sort_unstable();
+        let us = |rank: usize| quickest[quickest.len() - rank] as f64 / 1e3;
+        println!(
+            "longest insertion: {:.1} us; the hundredth {:.1}, the ten thousandth {:.1}",
+            us(1),
+            us(100),
+            us(10_000)
+        );
+    }
+
     #[test]
     fn behaves_like_a_map_while_it_grows_and_shrinks() {
         let mut table = table();
