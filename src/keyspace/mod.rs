@@ -985,7 +985,7 @@ impl Keyspace {
         self.doomed_objects.is_empty() && self.doomed.iter().all(|database| database.walked_as().is_some())
     }
 
-    /// Frees a few hundred entries of what was flushed. Returns whether there is more.
+    /// Frees a few dozen entries of what was flushed. Returns whether there is more.
     pub fn free_slice(&mut self) -> bool {
         if self.effects.trackers.free_slice() {
             return true;

@@ -635,13 +635,13 @@ impl Namespace {
         Some(unsafe { EntryRef::from_ptr(address) })
     }
 
-    /// Hands over a few hundred entries of a namespace that nobody uses any more; false when nothing is left.
+    /// Hands over a few dozen entries of a namespace that nobody uses any more; false when nothing is left.
     pub fn free_slice(&mut self, free: impl FnMut(Entry)) -> bool {
         if !self.fields.is_empty() {
             (0..FIELDS_SLICE).take_while(|_| self.fields.pop_first().is_some()).for_each(drop);
             return true;
         }
-        if self.wheel.free_slice() || self.table.drain_segment(free) {
+        if self.wheel.free_slice() || self.table.drain_some(free) {
             return true;
         }
         let more = self.tags.as_mut().is_some_and(|tags| tags.free_slice());

@@ -78,6 +78,11 @@ impl Warmer {
         }
     }
 
+    /// Has the pages that have come free so far merged at once: what is merged later is more, and takes longer.
+    pub fn merge_soon(&mut self) {
+        self.merge_us = 0;
+    }
+
     /// Has free pages given back if many were free when this was last called, too.
     #[cold]
     fn look(&mut self, used: usize, free: usize) {

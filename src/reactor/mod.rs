@@ -47,10 +47,10 @@ const FIRST_SIGNAL: usize = usize::MAX - 16;
 /// Keys that a turn expires at most, in each database.
 const EXPIRE_SLICE: usize = 400;
 /// Time for freeing what was flushed, in each turn.
-const FREE_TIME: Duration = Duration::from_micros(200);
+const FREE_TIME: Duration = Duration::from_micros(100);
 /// Time for removing keys of invalidated tags, in a turn that serves clients and in one that does not.
 const SWEEP_TIME: Duration = Duration::from_micros(200);
-const IDLE_SWEEP_TIME: Duration = Duration::from_micros(500);
+const IDLE_SWEEP_TIME: Duration = Duration::from_micros(300);
 /// Time for a snapshot in the background, in a turn that serves clients and in one that does not.
 const SNAPSHOT_TIME: Duration = Duration::from_micros(250);
 const IDLE_SNAPSHOT_TIME: Duration = Duration::from_micros(500);
@@ -409,6 +409,7 @@ impl Reactor {
         while self.server.keys.free_slice() {
             if self.since(started) > FREE_TIME {
                 self.busy = true;
+                self.warmer.merge_soon();
                 break;
             }
         }
@@ -486,6 +487,7 @@ impl Reactor {
         if self.server.keys.is_sweeping() {
             let started = self.server.cycles.raw();
             while self.server.keys.sweep_slice() && self.since(started) < time {}
+            self.warmer.merge_soon();
         }
         blocking::end_sweeps(&mut self.server);
         self.server.keys.is_sweeping() || !self.server.sweep_waits.is_empty()

@@ -563,7 +563,7 @@ impl FieldTable {
         false
     }
 
-    /// Frees a few hundred fields of a hash that nobody uses any more; false when nothing is left.
+    /// Frees a few dozen fields of a hash that nobody uses any more; false when nothing is left.
     pub fn free_slice(&mut self) -> bool {
         if let Some(deadlines) = &mut self.deadlines {
             if (0..DEADLINES_SLICE).any(|_| deadlines.pop_first().is_none()) {
@@ -571,7 +571,7 @@ impl FieldTable {
             }
             return true;
         }
-        self.table.drain_segment(drop)
+        self.table.drain_some(drop)
     }
 }
 

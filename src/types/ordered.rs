@@ -722,7 +722,7 @@ impl Ordered {
                 None => break,
             };
         }
-        self.members.drain_segment(drop)
+        self.members.drain_some(drop)
     }
 }
 

@@ -469,7 +469,7 @@ impl Tags {
 
     /// Frees a part of tags that nobody uses any more; false when there is nothing left.
     pub fn free_slice(&mut self) -> bool {
-        if self.names.drain_segment(drop) || self.links.free_slice() || self.free_plan_slice() {
+        if self.names.drain_some(drop) || self.links.free_slice() || self.free_plan_slice() {
             return true;
         }
         let Some(last) = self.records.last() else { return false };
