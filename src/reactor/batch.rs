@@ -2,9 +2,13 @@
 //!
 //! Bytes of many clients are read into one arena and parsed there; each command's first key is hashed. Then the commands
 //! run in windows: the buckets of the next window are asked for, all in a row, then the entries of this one, then its
-//! commands run; what a command looks for in a large collection is asked for in between. Asking in a row matters: a random address costs a page walk besides the cache miss, and the processor
-//! overlaps only those that lie close together in its instructions. So the misses of one command overlap with those of
-//! the next, whether they come from one client's pipeline or from fifty clients that send one command each.
+//! commands run; what a command looks for in a large collection is asked for in between. Asking in a row matters: a random
+//! address costs a page walk besides the cache miss, and the processor overlaps only those that lie close together in its
+//! instructions. So the misses of one command overlap with those of the next, whether they come from one client's pipeline or
+//! from fifty clients that send one command each.
+//!
+//! A command that may take long and has others served meanwhile, like a script, is no exception: what the batch has behind it
+//! lies where it can be given back ([`Behind`]).
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -178,7 +182,6 @@ impl Batch {
         // What a client may send depends on whether it is authenticated, which a command of this very batch may
         // change: so the commands of one that is not come one at a time.
         let quota = if authenticated { QUOTA } else { 1 };
-        let kept_script = client.transaction.as_ref().is_some_and(|transaction| transaction.runs_script());
         let first = all.len();
         let (mut whole, mut at) = (0, if replay { 0 } else { std::mem::take(&mut client.parsed) });
         let mut error = None;
@@ -197,7 +200,8 @@ impl Batch {
                         let argument = |at: usize| spans[at].bytes(&bytes[whole..], &owned);
                         let command = server.names.find(argument(0));
                         let first_key = command.map_or(0, |command| command.first_key);
-                        self.attends |= command.is_some_and(|command| may_attend(command, kept_script));
+                        // What a transaction holds is seen when its turn comes.
+                        self.attends |= command.is_some_and(|command| may_attend(command, true));
                         let key_hash =
                             (first_key != 0 && first_key < spans.len()).then(|| server.keys.hash(argument(first_key)));
                         let goes_deep = command.is_some_and(|command| command.goes_deep);
