@@ -33,6 +33,46 @@ case "a message reaches who subscribes to its channel" {
     B: -> >["message" "ch" ""]
 }
 
+check "however many listen, each hears everything and in its order" {
+    set listeners {}
+    for {set n 0} {$n < 200} {incr n} {
+        lappend listeners [run::connection L$n]
+        resp::send [lindex $listeners end] {SUBSCRIBE ch}
+        resp::read [lindex $listeners end]
+    }
+    # Two publish in turn and wait for their replies only; in between some leave, and one asks for something.
+    set asks [lindex $listeners 100]
+    set left 200
+    for {set n 0} {$n < 60} {incr n} {
+        set publisher [run::connection [lindex {A B} [expr {$n % 2}]]]
+        resp::send $publisher [list PUBLISH ch $n]
+        same $left [lindex [resp::read $publisher] 1] "who hears $n"
+        if {$n == 20} {
+            resp::send $asks {PING}
+        } elseif {$n == 30} {
+            resp::send [lindex $listeners 150] {UNSUBSCRIBE}
+            eventually {[lindex [ask PUBSUB NUMSUB ch] 1 1 1] == 199}
+            incr left -1
+        }
+    }
+    foreach listener $listeners {
+        set heard {}
+        while {[llength $heard] < 60} {
+            set message [resp::read $listener]
+            set kind [lindex $message 1 0 1]
+            if {$kind eq "unsubscribe"} break
+            if {$kind eq "message"} {
+                lappend heard [lindex $message 1 2 1]
+            }
+        }
+        set all {}
+        for {set n 0} {$n < ($kind eq "unsubscribe" ? 31 : 60)} {incr n} {
+            lappend all $n
+        }
+        same $all $heard "what is heard"
+    }
+}
+
 case "subscribing twice is subscribing once" {
     B: SUBSCRIBE ch ch         -> >["subscribe" "ch" :1]
     -> >["subscribe" "ch" :1]

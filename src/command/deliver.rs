@@ -4,8 +4,11 @@
 //! They join the output of those who get them at once. Only a client whose own command is running gets them when that
 //! command is over, behind its reply: [`Ctx::collect_messages`]. What happened to keys is told when the command that did
 //! it is over, too, and before another runs.
+//!
+//! Sending is another matter: ten thousand subscribers are ten thousand system calls, for which nobody else is to wait. So those
+//! who have messages and no replies stand in a queue, of which each turn of the loop serves some.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use slab::Slab;
@@ -28,7 +31,7 @@ const EXCESS: usize = 1000;
 /// Where messages go.
 struct Outbox<'s> {
     clients: &'s mut Slab<Box<Client>>,
-    unsent: &'s mut Vec<usize>,
+    messaged: &'s mut VecDeque<usize>,
     /// Whether all clients together have a limit, and are counted.
     counted: bool,
     /// Those that leave much unread, or are counted.
@@ -48,11 +51,7 @@ impl Outbox<'_> {
             if self.counted || client.output.len() > BACKLOG {
                 self.behind.push(token);
             }
-            // Of a client whose socket is full, the poll tells when it takes more.
-            if !client.unsent & !client.blocked_on_write {
-                client.unsent = true;
-                self.unsent.push(token);
-            }
+            client.await_delivery(token, self.messaged);
         }
     }
 }
@@ -63,8 +62,8 @@ pub fn publish(server: &mut Server, kind: Kind, channel: &[u8], payload: &[u8]) 
     if !server.subscriptions.any() {
         return 0;
     }
-    let Server { subscriptions, clients, unsent, budget, .. } = server;
-    let mut outbox = Outbox { clients, unsent, counted: budget.is_on(), behind: Vec::new() };
+    let Server { subscriptions, clients, messaged, budget, .. } = server;
+    let mut outbox = Outbox { clients, messaged, counted: budget.is_on(), behind: Vec::new() };
     let listed = subscriptions.subscribers(kind, channel);
     let mut receivers = listed.len();
     if !listed.is_empty() {
@@ -283,7 +282,7 @@ fn put(server: &mut Server, token: usize, write: impl FnOnce(&mut Output)) {
     write(&mut client.output);
     let behind = client.output.len() > BACKLOG;
     server.delivered = true;
-    server.will_send(token);
+    client.await_delivery(token, &mut server.messaged);
     if behind {
         server.check_output(token);
     }

@@ -1,6 +1,6 @@
 //! The server's state: what commands work on besides their own client.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use slab::Slab;
@@ -97,8 +97,10 @@ pub struct Server {
     pub paused_clients: usize,
     /// Clients that do not wait for a key any more, and may go on.
     pub resumed: Vec<usize>,
-    /// Clients that have something to be sent.
+    /// Clients that have something to be sent at once.
     pub unsent: Vec<usize>,
+    /// Clients that have messages to be sent, and nothing else, in the order in which they came to have some.
+    pub messaged: VecDeque<usize>,
     /// What all clients together take, where that is limited.
     pub budget: ClientBudget,
     /// Clients that wait in WAIT and WAITAOF.
@@ -262,6 +264,7 @@ impl Server {
             paused_clients: 0,
             resumed: Vec::new(),
             unsent: Vec::new(),
+            messaged: VecDeque::new(),
             budget,
             copy_waits: Vec::new(),
             flushing: Vec::new(),

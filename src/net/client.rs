@@ -3,6 +3,7 @@
 //! An idle client owns no buffers. Requests are parsed in the reactor's read arena; only what is left of an incomplete
 //! one is kept in [`Client::input`]. Replies go into a buffer that is lent from a pool and taken back once sent.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::acl::User;
@@ -80,6 +81,8 @@ pub struct Client {
     pub queued: bool,
     /// It stands in the queue of clients to send to, or of those whose replies wait for the disk.
     pub unsent: bool,
+    /// It stands in the queue of clients that wait for messages.
+    pub messaged: bool,
     /// The socket took less than was to be sent; mio tells when it takes more.
     pub blocked_on_write: bool,
     /// It is not served until it has all of its replies.
@@ -176,6 +179,16 @@ pub struct Client {
 }
 
 impl Client {
+    /// Lets it wait for messages that have been put into its output, behind others who do. Who is to be sent replies gets them with
+    /// those; of one whose socket is full, the poll tells when it takes more.
+    #[inline]
+    pub fn await_delivery(&mut self, token: usize, others: &mut VecDeque<usize>) {
+        if !(self.messaged | self.unsent | self.blocked_on_write) {
+            self.messaged = true;
+            others.push_back(token);
+        }
+    }
+
     /// A client that has just connected.
     pub fn new(stream: Stream, id: u64, now_ms: u64) -> Client {
         Client {
@@ -195,6 +208,7 @@ impl Client {
             hung_up: false,
             queued: false,
             unsent: false,
+            messaged: false,
             blocked_on_write: false,
             stalled: false,
             closing: None,

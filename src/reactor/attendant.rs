@@ -97,6 +97,7 @@ impl Attendant {
         }
         server.flush_journal(false);
         self.intake.send(server, Some(busy));
+        self.intake.deliver(server, Some(busy), |_| false);
         bury(server, Some(busy));
         self.next = Some(Instant::now() + started.elapsed() * PAUSE);
     }

@@ -180,8 +180,8 @@ impl Intake {
         }
     }
 
-    /// Sends what waits to be sent. A client whose script is `busy` keeps its replies, and so do those whose writes are still to
-    /// be told to who keeps a copy of the data.
+    /// Sends what waits to be sent at once. A client whose script is `busy` keeps its replies, and so do those whose writes are
+    /// still to be told to who keeps a copy of the data.
     pub fn send(&mut self, server: &mut Server, busy: Option<usize>) {
         let journal = &server.keys.effects.journal;
         let (within_unit, read) = (journal.is_within_unit(), journal.read_offset());
@@ -197,67 +197,90 @@ impl Intake {
                 continue;
             }
             client.unsent = false;
-            let waiting = client.output.len();
-            let full = waiting > client.reply_buffer;
-            if full {
-                // Before anything is sent: who gets too much gets nothing of it.
-                server.check_output(token);
-            }
-            let client = &mut *server.clients[token];
-            client.reply_peak = client.reply_peak.max(waiting.min(client.reply_buffer));
-            let (mut left, mut budget) = (client.output.len(), WRITE_LIMIT);
-            while left > 0 && budget > 0 && client.closing != Some(Closing::Now) {
-                match client.output.write_to(&mut client.stream) {
-                    Ok(sent) => {
-                        client.sent += sent as u64;
-                        client.active_ms = server.clock.uptime_ms();
-                        server.stats.net_output_bytes += sent as u64;
-                        if client.replica.is_some() {
-                            server.stats.replication_output_bytes += sent as u64;
-                        }
-                        server.stats.writes_processed += 1;
-                        left -= sent;
-                        budget = budget.saturating_sub(sent);
-                    }
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(error) => {
-                        log::debug!("Error writing to client: {error}");
-                        client.close(Closing::Now);
-                        server.dying.push(token);
-                        break;
-                    }
-                }
-            }
-            if full && left <= client.reply_buffer {
-                client.over_soft_limit_since = None;
-            }
-            if left == 0 {
-                self.batch.reclaim(client);
-                if client.blocked_on_write {
-                    client.blocked_on_write = false;
-                    watch(server.listeners.registry(), client, token, Interest::READABLE);
-                }
-                let (stalled, closing) = (std::mem::take(&mut client.stalled), client.closing.is_some());
-                if stalled {
-                    self.enqueue(server, token);
-                }
-                if closing {
-                    server.dying.push(token);
-                }
-            } else if budget == 0 {
-                server.will_send(token);
-            } else if !client.blocked_on_write {
-                client.blocked_on_write = true;
-                watch(server.listeners.registry(), client, token, Interest::READABLE | Interest::WRITABLE);
-            }
-            server.count_client(token);
+            self.send_to(server, token);
         }
         // Its memory serves the next turn.
         unsent.append(&mut server.unsent);
         unsent.append(&mut kept);
         server.unsent = unsent;
         server.end_large_clients();
+    }
+
+    /// Sends messages to those who have waited longest for them, to one at least, until it is `enough`. Who is told more before its
+    /// turn comes gets all of that in one piece: so the more is published, the less does each message cost.
+    pub fn deliver(&mut self, server: &mut Server, busy: Option<usize>, mut enough: impl FnMut(&Server) -> bool) {
+        while let Some(token) = server.messaged.pop_front() {
+            let Some(client) = server.clients.get_mut(token) else { continue };
+            let told = std::mem::take(&mut client.messaged) && !client.output.is_empty();
+            // What goes out with replies waits for as long as they do.
+            if told && !client.unsent && !client.blocked_on_write && Some(token) != busy {
+                self.send_to(server, token);
+                if enough(server) {
+                    break;
+                }
+            }
+        }
+        server.end_large_clients();
+    }
+
+    /// Sends a client its output, as much as it takes.
+    fn send_to(&mut self, server: &mut Server, token: usize) {
+        let client = &mut *server.clients[token];
+        let waiting = client.output.len();
+        let full = waiting > client.reply_buffer;
+        if full {
+            // Before anything is sent: who gets too much gets nothing of it.
+            server.check_output(token);
+        }
+        let client = &mut *server.clients[token];
+        client.reply_peak = client.reply_peak.max(waiting.min(client.reply_buffer));
+        let (mut left, mut budget) = (client.output.len(), WRITE_LIMIT);
+        while left > 0 && budget > 0 && client.closing != Some(Closing::Now) {
+            match client.output.write_to(&mut client.stream) {
+                Ok(sent) => {
+                    client.sent += sent as u64;
+                    client.active_ms = server.clock.uptime_ms();
+                    server.stats.net_output_bytes += sent as u64;
+                    if client.replica.is_some() {
+                        server.stats.replication_output_bytes += sent as u64;
+                    }
+                    server.stats.writes_processed += 1;
+                    left -= sent;
+                    budget = budget.saturating_sub(sent);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    log::debug!("Error writing to client: {error}");
+                    client.close(Closing::Now);
+                    server.dying.push(token);
+                    break;
+                }
+            }
+        }
+        if full && left <= client.reply_buffer {
+            client.over_soft_limit_since = None;
+        }
+        if left == 0 {
+            self.batch.reclaim(client);
+            if client.blocked_on_write {
+                client.blocked_on_write = false;
+                watch(server.listeners.registry(), client, token, Interest::READABLE);
+            }
+            let (stalled, closing) = (std::mem::take(&mut client.stalled), client.closing.is_some());
+            if stalled {
+                self.enqueue(server, token);
+            }
+            if closing {
+                server.dying.push(token);
+            }
+        } else if budget == 0 {
+            server.will_send(token);
+        } else if !client.blocked_on_write {
+            client.blocked_on_write = true;
+            watch(server.listeners.registry(), client, token, Interest::READABLE | Interest::WRITABLE);
+        }
+        server.count_client(token);
     }
 }
 

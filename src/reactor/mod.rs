@@ -46,6 +46,8 @@ const WAKE: Token = Token(usize::MAX - 1);
 const FIRST_SIGNAL: usize = usize::MAX - 16;
 /// Keys that a turn expires at most, in each database.
 const EXPIRE_SLICE: usize = 400;
+/// Time for sending messages in a turn, if no more has gone into its replies.
+const DELIVERY_TIME: Duration = Duration::from_micros(200);
 /// Time for freeing what was flushed, in each turn.
 const FREE_TIME: Duration = Duration::from_micros(100);
 /// Time for removing keys of invalidated tags, in a turn that serves clients and in one that does not.
@@ -178,13 +180,14 @@ impl Reactor {
             self.intake.serve(&mut self.server);
             self.inbox.run(&mut self.server);
             self.timers();
-            self.before_sleep(self.server.stats.commands_processed != commands_before);
+            self.before_sleep(started, self.server.stats.commands_processed != commands_before);
             self.count_turn(started, commands_before);
             if let Some(shutdown) = self.server.shutdown
                 && self.prepare_to_end(shutdown)?
             {
                 self.server
                     .with_plugins(|plugins, server| plugins.each().for_each(|plugin| plugin.on_shutdown(server)));
+                self.intake.deliver(&mut self.server, None, |_| false);
                 self.server.finish_aof();
                 self.server.listeners.close();
                 self.server.plugins.each().for_each(|plugin| plugin.close());
@@ -250,8 +253,8 @@ impl Reactor {
         let server = &self.server;
         let waiting = !self.intake.is_empty() || !self.accepting.is_empty() || server.replicas_want_more();
         let waiting = waiting || server.aof.gathers();
-        if self.busy || self.snapshot == Next::Now || waiting || !server.unsent.is_empty() || !server.resumed.is_empty()
-        {
+        let waiting = waiting || !(server.unsent.is_empty() && server.messaged.is_empty() && server.resumed.is_empty());
+        if self.busy || self.snapshot == Next::Now || waiting {
             return Some(Duration::ZERO);
         }
         let now_ms = self.server.clock.uptime_ms();
@@ -391,9 +394,11 @@ impl Reactor {
     }
 
     /// Answers clients, and then works off a little of what nobody waits for: who asks during such work waits for the rest of it,
-    /// but not for more of it. `served` says whether clients had commands in this turn.
-    fn before_sleep(&mut self, served: bool) {
+    /// but not for more of it. `served` says whether clients had commands in this turn, which began when the cycle clock stood at
+    /// `started`.
+    fn before_sleep(&mut self, started: u64, served: bool) {
         self.answer();
+        self.deliver(started);
         let sweep_time = if served { SWEEP_TIME } else { IDLE_SWEEP_TIME };
         self.busy = self.load() | self.expire() | self.sweep(sweep_time) | self.server.evict_slice();
         if self.server.keys.effects.waiting.has_ready() {
@@ -428,6 +433,17 @@ impl Reactor {
         self.server.answer_copy_waits();
         self.server.feed_replicas();
         self.intake.send(&mut self.server, None);
+    }
+
+    /// Sends messages, for as long as the turn that began at `started` has taken: then who listens hears at least half as fast as
+    /// if nobody else were there.
+    fn deliver(&mut self, started: u64) {
+        if self.server.messaged.is_empty() {
+            return;
+        }
+        let now = self.server.cycles.raw();
+        let most = self.server.cycles.delta(started, now).max(DELIVERY_TIME);
+        self.intake.deliver(&mut self.server, None, |server| server.cycles.delta(now, server.cycles.raw()) > most);
     }
 
     /// Loads a slice of what there is to be loaded. Returns whether there is more.
