@@ -24,11 +24,17 @@ def encode(words):
 
 
 class Client:
-    """A blocking connection; ConnectionError when the server closes it, TimeoutError when it is silent too long."""
+    """A blocking connection; ConnectionError when the server closes it, TimeoutError when it is silent too long. With `path` it goes
+    over the Unix socket there."""
 
-    def __init__(self, port, host="127.0.0.1", resp=2, timeout=60):
-        self.socket = socket.create_connection((host, port), timeout)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, port, host="127.0.0.1", resp=2, timeout=60, path=None):
+        if path:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(timeout)
+            self.socket.connect(path)
+        else:
+            self.socket = socket.create_connection((host, port), timeout)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.stream = self.socket.makefile("rb", 1 << 16)
         if resp == 3:
             self.call("HELLO", 3)
