@@ -30,8 +30,9 @@ class Client:
     def __init__(self, port, host="127.0.0.1", resp=2, timeout=60, path=None):
         if path:
             self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.settimeout(timeout)
+            # Waits where too many want to connect, which it does not with a time limit.
             self.socket.connect(path)
+            self.socket.settimeout(timeout)
         else:
             self.socket = socket.create_connection((host, port), timeout)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -40,6 +40,9 @@ const WAIT: Flags = Flags::WRITE.union(Flags::BLOCKING);
 const EACH_ELEMENT: &str = "O(N) in the number of elements added";
 const NEARER_END: &str = "O(N) in the number of elements between the index and the nearer end of the list";
 
+/// A list of one element that takes so many bytes is made in one piece.
+const SHORT_LIST: usize = 64;
+
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "lpush",
@@ -543,10 +546,36 @@ fn push(cx: &mut Ctx<'_>, args: &mut Args<'_>, end: End, only_existing: bool) ->
     let len = if only_existing {
         keys.change(cx.db, key, Type::List, event, change)?.unwrap_or(0)
     } else {
-        keys.change_or_create(cx.db, key, (Type::List, Encoding::Listpack, listpack::EMPTY), event, change)?
+        let mut one = [0; SHORT_LIST];
+        match list_of_one(&mut one, args, text_bytes, &rules) {
+            Some(whole) => keys.change_or_put(cx.db, key, (Type::List, Encoding::Listpack, whole), 1, event, change)?,
+            None => {
+                keys.change_or_create(cx.db, key, (Type::List, Encoding::Listpack, listpack::EMPTY), event, change)?
+            }
+        }
     };
     cx.reply.count(len);
     Ok(())
+}
+
+/// The list that a push of one short element makes of none.
+fn list_of_one<'a>(
+    buffer: &'a mut [u8; SHORT_LIST],
+    args: &Args<'_>,
+    text_bytes: usize,
+    rules: &Rules,
+) -> Option<&'a [u8]> {
+    if args.len() > 3 || text_bytes > SHORT_LIST || rules.outgrown_by(listpack::EMPTY, text_bytes, 1) {
+        return None;
+    }
+    let element = Element::of(&args[2]);
+    let len = listpack::START + element.encoded_len();
+    if len > SHORT_LIST {
+        return None;
+    }
+    element.encode_at(&mut buffer[listpack::START..]);
+    listpack::count_more(buffer, 1);
+    Some(&buffer[..len])
 }
 
 fn pop(cx: &mut Ctx<'_>, args: &mut Args<'_>, end: End) -> Outcome {
@@ -600,8 +629,9 @@ fn take(
 /// Removes elements at an end, at most as many as there are.
 fn remove_at(value: &mut Value<'_>, end: End, count: usize, rules: &Rules) -> Changed<()> {
     let len = view(value).len();
-    remove(value, if end == End::Left { 0 } else { len - count }, count);
+    // The key of an emptied list goes with all that is in it.
     if count > 0 && count < len {
+        remove(value, if end == End::Left { 0 } else { len - count }, count);
         shrink(value, rules);
     }
     Changed { result: (), changes: count as u64, empty: count == len }

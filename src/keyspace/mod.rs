@@ -599,16 +599,48 @@ impl Keyspace {
         &mut self,
         db: usize,
         key: Key<'_>,
-        (kind, fresh, nothing): (Type, Encoding, &[u8]),
+        fresh: (Type, Encoding, &[u8]),
         event: Event,
         change: impl FnOnce(&mut Value<'_>) -> Changed<R>,
     ) -> Result<R, WrongType> {
-        if let Some(position) = self.find(db, key) {
-            return self.change_at(db, key, position, kind, event, change);
+        match self.find(db, key) {
+            Some(position) => self.change_at(db, key, position, fresh.0, event, change),
+            None => Ok(self.create(db, key, fresh, event, change)),
         }
+    }
+
+    /// As [`Keyspace::change_or_create`], where the fresh value is what the change would make of an empty one: it takes its memory
+    /// once. `result` is what there is to know of it then.
+    ///
+    /// # Errors
+    /// [`WrongType`] if the key holds a value of another type.
+    pub fn change_or_put<R>(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+        fresh: (Type, Encoding, &[u8]),
+        result: R,
+        event: Event,
+        change: impl FnOnce(&mut Value<'_>) -> Changed<R>,
+    ) -> Result<R, WrongType> {
+        match self.find(db, key) {
+            Some(position) => self.change_at(db, key, position, fresh.0, event, change),
+            None => Ok(self.create(db, key, fresh, event, |_| Changed { result, changes: 1, empty: false })),
+        }
+    }
+
+    /// Creates a key that is not there, with a value that `change` changes at once.
+    fn create<R>(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+        (kind, fresh, bytes): (Type, Encoding, &[u8]),
+        event: Event,
+        change: impl FnOnce(&mut Value<'_>) -> Changed<R>,
+    ) -> R {
         let access = self.access.new_entry(self.now_ms);
         let deadline = self.default_deadline(db, key);
-        let entry = Entry::new(key.bytes, kind, fresh, NewValue::Inline(nothing), deadline, access);
+        let entry = Entry::new(key.bytes, kind, fresh, NewValue::Inline(bytes), deadline, access);
         let database = self.database_mut(db);
         let position = database.insert(key.hash, entry);
         let lent = database.lend(position);
@@ -627,7 +659,7 @@ impl Keyspace {
             self.entered(db, key);
             self.effects.changed_by(db, key.bytes, event, changes);
         }
-        Ok(result)
+        result
     }
 
     /// As [`Keyspace::change`], for what belongs to a key but is no part of its value, such as a stream's consumer groups:

@@ -244,8 +244,8 @@ impl Batch {
                 let client = &mut cx.server.clients[token];
                 client.active_ms = cx.server.clock.uptime_ms();
                 if !client.output.has_buffer() {
-                    let size = client.reply_buffer;
-                    client.output.lend(self.pool.pop().unwrap_or_else(|| Vec::with_capacity(size)));
+                    // Those that many use at a time are small: the pool keeps what has grown.
+                    client.output.lend(self.pool.pop().unwrap_or_else(|| Vec::with_capacity(REPLY_BUFFER_MIN)));
                 }
                 let obeyed = client.link.is_some();
                 cx.enter(token);
