@@ -58,14 +58,13 @@ impl Ctx<'_> {
     }
 
     /// The command's unit begins.
-    #[cold]
+    #[inline]
     pub(super) fn begin_unit(&mut self, args: &mut Args<'_>) {
         args.pin();
         self.journal().begin();
     }
 
     /// The command's unit ends. `dirty` is how many changes there had been before it.
-    #[cold]
     pub(super) fn end_unit(&mut self, args: &Args<'_>, dirty: u64) {
         let command = self.command.command;
         let changed = self.server.keys.effects.dirty != dirty;

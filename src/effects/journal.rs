@@ -350,19 +350,30 @@ impl Journal {
 
 /// Appends a command as a request.
 pub fn encode<'a>(out: &mut Vec<u8>, args: impl ExactSizeIterator<Item = &'a [u8]>) {
-    let mut number = itoa::Buffer::new();
     // Enough for the lengths, and for most arguments.
     out.reserve(16 + 32 * args.len());
-    out.push(b'*');
-    out.extend_from_slice(number.format(args.len()).as_bytes());
-    out.extend_from_slice(b"\r\n");
+    header(out, b'*', args.len());
     for arg in args {
         out.reserve(arg.len() + 16);
-        out.push(b'$');
-        out.extend_from_slice(number.format(arg.len()).as_bytes());
-        out.extend_from_slice(b"\r\n");
+        header(out, b'$', arg.len());
         out.extend_from_slice(arg);
         out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// A line of RESP that says how much of something follows.
+#[inline]
+fn header(out: &mut Vec<u8>, kind: u8, count: usize) {
+    // Nearly all are short, and of these the length is known here.
+    let digit = |value: usize| b'0' + value as u8;
+    match count {
+        0..10 => out.extend_from_slice(&[kind, digit(count), b'\r', b'\n']),
+        10..100 => out.extend_from_slice(&[kind, digit(count / 10), digit(count % 10), b'\r', b'\n']),
+        _ => {
+            out.push(kind);
+            out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
     }
 }
 
