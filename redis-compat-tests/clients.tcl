@@ -46,6 +46,27 @@ check "an unfinished request counts" -config $unlimited {
     same 1 $evicted
 }
 
+check "what a client is told of other clients' keys counts at once" -config $unlimited {
+    ask CLIENT NO-EVICT on
+    named B
+    named C
+    set id [dict get [client_line B] id]
+    resp::send [run::connection B] {SUBSCRIBE __redis__:invalidate}
+    resp::read [run::connection B]
+    resp::send [run::connection C] [list CLIENT TRACKING ON BCAST REDIRECT $id]
+    expect +OK [resp::read [run::connection C]]
+    ask CONFIG SET maxmemory-clients 3000000
+    ask DEBUG PAUSE-CRON 1
+    # It reads nothing, and each key is a long message for it.
+    set script [lindex [ask SCRIPT LOAD "return redis.call('incr', string.rep('k', 200000))"] 1]
+    for {set n 0} {$n < 1000 && [is_there B]} {incr n} {
+        expr {[memory_of B] < 3000000 ? 1 : [error "[memory_of B] bytes are too many"]}
+        ask EVALSHA $script 0
+    }
+    same 0 [is_there B]
+    ask DEBUG PAUSE-CRON 0
+}
+
 check "what is kept of a transaction counts" -config $unlimited {
     ask CLIENT NO-EVICT on
     named B

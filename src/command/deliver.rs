@@ -283,8 +283,9 @@ fn put(server: &mut Server, token: usize, write: impl FnOnce(&mut Output)) {
     let behind = client.output.len() > BACKLOG;
     server.delivered = true;
     client.await_delivery(token, &mut server.messaged);
-    if behind {
+    if behind || server.budget.is_on() {
         server.check_output(token);
+        server.count_client(token);
     }
 }
 

@@ -3,10 +3,10 @@
 //! A key has a queue of the clients that wait for it; whoever came first is first. Changes of keys are reported here,
 //! and a change of a key with a queue makes the key ready, which is looked at when the command that changed it is over.
 //! Neither a report, nor the earliest deadline, nor a client that leaves costs more than a few steps, however many wait, and
-//! nothing grows in one piece but a list of pointers.
+//! nothing grows in one large piece but a list of pointers.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::hash::BuildHasher;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::ops::{Bound, Range};
 
 use foldhash::fast::RandomState;
@@ -82,6 +82,64 @@ impl Queue {
     }
 }
 
+/// For keys that are hashes.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("hashes are numbers");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// The queues by the hash of database and key; with luck there is one of a kind. In parts, each of which grows by itself.
+struct Queues([HashMap<u64, Vec<Queue>, BuildHasherDefault<AsItIs>>; 256]);
+
+impl Default for Queues {
+    fn default() -> Queues {
+        Queues(std::array::from_fn(|_| HashMap::default()))
+    }
+}
+
+impl Queues {
+    fn part(hash: u64) -> usize {
+        // Neither the first bits nor the last, by which the part finds its place.
+        usize::from((hash >> 40) as u8)
+    }
+
+    fn alike(&self, hash: u64) -> Option<&Vec<Queue>> {
+        self.0[Queues::part(hash)].get(&hash)
+    }
+
+    fn alike_mut(&mut self, hash: u64) -> Option<&mut Vec<Queue>> {
+        self.0[Queues::part(hash)].get_mut(&hash)
+    }
+
+    fn alike_or_new(&mut self, hash: u64) -> &mut Vec<Queue> {
+        self.0[Queues::part(hash)].entry(hash).or_insert_with(|| Vec::with_capacity(1))
+    }
+
+    fn remove(&mut self, hash: u64) {
+        self.0[Queues::part(hash)].remove(&hash);
+    }
+
+    fn each(&self) -> impl Iterator<Item = &Queue> {
+        self.0.iter().flat_map(HashMap::values).flatten()
+    }
+
+    fn each_mut(&mut self) -> impl Iterator<Item = &mut Queue> {
+        self.0.iter_mut().flat_map(HashMap::values_mut).flatten()
+    }
+}
+
 /// All that wait.
 #[derive(Default)]
 pub struct Waiting {
@@ -89,8 +147,7 @@ pub struct Waiting {
     waiters: Vec<Option<Box<(u64, Waiter)>>>,
     /// How many wait.
     clients: usize,
-    /// The queues by the hash of database and key; with luck there is one of a kind.
-    queues: BTreeMap<u64, Vec<Queue>>,
+    queues: Box<Queues>,
     hasher: RandomState,
     /// Deadlines and whose they are.
     deadlines: BTreeSet<(u64, usize)>,
@@ -106,12 +163,12 @@ impl Waiting {
     }
 
     fn queue(&self, db: usize, key: &[u8]) -> Option<&Queue> {
-        self.queues.get(&self.hash(db, key))?.iter().find(|queue| queue.db == db && *queue.key == *key)
+        self.queues.alike(self.hash(db, key))?.iter().find(|queue| queue.db == db && *queue.key == *key)
     }
 
     fn queue_mut(&mut self, db: usize, key: &[u8]) -> Option<&mut Queue> {
         let hash = self.hash(db, key);
-        self.queues.get_mut(&hash)?.iter_mut().find(|queue| queue.db == db && *queue.key == *key)
+        self.queues.alike_mut(hash)?.iter_mut().find(|queue| queue.db == db && *queue.key == *key)
     }
 
     fn waiter(&self, token: usize) -> Option<&(u64, Waiter)> {
@@ -142,8 +199,7 @@ impl Waiting {
     /// Every key of a database may have changed.
     #[cold]
     pub fn changed_all(&mut self, db: usize) {
-        let queues = self.queues.values_mut().flatten();
-        for queue in queues.filter(|queue| queue.db == db && !queue.ready) {
+        for queue in self.queues.each_mut().filter(|queue| queue.db == db && !queue.ready) {
             queue.ready = true;
             self.ready.push_back((db, queue.key.clone()));
         }
@@ -178,7 +234,7 @@ impl Waiting {
         self.next_turn += 1;
         let db = waiter.db;
         for key in waiter.keys() {
-            let alike = self.queues.entry(self.hasher.hash_one((db, key))).or_default();
+            let alike = self.queues.alike_or_new(self.hasher.hash_one((db, key)));
             // A key that is named twice is waited for once.
             let joined = match alike.iter_mut().find(|queue| queue.db == db && *queue.key == *key) {
                 Some(queue) => queue.join(turn, token).then_some(queue),
@@ -206,7 +262,7 @@ impl Waiting {
         self.clients -= 1;
         for key in waiter.keys() {
             let hash = self.hash(waiter.db, key);
-            let Some(alike) = self.queues.get_mut(&hash) else { continue };
+            let Some(alike) = self.queues.alike_mut(hash) else { continue };
             // A key that was named twice is gone at the second time.
             let Some(at) = alike.iter().position(|queue| queue.db == waiter.db && *queue.key == *key) else { continue };
             let (was_here, anybody) = alike[at].leave(turn);
@@ -216,7 +272,7 @@ impl Waiting {
                 alike[at].until_gone -= usize::from(waiter.until_gone);
             }
             if alike.is_empty() {
-                self.queues.remove(&hash);
+                self.queues.remove(hash);
             }
         }
         if let Some(deadline) = waiter.deadline_ms {
@@ -270,12 +326,12 @@ impl Waiting {
 
     /// How many keys are waited for.
     pub fn keys(&self) -> usize {
-        self.queues.values().map(Vec::len).sum()
+        self.queues.each().count()
     }
 
     /// How many keys are waited for until they are gone.
     pub fn keys_until_gone(&self) -> usize {
-        self.queues.values().flatten().filter(|queue| queue.until_gone > 0).count()
+        self.queues.each().filter(|queue| queue.until_gone > 0).count()
     }
 }
 
