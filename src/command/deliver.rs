@@ -6,7 +6,8 @@
 //! it is over, too, and before another runs.
 //!
 //! Sending is another matter: ten thousand subscribers are ten thousand system calls, for which nobody else is to wait. So those
-//! who have messages and no replies stand in a queue, of which each turn of the loop serves some.
+//! who have been published messages, and have no replies, stand in a queue, of which each turn of the loop serves some. That a copy of a
+//! key has become wrong is told at once.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -282,10 +283,9 @@ fn put(server: &mut Server, token: usize, write: impl FnOnce(&mut Output)) {
     write(&mut client.output);
     let behind = client.output.len() > BACKLOG;
     server.delivered = true;
-    client.await_delivery(token, &mut server.messaged);
-    if behind || server.budget.is_on() {
+    server.will_send(token);
+    if behind {
         server.check_output(token);
-        server.count_client(token);
     }
 }
 

@@ -35,6 +35,8 @@ const QUOTA: usize = 256;
 const ARENA: usize = 256 * 1024;
 /// Room for so many spans of arguments is kept.
 const SPANS_KEPT: usize = 16 * 1024;
+/// More clients than this in one batch are a crowd.
+const CROWD: usize = 8;
 /// So many empty reply buffers are kept for reuse.
 const POOLED: usize = 256;
 
@@ -244,8 +246,9 @@ impl Batch {
                 let client = &mut cx.server.clients[token];
                 client.active_ms = cx.server.clock.uptime_ms();
                 if !client.output.has_buffer() {
-                    // Those that many use at a time are small: the pool keeps what has grown.
-                    client.output.lend(self.pool.pop().unwrap_or_else(|| Vec::with_capacity(REPLY_BUFFER_MIN)));
+                    // In a crowd each gets a small one: of so many large ones most would be new and go again.
+                    let size = if nth < CROWD { client.reply_buffer } else { REPLY_BUFFER_MIN };
+                    client.output.lend(self.pool.pop().unwrap_or_else(|| Vec::with_capacity(size)));
                 }
                 let obeyed = client.link.is_some();
                 cx.enter(token);

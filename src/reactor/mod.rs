@@ -433,6 +433,10 @@ impl Reactor {
         self.server.answer_copy_waits();
         self.server.feed_replicas();
         self.intake.send(&mut self.server, None);
+        if self.server.is_short_of_memory() {
+            // Nothing is to be evicted for what only waits to be sent.
+            self.intake.deliver(&mut self.server, None, |_| false);
+        }
     }
 
     /// Sends messages, for as long as the turn that began at `started` has taken: then who listens hears at least half as fast as
