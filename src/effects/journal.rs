@@ -14,6 +14,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::types::number::push_header;
+
 /// Who reads a journal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sink {
@@ -352,28 +354,12 @@ impl Journal {
 pub fn encode<'a>(out: &mut Vec<u8>, args: impl ExactSizeIterator<Item = &'a [u8]>) {
     // Enough for the lengths, and for most arguments.
     out.reserve(16 + 32 * args.len());
-    header(out, b'*', args.len());
+    push_header(out, b'*', args.len());
     for arg in args {
         out.reserve(arg.len() + 16);
-        header(out, b'$', arg.len());
+        push_header(out, b'$', arg.len());
         out.extend_from_slice(arg);
         out.extend_from_slice(b"\r\n");
-    }
-}
-
-/// A line of RESP that says how much of something follows.
-#[inline]
-fn header(out: &mut Vec<u8>, kind: u8, count: usize) {
-    // Nearly all are short, and of these the length is known here.
-    let digit = |value: usize| b'0' + value as u8;
-    match count {
-        0..10 => out.extend_from_slice(&[kind, digit(count), b'\r', b'\n']),
-        10..100 => out.extend_from_slice(&[kind, digit(count / 10), digit(count % 10), b'\r', b'\n']),
-        _ => {
-            out.push(kind);
-            out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
-            out.extend_from_slice(b"\r\n");
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::output::{BY_REFERENCE, Output};
-use crate::types::number::{F64_LEN, format_f64};
+use crate::types::number::{F64_LEN, format_f64, push_header};
 
 /// The protocol version a client speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -42,18 +42,7 @@ impl Reply {
     /// `<kind><number>\r\n`
     #[inline]
     fn header(&mut self, kind: u8, number: usize) {
-        let tail = self.out.tail();
-        // Nearly all are short, and need no formatting.
-        if number < 10 {
-            tail.extend_from_slice(&[kind, b'0' + number as u8, b'\r', b'\n']);
-        } else if number < 100 {
-            let (tens, ones) = (b'0' + number as u8 / 10, b'0' + number as u8 % 10);
-            tail.extend_from_slice(&[kind, tens, ones, b'\r', b'\n']);
-        } else {
-            tail.push(kind);
-            tail.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-            tail.extend_from_slice(b"\r\n");
-        }
+        push_header(self.out.tail(), kind, number);
     }
 
     /// Bytes that are RESP already.

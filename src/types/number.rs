@@ -18,6 +18,22 @@ pub const I64_LEN: usize = 20;
 /// Bytes that [`format_f64`] needs at most: a sign, seventeen digits and seven zeros.
 pub const F64_LEN: usize = 25;
 
+/// Appends `<kind><number>\r\n`: how RESP says how much of something follows.
+#[inline]
+pub fn push_header(out: &mut Vec<u8>, kind: u8, number: usize) {
+    // Nearly all are short, and need no formatting.
+    let digit = |value: usize| b'0' + value as u8;
+    match number {
+        0..10 => out.extend_from_slice(&[kind, digit(number), b'\r', b'\n']),
+        10..100 => out.extend_from_slice(&[kind, digit(number / 10), digit(number % 10), b'\r', b'\n']),
+        _ => {
+            out.push(kind);
+            out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
 /// Reads a canonical decimal integer: no plus sign, no leading zero, no space, no `-0`, within the range of `i64`.
 #[inline]
 pub fn parse_i64(text: &[u8]) -> Option<i64> {
