@@ -44,6 +44,9 @@ use signals::Signals;
 const WAKE: Token = Token(usize::MAX - 1);
 /// Signals have tokens from here on.
 const FIRST_SIGNAL: usize = usize::MAX - 16;
+/// Sockets that a turn serves at most. When so many have been read from and it comes to replies, what belongs to them is still in
+/// the processor's own cache; of a thousand it is not.
+const EVENTS: usize = 32;
 /// Keys that a turn expires at most, in each database.
 const EXPIRE_SLICE: usize = 400;
 /// Time for sending messages in a turn, if no more has gone into its replies.
@@ -154,7 +157,7 @@ impl Reactor {
     /// # Errors
     /// The last line of the log, if the end is not a good one: polling fails, or somebody has no patience.
     pub fn run(&mut self) -> Result<(), String> {
-        let mut events = Events::with_capacity(1024);
+        let mut events = Events::with_capacity(EVENTS);
         if let Err(why) = self.server.start_loading() {
             give_up(&why);
         }
