@@ -907,6 +907,42 @@ check "COMMAND DOCS names what its groups are" {
     }
 }
 
+# The processors that a thread is bound to, as a list of the kernel's; the thread is a path in /proc.
+proc processors {thread} {
+    regexp {Cpus_allowed_list:\s+(\S+)} [slurp $thread/status] all list
+    return $list
+}
+
+# How many threads of a process, and of processes that it forked, are bound to just these processors.
+proc bound {pid list} {
+    set children [lmap child [slurp /proc/$pid/task/$pid/children] {string cat /proc/$child}]
+    return [llength [lmap thread [concat [glob /proc/$pid/task/*] $children] {
+        if {[catch {processors $thread} own] || $own ne $list} continue
+        set thread
+    }]]
+}
+
+regexp {^\d+} [processors /proc/self] first
+regexp {\d+$} [processors /proc/self] last
+
+check "threads run on the processors that are named" -server [list --server-cpulist $first --bio_cpulist $last --bgsave-cpulist $last] {
+    same [list $first $last $last ""] [lmap name {server_cpulist bio-cpulist bgsave-cpulist aof-rewrite-cpulist} {
+        lindex [ask CONFIG GET $name] 1 1 1
+    }]
+    same $first [processors /proc/$run::server]
+    set helpers [bound $run::server $last]
+    same 1 [expr {$helpers > 0}] "those who sync files"
+    ask SET key value
+    ask CONFIG SET rdb-key-save-delay 1000000
+    ask BGSAVE
+    eventually {[bound $run::server $last] > $helpers}
+    same $first [processors /proc/$run::server] "who starts a snapshot stays"
+}
+
+check "lists that name no processors bind nobody" -server {--server-cpulist 1-0 --bio-cpulist none} {
+    same [llength [glob /proc/$run::server/task/*]] [bound $run::server [processors /proc/self]]
+}
+
 check "the score by which the kernel kills is left alone unless it is set" -config {oom-score-adj no oom-score-adj-values {0 200 800}} {
     regexp {process_id:(\d+)} [lindex [ask INFO server] 1] all pid
     proc score {pid {new ""}} {

@@ -15,6 +15,7 @@ use super::state::Server;
 use super::table::{Acl, Command, Doc, Flags};
 use super::{Ctx, namespace};
 use crate::keyspace::snapshot::Recorder;
+use crate::observe::processors;
 use crate::persist::aof::commands::Commands;
 use crate::persist::aof::writer::reason;
 use crate::persist::disk::{Background, DiskError, SnapshotFile, Target, Told};
@@ -143,7 +144,9 @@ impl Server {
                 }
             }),
         };
-        let sink = Background::start(self.base_target(is_rdb, path), tell).map_err(|error| failure(&error))?;
+        let target = self.base_target(is_rdb, path);
+        let sink = processors::start_on(&self.settings.aof_rewrite_cpulist, || Background::start(target, tell))
+            .map_err(|error| failure(&error))?;
         let recorder = self.base_recorder(is_rdb);
         save::begin_telling(self, Purpose::Rewrite, recorder, Box::new(sink));
         Ok(())

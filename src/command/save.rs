@@ -12,6 +12,7 @@ use super::{Ctx, REDIS_VERSION, load};
 use crate::config::{EvictionPolicy, SavePoint};
 use crate::keyspace::snapshot::Recorder;
 use crate::memory;
+use crate::observe::processors;
 use crate::persist::Sink;
 use crate::persist::disk::{Background, DiskError, SnapshotFile, Target, Told};
 use crate::persist::rdb;
@@ -284,10 +285,11 @@ fn begin_file(server: &mut Server, purpose: Purpose) -> Result<(), DiskError> {
     server.saving.last_try_ms = Some(server.clock.uptime_ms());
     let outbox = server.outbox.clone();
     let target = target(server, format!("temp-{}-{id}.rdb", std::process::id()));
-    let sink = Background::start(target, move |told| match told {
+    let tell = move |told| match told {
         Told::PassedOn(buffer) => outbox.send(move |server| written(server, id, buffer)),
         Told::Over(result) => outbox.send(move |server| file_over(server, id, result)),
-    })?;
+    };
+    let sink = processors::start_on(&server.settings.bgsave_cpulist, || Background::start(target, tell))?;
     begin(server, purpose, false, Box::new(sink));
     log::info!("Background saving started by pid {}", std::process::id());
     Ok(())

@@ -407,14 +407,14 @@ settings! {
     oom_score_adj_values: [i32; 3] = row("oom-score-adj-values", "0 200 800", Kind::OomScores);
     /// Switch transparent huge pages off for the process.
     disable_thp: bool = yes_no("disable-thp", "yes").immutable().inert();
-    /// CPUs of the main thread, such as `0-3,7`.
-    server_cpulist: String = text("server-cpulist", "").alias("server_cpulist").immutable().inert();
-    /// CPUs of the helper threads.
-    bio_cpulist: String = text("bio-cpulist", "").alias("bio_cpulist").immutable().inert();
-    /// CPUs of an append-only file rewrite.
-    aof_rewrite_cpulist: String = text("aof-rewrite-cpulist", "").alias("aof_rewrite_cpulist").immutable().inert();
-    /// CPUs of a background save.
-    bgsave_cpulist: String = text("bgsave-cpulist", "").alias("bgsave_cpulist").immutable().inert();
+    /// Processors of the main thread, and of threads without a list of their own that it starts later, such as `0-3,8` or `0-14:2`.
+    server_cpulist: String = text("server-cpulist", "").alias("server_cpulist").immutable();
+    /// Processors of the threads that sync files and make memory ready.
+    bio_cpulist: String = text("bio-cpulist", "").alias("bio_cpulist").immutable();
+    /// Processors of the thread that writes the base of an append-only file.
+    aof_rewrite_cpulist: String = text("aof-rewrite-cpulist", "").alias("aof_rewrite_cpulist").immutable();
+    /// Processors of the thread that writes a snapshot.
+    bgsave_cpulist: String = text("bgsave-cpulist", "").alias("bgsave_cpulist").immutable();
     /// Warnings about the system that do not stop the start.
     ignore_warnings: String = text("ignore-warnings", "").inert();
     /// Seconds that a shutdown waits for replicas to catch up.

@@ -9,6 +9,7 @@ pub mod latency;
 pub mod log;
 mod memtest;
 pub mod process;
+pub mod processors;
 pub mod slowlog;
 pub mod stats;
 mod symbols;

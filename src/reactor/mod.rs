@@ -34,7 +34,7 @@ use crate::memory::warm::Warmer;
 use crate::net::client::{REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
 use crate::net::listen::{FIRST_LISTENER, ListenError};
 use crate::net::{Closing, Listeners};
-use crate::observe::{crash, process};
+use crate::observe::{crash, process, processors};
 use crate::plugin::Plugins;
 use attendant::Attendant;
 pub use builder::Builder;
@@ -124,7 +124,11 @@ impl Reactor {
         let Server { listeners, settings, .. } = &mut server;
         listeners.bind_tcp(settings).map_err(StartError::Listen)?;
         listeners.bind_unix(settings).map_err(StartError::Listen)?;
-        server.aof.use_disk(Disk::start(outbox.clone())?);
+        let (disk, warmer) = processors::start_on(&settings.bio_cpulist, || {
+            std::io::Result::Ok((Disk::start(outbox.clone())?, Warmer::start()?))
+        })?;
+        processors::bind(&settings.server_cpulist);
+        server.aof.use_disk(disk);
         let behind = Rc::default();
         let mut attendant = Attendant::new(Rc::clone(&signals), Rc::clone(&behind));
         server.attendant = Some(Box::new(move |server, look| attendant.attend(server, look)));
@@ -138,7 +142,7 @@ impl Reactor {
             signals,
             inbox,
             outbox,
-            warmer: Warmer::start()?,
+            warmer,
             next_cron_ms: 0,
             next_sample_ms: 0,
             cron_client: 0,
