@@ -46,9 +46,9 @@ pub struct Aof {
     strict: bool,
     /// Clients whose replies wait.
     held: Vec<usize>,
-    /// Whom the next sync waits for, and whether it does.
+    /// Whom the next sync waits for, and until when at most, if it does.
     gathering: Gathering,
-    gathers: bool,
+    gathers_until: Option<u64>,
     /// Bytes of all files but the last increment, and of all after the last rewrite.
     pub(super) size_before: u64,
     pub(super) base_size: u64,
@@ -70,7 +70,7 @@ impl Aof {
             strict: settings.appendfsync == AppendFsync::Always,
             held: Vec::new(),
             gathering: Gathering::default(),
-            gathers: false,
+            gathers_until: None,
             size_before: 0,
             base_size: 0,
             flush_sleep_us: 0,
@@ -111,10 +111,10 @@ impl Aof {
         self.held.push(token);
     }
 
-    /// Whether a write waits for others, for a moment that the loop must not sleep through.
+    /// Until when a write waits for others at most, if it does, in microseconds of uptime: the loop must not sleep through that.
     #[inline]
-    pub fn gathers(&self) -> bool {
-        self.gathers
+    pub fn gathers_until(&self) -> Option<u64> {
+        self.gathers_until
     }
 
     /// The files have been loaded: how many bytes there are in all of them and in the base.
@@ -320,12 +320,10 @@ impl Server {
         if aof.flush_sleep_us > 0 && writes {
             std::thread::sleep(std::time::Duration::from_micros(aof.flush_sleep_us));
         }
-        aof.gathers = aof.strict
-            && !forced
-            && writes
-            && writer.syncing() == 0
-            && aof.gathering.awaits(aof.held.len(), clock.uptime_us);
-        if aof.gathers {
+        let may_wait = aof.strict && !forced && writes && writer.syncing() == 0;
+        let awaits = |gathering: &mut Gathering| gathering.awaits(aof.held.len(), clock.uptime_us);
+        aof.gathers_until = may_wait.then_some(&mut aof.gathering).and_then(awaits);
+        if aof.gathers_until.is_some() {
             return;
         }
         let manner = Manner {

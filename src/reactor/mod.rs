@@ -5,6 +5,7 @@
 //! command by command: one read and one write for each connection and turn.
 
 mod accept;
+mod alarm;
 mod attendant;
 mod batch;
 mod builder;
@@ -36,12 +37,14 @@ use crate::net::listen::{FIRST_LISTENER, ListenError};
 use crate::net::{Closing, Listeners};
 use crate::observe::{crash, process, processors};
 use crate::plugin::Plugins;
+use alarm::Alarm;
 use attendant::Attendant;
 pub use builder::Builder;
 use intake::Intake;
 use signals::Signals;
 
 const WAKE: Token = Token(usize::MAX - 1);
+const ALARM: Token = Token(usize::MAX - 2);
 /// Signals have tokens from here on.
 const FIRST_SIGNAL: usize = usize::MAX - 16;
 /// Sockets that a turn serves at most. When so many have been read from and it comes to replies, what belongs to them is still in
@@ -95,6 +98,7 @@ pub struct Reactor {
     inbox: Inbox<Server>,
     outbox: Outbox<Server>,
     warmer: Warmer,
+    alarm: Alarm,
     /// Uptime of the next periodic work, and of the next sample of rates, in milliseconds.
     next_cron_ms: u64,
     next_sample_ms: u64,
@@ -116,6 +120,7 @@ impl Reactor {
         crash_report::prepare();
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+        let alarm = Alarm::new(poll.registry(), ALARM)?;
         let (outbox, inbox) = mailbox(waker);
         let signals = Rc::new(RefCell::new(Signals::new(poll.registry(), FIRST_SIGNAL)?));
         let listeners = Listeners::new(poll.registry().try_clone()?);
@@ -143,6 +148,7 @@ impl Reactor {
             inbox,
             outbox,
             warmer,
+            alarm,
             next_cron_ms: 0,
             next_sample_ms: 0,
             cron_client: 0,
@@ -169,6 +175,9 @@ impl Reactor {
             self.announce();
         }
         loop {
+            if let Some(until_us) = self.server.aof.gathers_until() {
+                self.alarm.set(until_us, self.server.clock.uptime_us);
+            }
             match self.poll.poll(&mut events, self.patience()) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return Err(format!("Polling failed: {error}")),
                 _ => {}
@@ -259,7 +268,6 @@ impl Reactor {
     fn patience(&self) -> Option<Duration> {
         let server = &self.server;
         let waiting = !self.intake.is_empty() || !self.accepting.is_empty() || server.replicas_want_more();
-        let waiting = waiting || server.aof.gathers();
         let waiting = waiting || !(server.unsent.is_empty() && server.messaged.is_empty() && server.resumed.is_empty());
         if self.busy || self.snapshot == Next::Now || waiting {
             return Some(Duration::ZERO);
@@ -275,8 +283,8 @@ impl Reactor {
 
     fn dispatch(&mut self, event: &Event) {
         let token = event.token();
-        if token == WAKE {
-            // The jobs are run in every turn.
+        if token == WAKE || token == ALARM {
+            // Jobs are run, and what is due is done, in every turn.
         } else if token.0 >= FIRST_SIGNAL {
             self.signals.borrow_mut().handle(token, &mut self.server);
         } else if token.0 >= FIRST_LISTENER {

@@ -1,13 +1,13 @@
 //! Whose writes go together under `always`.
 //!
 //! Who has been answered often writes again at once, but a moment after the sync that the answer waited for is over. If the
-//! next sync began without waiting for that, it would have only what others wrote meanwhile: two halves of the clients would
+//! next sync began without waiting for that, it would have only what others wrote meanwhile: two parts of the clients would
 //! wait in turn for one another's syncs, each of which costs as much as one for all. So the next one waits for most of those who
-//! were answered, twice as long as a sync takes at most; who is later comes while it is under way. If too few come, it does not
-//! wait for some time.
+//! were answered, for as long as a sync takes: if they need longer, they had better come while one is under way. If too few
+//! come, it does not wait for some time.
 
 /// The longest wait, in microseconds.
-const LONGEST_US: u64 = 400;
+const LONGEST_US: u64 = 10_000;
 /// So many syncs do not wait after one that waited in vain.
 const PASSED_OVER: u32 = 16;
 
@@ -35,23 +35,23 @@ impl Gathering {
             self.passed_over -= 1;
             return;
         }
-        (self.awaited, self.enough) = (waiting + answered - answered / 4, waiting + answered.div_ceil(2));
-        self.until_us = now_us + (2 * now_us.saturating_sub(self.ordered_us)).min(LONGEST_US);
+        (self.awaited, self.enough) = (waiting + answered - answered / 8, waiting + answered.div_ceil(2));
+        self.until_us = now_us + now_us.saturating_sub(self.ordered_us).min(LONGEST_US);
     }
 
-    /// Whether the next sync is to wait for more clients than those that wait for it.
-    pub fn awaits(&mut self, waiting: usize, now_us: u64) -> bool {
+    /// Until when the next sync waits at most for more clients than those that wait for it, if it does.
+    pub fn awaits(&mut self, waiting: usize, now_us: u64) -> Option<u64> {
         if waiting >= self.awaited {
-            return false;
+            return None;
         }
         if now_us < self.until_us {
-            return true;
+            return Some(self.until_us);
         }
         if waiting < self.enough {
             self.passed_over = PASSED_OVER;
         }
         self.awaited = 0;
-        false
+        None
     }
 }
 
@@ -62,16 +62,19 @@ mod tests {
     #[test]
     fn who_was_answered_is_waited_for() {
         let mut gathering = Gathering::default();
-        assert!(!gathering.awaits(0, 0), "nobody was answered");
+        assert_eq!(gathering.awaits(0, 0), None, "nobody was answered");
         gathering.ordered(1000);
-        assert!(!gathering.awaits(20, 1050));
-        gathering.over(30, 20, 1100);
-        assert!(gathering.awaits(20, 1100) && gathering.awaits(42, 1299));
-        assert!(!gathering.awaits(43, 1250), "most have come");
-        assert!(!gathering.awaits(40, 1300), "it takes too long");
-        gathering.ordered(1300);
+        assert_eq!(gathering.awaits(20, 1050), None, "the sync is under way");
+        gathering.over(30, 20, 1200);
+        assert_eq!(gathering.awaits(20, 1200), Some(1400));
+        assert_eq!(gathering.awaits(46, 1399), Some(1400));
+        assert_eq!(gathering.awaits(47, 1300), None, "most have come");
+        assert_eq!(gathering.awaits(46, 1400), None, "it takes too long");
+        gathering.ordered(1400);
         gathering.over(40, 0, 100_000);
-        assert!(gathering.awaits(29, 100_000 + LONGEST_US - 1) && !gathering.awaits(29, 100_000 + LONGEST_US));
+        let until = Some(100_000 + LONGEST_US);
+        assert_eq!(gathering.awaits(34, 100_000 + LONGEST_US - 1), until);
+        assert_eq!(gathering.awaits(34, 100_000 + LONGEST_US), None);
     }
 
     #[test]
@@ -80,18 +83,27 @@ mod tests {
         for _ in 0..3 {
             gathering.ordered(0);
             gathering.over(10, 5, 100);
-            assert!(gathering.awaits(9, 299) && !gathering.awaits(9, 300));
+            assert_eq!(gathering.awaits(9, 199), Some(200));
+            assert_eq!(gathering.awaits(9, 200), None);
             for _ in 0..PASSED_OVER {
                 gathering.ordered(400);
                 gathering.over(10, 5, 500);
-                assert!(!gathering.awaits(5, 500));
+                assert_eq!(gathering.awaits(5, 500), None);
             }
         }
         gathering.ordered(600);
         gathering.over(10, 5, 700);
-        assert!(gathering.awaits(10, 899) && !gathering.awaits(10, 900));
+        assert_eq!((gathering.awaits(10, 799), gathering.awaits(10, 800)), (Some(800), None));
         gathering.ordered(900);
         gathering.over(10, 5, 1000);
-        assert!(gathering.awaits(12, 1100), "half of them was worth it");
+        assert_eq!(gathering.awaits(12, 1050), Some(1100), "half of them was worth it");
+    }
+
+    #[test]
+    fn two_who_take_turns_come_together() {
+        let mut gathering = Gathering::default();
+        gathering.ordered(0);
+        gathering.over(1, 1, 300);
+        assert_eq!((gathering.awaits(1, 310), gathering.awaits(2, 320)), (Some(600), None));
     }
 }
