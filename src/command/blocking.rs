@@ -271,7 +271,14 @@ fn run_kept(server: &mut Server, token: usize, mut kept: KeptArgs, deadline_ms: 
             client.paused = true;
             server.paused_clients += 1;
         }
-        Some(Verdict::Done) | None => server.resumed.push(token),
+        Some(Verdict::Done) | None => resume(server, token),
+    }
+}
+
+/// Lets a client that has waited be served, if it has asked for more meanwhile: the loop does not wake for one that has not.
+fn resume(server: &mut Server, token: usize) {
+    if server.clients[token].may_have_asked() {
+        server.resumed.push(token);
     }
 }
 
@@ -425,5 +432,5 @@ fn answer_end(
     if mode == ReplyMode::Skip {
         server.clients[token].reply_mode = ReplyMode::On;
     }
-    server.resumed.push(token);
+    resume(server, token);
 }

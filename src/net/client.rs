@@ -295,6 +295,12 @@ impl Client {
         self.argv_bytes = 0;
     }
 
+    /// Whether there may be something to read or to run.
+    #[inline]
+    pub fn may_have_asked(&self) -> bool {
+        self.readable || !self.replay.is_empty() || !self.input.is_empty()
+    }
+
     /// Asks for the connection to end; the stricter wish wins.
     pub fn close(&mut self, how: Closing) {
         self.closing = self.closing.max(Some(how));

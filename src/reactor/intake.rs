@@ -86,7 +86,9 @@ impl Intake {
                         if server.clients[token].hung_up {
                             server.close(token, Closing::Now);
                         }
-                        false
+                        // Its wait may be over by now, and that was before what it asked next had been put back.
+                        let client = &server.clients[token];
+                        !client.blocked && client.may_have_asked()
                     }
                     Served::Broken(error, bytes) => {
                         protocol_error(server, token, &error, &bytes);
@@ -120,11 +122,11 @@ impl Intake {
         if client.link.as_ref().is_some_and(|link| !link.is_online()) {
             return self.hear_link(server, token);
         }
-        // What was held up comes before anything new.
-        let held_up = !client.replay.is_empty();
-        if !client.readable && !held_up && client.input.is_empty() {
+        if !client.may_have_asked() {
             return;
         }
+        // What was held up comes before anything new.
+        let held_up = !client.replay.is_empty();
         if let Some(big) = client.parser.big_arg().filter(|_| !held_up) {
             let (bytes, missing) = big.remaining();
             let most = missing.min(BIG_READ);
