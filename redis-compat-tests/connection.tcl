@@ -269,6 +269,17 @@ case "CLIENT KILL with filters" {
     A: CLIENT KILL ID $a        -> any
 }
 
+check "who is told of a killed connection finds that it has ended" {
+    for {set n 0} {$n < 20} {incr n} {
+        set killed [run::connection K$n]
+        resp::send $killed {CLIENT ID}
+        set id [lindex [resp::read $killed] 1]
+        # A client library would send its next command now, and wait for a reply that never comes.
+        expect :1 [ask CLIENT KILL ID $id]
+        same {{} 1} [list [read $killed] [eof $killed]]
+    }
+}
+
 case "CLIENT KILL spares the caller unless told otherwise" {
     a := CLIENT ID
     B: PING                     -> +PONG

@@ -96,6 +96,7 @@ impl Attendant {
             server.clients[token].queued = true;
         }
         server.flush_journal(false);
+        bury(server, Some(busy));
         self.intake.send(server, Some(busy));
         self.intake.deliver(server, Some(busy), |_| false);
         bury(server, Some(busy));

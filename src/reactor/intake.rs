@@ -189,7 +189,8 @@ impl Intake {
         let (within_unit, read) = (journal.is_within_unit(), journal.read_offset());
         let (mut unsent, mut kept) = (std::mem::take(&mut server.unsent), Vec::new());
         for token in unsent.drain(..) {
-            let Some(client) = server.clients.get_mut(token) else { continue };
+            // Who was to be sent something may have gone, and the token be another's.
+            let Some(client) = server.clients.get_mut(token).filter(|client| client.unsent) else { continue };
             if Some(token) == busy || (within_unit && client.written > read) {
                 kept.push(token);
                 continue;

@@ -447,6 +447,8 @@ impl Reactor {
         self.server.flush_journal(false);
         self.server.answer_copy_waits();
         self.server.feed_replicas();
+        // Who is told that it ended a connection finds that it has ended.
+        bury(&mut self.server, None);
         self.intake.send(&mut self.server, None);
         if self.server.is_short_of_memory() {
             // Nothing is to be evicted for what only waits to be sent.
