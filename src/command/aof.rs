@@ -321,8 +321,7 @@ impl Server {
             std::thread::sleep(std::time::Duration::from_micros(aof.flush_sleep_us));
         }
         let may_wait = aof.strict && !forced && writes && writer.syncing() == 0;
-        let awaits = |gathering: &mut Gathering| gathering.awaits(aof.held.len(), clock.uptime_us);
-        aof.gathers_until = may_wait.then_some(&mut aof.gathering).and_then(awaits);
+        aof.gathers_until = if may_wait { aof.gathering.awaits(aof.held.len(), clock.uptime_us) } else { None };
         if aof.gathers_until.is_some() {
             return;
         }

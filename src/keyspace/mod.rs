@@ -10,6 +10,7 @@ pub mod directory;
 pub mod entry;
 mod eviction;
 mod fields;
+mod freeing;
 pub mod hashmap;
 mod invalidation;
 pub mod membership;
@@ -39,21 +40,18 @@ use agenda::Agenda;
 use directory::Directory;
 use entry::{Encoding, Entry, EntryRef, NewValue, Object, Type};
 use eviction::Evictor;
+use freeing::{FREE_AT_ONCE, doom};
 use invalidation::Untold;
 pub use invalidation::{Count, Invalidation};
 use membership::Demise;
 use namespace::Namespace;
 use own::Own;
-use snapshot::{Recorder, Snapshot};
+use snapshot::Snapshot;
 pub use string::string_encoding;
 pub use tagging::{TagTotals, Tagging, Unsettled};
 use tinylfu::TinyLfu;
 use value::{Changed, Value};
 
-/// So many keys of flushed databases are freed at once in a turn: that is no slower than a slice.
-const FREE_AT_ONCE: usize = 512;
-/// Below this many items, a value is freed at once. As in Redis, so that `lazyfreed_objects` counts the same values.
-const VALUE_FREED_AT_ONCE: usize = 64;
 /// The longest string that is `embstr`, in bytes.
 pub const EMBSTR_MAX: usize = 44;
 
@@ -702,13 +700,6 @@ impl Keyspace {
         }
     }
 
-    /// Frees what was a part of a value, in slices if it is large.
-    pub fn free_later(&mut self, object: Object) {
-        if object.items() > VALUE_FREED_AT_ONCE {
-            self.doomed_objects.push_back(Box::new(object));
-        }
-    }
-
     fn change_at<R>(
         &mut self,
         db: usize,
@@ -978,160 +969,6 @@ impl Keyspace {
         self.effects.swapped(a, b);
     }
 
-    /// Empties a database; large ones are freed in slices later. Returns how many keys there were.
-    pub fn flush(&mut self, db: usize) -> usize {
-        if !self.effects.watches.is_empty() {
-            self.watched_database_goes(db, None);
-        }
-        self.drop_plan(db);
-        self.count_dead(db);
-        let Some(mut database) = self.databases[db].take_if(|database| !database.is_bare()) else {
-            self.effects.flushed(db, 0);
-            return 0;
-        };
-        let keys = database.len();
-        database.sweeping = false;
-        database.listing.put(None);
-        let entries = database.entries();
-        let tags = database.tags().map_or(0, |tags| tags.len());
-        // A database once used stays listed.
-        self.database_mut(db);
-        if self.snapshot.is_none() {
-            database.forget_walk();
-        }
-        if entries.max(tags) > self.free_at_once || database.walked_as().is_some() {
-            self.walks_moved |= database.walked_as().is_some();
-            self.doomed.push_back(database);
-        } else {
-            self.free_at_once -= entries.max(tags);
-            let waiting = self.doomed_objects.len();
-            while database.free_slice(|entry| doom(&mut self.doomed_objects, entry)) {}
-            self.stats.lazily_freed += (entries - (self.doomed_objects.len() - waiting)) as u64;
-        }
-        self.effects.flushed(db, keys);
-        keys
-    }
-
-    /// Whether the memory of all that was flushed is back, save for what a snapshot still has to tell.
-    pub fn is_freed(&self) -> bool {
-        self.doomed_objects.is_empty() && self.doomed.iter().all(|database| database.walked_as().is_some())
-    }
-
-    /// Frees a few dozen entries of what was flushed. Returns whether there is more.
-    pub fn free_slice(&mut self) -> bool {
-        if self.effects.trackers.free_slice() {
-            return true;
-        }
-        if let Some(object) = self.doomed_objects.front_mut() {
-            if object.is_being_told() {
-                self.kept_objects.extend(self.doomed_objects.pop_front());
-            } else if !object.free_slice() {
-                self.doomed_objects.pop_front();
-                self.stats.lazily_freed += 1;
-            }
-            return true;
-        }
-        // What a snapshot still has to tell stays.
-        let free = |database: &Namespace| database.walked_as().is_none();
-        let Some(at) = self.doomed.iter().position(|database| free(database)) else { return false };
-        let database = &mut self.doomed[at];
-        let (before, waiting) = (database.len(), self.doomed_objects.len());
-        let more = database.free_slice(|entry| doom(&mut self.doomed_objects, entry));
-        // Large values count when they are freed.
-        let freed = (before - database.len()) - (self.doomed_objects.len() - waiting);
-        self.stats.lazily_freed += freed as u64;
-        if !more {
-            self.doomed.remove(at);
-        }
-        !self.doomed_objects.is_empty() || self.doomed.iter().any(|database| free(database))
-    }
-
-    /// Begins a snapshot of all databases as they are now, which `recorder` is told of.
-    ///
-    /// # Panics
-    /// If there is one already.
-    pub fn begin_snapshot(&mut self, recorder: Box<dyn Recorder>) {
-        assert!(self.snapshot.is_none(), "one snapshot at a time");
-        // Marks that one left which was given up.
-        while self.walk_slice(usize::MAX).1 {}
-        for (db, database) in self.databases.iter_mut().enumerate() {
-            if let Some(database) = database {
-                database.begin_walk(db);
-            }
-        }
-        self.unwalked = 0;
-        self.snapshot = Some(Snapshot { recorder, large: VecDeque::new(), ahead: 0 });
-    }
-
-    /// Goes on with a snapshot, or tidies up behind one that was given up: about `count` keys or links of tags, or a part of a
-    /// large value. Returns how many keys were told, and whether there are more.
-    pub fn walk_slice(&mut self, count: usize) -> (u64, bool) {
-        if let Some(Snapshot { recorder, large, .. }) = &mut self.snapshot
-            && let Some(first) = large.front_mut()
-        {
-            let over = first.tell(recorder.as_mut());
-            if over {
-                large.pop_front();
-                self.free_told();
-            }
-            return (u64::from(over), true);
-        }
-        let Some(number) = self.next_walk() else { return (0, false) };
-        let is_it = |database: &&mut Box<Namespace>| database.walked_as() == Some(number);
-        let database = match self.databases.get_mut(number).and_then(Option::as_mut).filter(is_it) {
-            Some(database) => database,
-            None => {
-                let mut all = self.databases.iter_mut().flatten().chain(&mut self.doomed);
-                all.find(is_it).expect("the one that has the number")
-            }
-        };
-        let ahead = self.snapshot.as_mut().map_or(0, |snapshot| std::mem::take(&mut snapshot.ahead));
-        (ahead + database.walk_slice(count, self.snapshot.as_mut()), true)
-    }
-
-    /// The number of the next database that a snapshot has not been told of, or not all of it. The order matters, because one
-    /// large value is told after the other.
-    fn next_walk(&mut self) -> Option<usize> {
-        let next = if self.walks_moved {
-            let unfinished = self.databases.iter().flatten().chain(&self.doomed);
-            unfinished.filter_map(|one| one.walked_as()).min()
-        } else {
-            let slots = self.unwalked..self.databases.len();
-            slots.into_iter().find(|&slot| self.database(slot).is_some_and(|one| one.walked_as().is_some()))
-        };
-        self.unwalked = next.unwrap_or(usize::MAX);
-        self.walks_moved &= next.is_some();
-        next
-    }
-
-    /// Values that a snapshot does not have to tell any more can be freed.
-    fn free_told(&mut self) {
-        let (kept, over): (VecDeque<_>, VecDeque<_>) =
-            self.kept_objects.drain(..).partition(|object| object.is_being_told());
-        self.kept_objects = kept;
-        self.doomed_objects.extend(over);
-    }
-
-    /// Who is told of the running snapshot.
-    pub fn recorder(&mut self) -> Option<&mut (dyn Recorder + 'static)> {
-        self.snapshot.as_mut().map(|snapshot| &mut *snapshot.recorder)
-    }
-
-    /// Ends a snapshot, whether or not all has been told.
-    pub fn end_snapshot(&mut self) {
-        if let Some(snapshot) = self.snapshot.take() {
-            snapshot.large.into_iter().for_each(|mut large| large.end());
-            self.free_told();
-        }
-        self.databases.iter_mut().flatten().for_each(|database| database.mute_walk());
-        self.doomed.iter_mut().for_each(|database| database.forget_walk());
-    }
-
-    /// Entries that wait to be freed.
-    pub fn pending_free(&self) -> usize {
-        self.doomed_objects.len() + self.doomed.iter().map(|database| database.len()).sum::<usize>()
-    }
-
     /// Whether keys that are due are removed ahead of being looked at.
     fn expires(&self) -> bool {
         self.active_expiry && self.overdue_otherwise == Overdue::Removed
@@ -1194,13 +1031,5 @@ fn report_end(effects: &mut Effects, stats: &mut KeyspaceStats, db: usize, entry
             stats.invalidated += 1;
             effects.changed(db, key, Event::INVALIDATED);
         }
-    }
-}
-
-/// Frees an entry, but for a large value, which joins those that are freed in slices.
-#[inline]
-fn doom(doomed: &mut VecDeque<Box<Object>>, entry: Entry) {
-    if entry.as_ref().object().is_some_and(|object| object.items() > VALUE_FREED_AT_ONCE || object.is_being_told()) {
-        doomed.extend(entry.into_object());
     }
 }

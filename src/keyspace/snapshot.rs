@@ -19,7 +19,9 @@ use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::rc::Weak;
 
+use super::Keyspace;
 use super::entry::{EntryMut, EntryRef, Object, Type};
+use super::namespace::Namespace;
 use super::tags::Tags;
 use crate::types::telling::Piece;
 
@@ -162,4 +164,79 @@ pub(super) struct Walk {
     pub recording: bool,
     /// Where the table's walk goes on.
     pub cursor: u64,
+}
+
+impl Keyspace {
+    /// Begins a snapshot of all databases as they are now, which `recorder` is told of.
+    ///
+    /// # Panics
+    /// If there is one already.
+    pub fn begin_snapshot(&mut self, recorder: Box<dyn Recorder>) {
+        assert!(self.snapshot.is_none(), "one snapshot at a time");
+        // Marks that one left which was given up.
+        while self.walk_slice(usize::MAX).1 {}
+        for (db, database) in self.databases.iter_mut().enumerate() {
+            if let Some(database) = database {
+                database.begin_walk(db);
+            }
+        }
+        self.unwalked = 0;
+        self.snapshot = Some(Snapshot { recorder, large: VecDeque::new(), ahead: 0 });
+    }
+
+    /// Goes on with a snapshot, or tidies up behind one that was given up: about `count` keys or links of tags, or a part of a
+    /// large value. Returns how many keys were told, and whether there are more.
+    pub fn walk_slice(&mut self, count: usize) -> (u64, bool) {
+        if let Some(Snapshot { recorder, large, .. }) = &mut self.snapshot
+            && let Some(first) = large.front_mut()
+        {
+            let over = first.tell(recorder.as_mut());
+            if over {
+                large.pop_front();
+                self.free_told();
+            }
+            return (u64::from(over), true);
+        }
+        let Some(number) = self.next_walk() else { return (0, false) };
+        let is_it = |database: &&mut Box<Namespace>| database.walked_as() == Some(number);
+        let database = match self.databases.get_mut(number).and_then(Option::as_mut).filter(is_it) {
+            Some(database) => database,
+            None => {
+                let mut all = self.databases.iter_mut().flatten().chain(&mut self.doomed);
+                all.find(is_it).expect("the one that has the number")
+            }
+        };
+        let ahead = self.snapshot.as_mut().map_or(0, |snapshot| std::mem::take(&mut snapshot.ahead));
+        (ahead + database.walk_slice(count, self.snapshot.as_mut()), true)
+    }
+
+    /// The number of the next database that a snapshot has not been told of, or not all of it. The order matters, because one
+    /// large value is told after the other.
+    fn next_walk(&mut self) -> Option<usize> {
+        let next = if self.walks_moved {
+            let unfinished = self.databases.iter().flatten().chain(&self.doomed);
+            unfinished.filter_map(|one| one.walked_as()).min()
+        } else {
+            let slots = self.unwalked..self.databases.len();
+            slots.into_iter().find(|&slot| self.database(slot).is_some_and(|one| one.walked_as().is_some()))
+        };
+        self.unwalked = next.unwrap_or(usize::MAX);
+        self.walks_moved &= next.is_some();
+        next
+    }
+
+    /// Who is told of the running snapshot.
+    pub fn recorder(&mut self) -> Option<&mut (dyn Recorder + 'static)> {
+        self.snapshot.as_mut().map(|snapshot| &mut *snapshot.recorder)
+    }
+
+    /// Ends a snapshot, whether or not all has been told.
+    pub fn end_snapshot(&mut self) {
+        if let Some(snapshot) = self.snapshot.take() {
+            snapshot.large.into_iter().for_each(|mut large| large.end());
+            self.free_told();
+        }
+        self.databases.iter_mut().flatten().for_each(|database| database.mute_walk());
+        self.doomed.iter_mut().for_each(|database| database.forget_walk());
+    }
 }

@@ -447,7 +447,6 @@ impl Reactor {
         self.server.flush_journal(false);
         self.server.answer_copy_waits();
         self.server.feed_replicas();
-        // Who is told that it ended a connection finds that it has ended.
         bury(&mut self.server, None);
         self.intake.send(&mut self.server, None);
         if self.server.is_short_of_memory() {
@@ -552,7 +551,8 @@ impl Reactor {
     }
 }
 
-/// Ends the connections whose time has come. While a client is `busy`, its own is not among them, nor those of clients that the
+/// Ends the connections whose time has come: before replies go out, so that who is told that it ended one finds that it has ended,
+/// and after that for those that were to have theirs. While a client is `busy`, its own is not among them, nor those of clients that the
 /// loop is yet to serve.
 fn bury(server: &mut Server, busy: Option<usize>) {
     for token in std::mem::take(&mut server.dying) {
