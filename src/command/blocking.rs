@@ -13,9 +13,9 @@ use super::replication::answer_wait;
 use super::state::Server;
 use super::table::Registered;
 use super::{Ctx, Verdict};
-use crate::effects::waiting::Waiter;
-use crate::keyspace::Unsettled;
+use crate::effects::waiting::{Next, Ready, Waiter};
 use crate::keyspace::entry::Type;
+use crate::keyspace::{Key, Unsettled};
 use crate::net::{Client, Closing, ReplyMode};
 use crate::resp::{Args, KeptArgs};
 use crate::types::number::{parse_f64, parse_i64};
@@ -42,11 +42,14 @@ pub struct Wait {
 
 impl Ctx<'_> {
     /// The deadline that a timeout in seconds means, in milliseconds of uptime; `None` for a timeout of 0, which never
-    /// passes.
+    /// passes. Of a command that has waited it is the one that it began with.
     ///
     /// # Errors
     /// If it is not a number, negative, or too large.
     pub fn deadline(&self, text: &[u8]) -> Result<Option<u64>, Error> {
+        if let Some(deadline_ms) = self.resumed {
+            return Ok(deadline_ms);
+        }
         let seconds = parse_f64(text).ok_or(Error::fixed("ERR timeout is not a float or out of range"))?;
         let milliseconds = (seconds * 1000.0).ceil();
         if milliseconds < 0.0 {
@@ -64,6 +67,9 @@ impl Ctx<'_> {
     /// # Errors
     /// If it is not a number, negative, or too large.
     pub fn deadline_in_ms(&self, text: &[u8]) -> Result<Option<u64>, Error> {
+        if let Some(deadline_ms) = self.resumed {
+            return Ok(deadline_ms);
+        }
         let milliseconds = parse_i64(text).ok_or(Error::fixed("ERR timeout is not an integer or out of range"))?;
         let milliseconds = u64::try_from(milliseconds).map_err(|_| Error::fixed("ERR timeout is negative"))?;
         self.deadline_after(milliseconds)
@@ -99,7 +105,6 @@ impl Ctx<'_> {
         }
         let Wait { keys, kind, until_gone, deadline_ms, instead } = wait;
         let kept = instead.unwrap_or_else(|| args.copy());
-        let deadline_ms = self.resumed.unwrap_or(deadline_ms);
         let waiter = Waiter { db: self.db, args: kept, keys, kind, until_gone, deadline_ms };
         self.server.keys.effects.waiting.add(self.token, waiter);
         self.set_aside(args);
@@ -205,26 +210,28 @@ pub(super) fn settle(cx: &mut Ctx<'_>) -> Verdict {
 pub fn serve(server: &mut Server) {
     // The command that is running may be the master's.
     let before = server.keys.set_overdue(server.keys.overdue_otherwise());
-    while let Some((db, key)) = server.keys.effects.waiting.take_ready() {
-        serve_key(server, db, &key);
+    while let Some(ready) = server.keys.effects.waiting.take_ready() {
+        serve_key(server, &ready);
     }
     server.keys.set_overdue(before);
 }
 
 /// Runs the commands that wait for a key, each once at most, as long as there is something for them.
-fn serve_key(server: &mut Server, db: usize, key: &[u8]) {
+fn serve_key(server: &mut Server, ready: &Ready) {
+    let key = Key { bytes: &ready.key, hash: ready.hash };
+    // Who waits again has had its chance.
+    let end = server.keys.effects.waiting.next_turn();
     let mut behind = None;
-    for _ in 0..server.keys.effects.waiting.look_at(db, key) {
-        let hashed = server.keys.key(key);
-        let kind = server.keys.view(db, hashed).map(|entry| entry.kind());
-        let waiting = &server.keys.effects.waiting;
-        if kind.is_none() && !waiting.is_awaited_until_gone(db, key) {
-            return;
-        }
-        let Some((turn, token, waiter)) = waiting.next(db, key, behind) else { return };
+    loop {
+        let kind = server.keys.view(ready.db, key).map(|entry| entry.kind());
+        let next = server.keys.effects.waiting.next(ready, behind, kind.is_none());
+        let Some(Next { turn, token, waiter, is_alone }) = next.filter(|next| next.turn < end) else { return };
         behind = Some(turn);
         if waiter.until_gone || Some(waiter.kind) == kind {
             run_again(server, token);
+        }
+        if is_alone {
+            return;
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod waiting;
 pub mod watch;
 
 use crate::config::{KeyspaceEvents, Settings};
+use crate::types::hash::KeyHasher;
 use journal::Journal;
 use tracking::Trackers;
 use waiting::Waiting;
@@ -94,7 +95,6 @@ pub enum News {
 const NEWS_KEPT: usize = 64;
 
 /// The receiver of change reports.
-#[derive(Default)]
 pub struct Effects {
     /// Changes since the data was last made durable.
     pub dirty: u64,
@@ -119,6 +119,22 @@ pub struct Effects {
 }
 
 impl Effects {
+    /// Nothing has changed, and nobody is to be told. The hashes of keys are those of `hasher`.
+    pub fn new(hasher: KeyHasher) -> Effects {
+        Effects {
+            dirty: 0,
+            watches: Watches::default(),
+            waiting: Waiting::new(hasher),
+            journal: Journal::default(),
+            trackers: Trackers::default(),
+            published: KeyspaceEvents::empty(),
+            reported: KeyspaceEvents::empty(),
+            told: false,
+            hushed: false,
+            news: Vec::new(),
+        }
+    }
+
     /// A key of database `db` changed.
     #[inline]
     pub fn changed(&mut self, db: usize, key: &[u8], event: Event) {
@@ -328,7 +344,7 @@ mod tests {
 
     #[test]
     fn only_what_somebody_wants_to_know_is_news() {
-        let mut effects = Effects::default();
+        let mut effects = Effects::new(KeyHasher::new(1));
         effects.changed(0, b"a", Event::SET);
         assert_eq!(effects.take_news(), []);
         effects.trackers.join();
@@ -344,7 +360,7 @@ mod tests {
 
     #[test]
     fn of_what_will_be_undone_nobody_is_told() {
-        let mut effects = Effects::default();
+        let mut effects = Effects::new(KeyHasher::new(1));
         effects.trackers.join();
         effects.listen();
         effects.hush(true);

@@ -5,13 +5,14 @@
 //! Neither a report, nor the earliest deadline, nor a client that leaves costs more than a few steps, however many wait, and
 //! nothing grows in one large piece but a list of pointers.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::{Bound, Range};
-
-use foldhash::fast::RandomState;
+use std::rc::Rc;
 
 use crate::resp::KeptArgs;
+use crate::types::hash::KeyHasher;
+use crate::types::map::Map;
 use crate::types::value::Type;
 
 /// What a client waits for.
@@ -37,19 +38,23 @@ impl Waiter {
 
 /// The clients that wait for one key.
 struct Queue {
-    db: usize,
-    key: Box<[u8]>,
     /// The turn in which the first came, and its token.
     first: (u64, usize),
     /// The others' tokens by their turns. Most queues have none.
     others: BTreeMap<u64, usize>,
     /// How many of them wait for the key to be gone, too.
     until_gone: usize,
-    /// It is listed as ready.
-    ready: bool,
+    /// The key is listed as ready.
+    ready: Cell<bool>,
 }
 
 impl Queue {
+    /// A client that came in a turn waits here, alone.
+    fn new(turn: u64, token: usize, until_gone: bool) -> Queue {
+        let (first, others) = ((turn, token), BTreeMap::new());
+        Queue { first, others, until_gone: usize::from(until_gone), ready: Cell::new(false) }
+    }
+
     /// Lets a client with the newest turn wait here, unless it does already. Returns whether it did not.
     fn join(&mut self, turn: u64, token: usize) -> bool {
         self.first.0 != turn && self.others.insert(turn, token).is_none()
@@ -82,93 +87,59 @@ impl Queue {
     }
 }
 
-/// For keys that are hashes.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("hashes are numbers");
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
+/// A key that somebody waits for and that has changed.
+pub struct Ready {
+    pub db: usize,
+    pub hash: u64,
+    pub key: Rc<[u8]>,
 }
 
-/// The queues by the hash of database and key; with luck there is one of a kind. In parts, each of which grows by itself.
-struct Queues([HashMap<u64, Vec<Queue>, BuildHasherDefault<AsItIs>>; 256]);
-
-impl Default for Queues {
-    fn default() -> Queues {
-        Queues(std::array::from_fn(|_| HashMap::default()))
-    }
-}
-
-impl Queues {
-    fn part(hash: u64) -> usize {
-        // Neither the first bits nor the last, by which the part finds its place.
-        usize::from((hash >> 40) as u8)
-    }
-
-    fn alike(&self, hash: u64) -> Option<&Vec<Queue>> {
-        self.0[Queues::part(hash)].get(&hash)
-    }
-
-    fn alike_mut(&mut self, hash: u64) -> Option<&mut Vec<Queue>> {
-        self.0[Queues::part(hash)].get_mut(&hash)
-    }
-
-    fn alike_or_new(&mut self, hash: u64) -> &mut Vec<Queue> {
-        self.0[Queues::part(hash)].entry(hash).or_insert_with(|| Vec::with_capacity(1))
-    }
-
-    fn remove(&mut self, hash: u64) {
-        self.0[Queues::part(hash)].remove(&hash);
-    }
-
-    fn each(&self) -> impl Iterator<Item = &Queue> {
-        self.0.iter().flat_map(HashMap::values).flatten()
-    }
-
-    fn each_mut(&mut self) -> impl Iterator<Item = &mut Queue> {
-        self.0.iter_mut().flat_map(HashMap::values_mut).flatten()
-    }
+/// One of those that wait for a key.
+pub struct Next<'a> {
+    pub turn: u64,
+    pub token: usize,
+    pub waiter: &'a Waiter,
+    /// Nobody else does.
+    pub is_alone: bool,
 }
 
 /// All that wait.
-#[derive(Default)]
 pub struct Waiting {
     /// What each waits for and in which turn it came, by its token.
     waiters: Vec<Option<Box<(u64, Waiter)>>>,
     /// How many wait.
     clients: usize,
-    queues: Box<Queues>,
-    hasher: RandomState,
+    /// The queues of the keys of each database, where there have been some.
+    queues: Vec<Option<Box<Map<Queue>>>>,
+    hasher: KeyHasher,
     /// Deadlines and whose they are.
     deadlines: BTreeSet<(u64, usize)>,
     /// Keys with a queue that have changed, in the order in which they did.
-    ready: VecDeque<(usize, Box<[u8]>)>,
+    ready: VecDeque<Ready>,
     /// The next client's turn.
     next_turn: u64,
 }
 
 impl Waiting {
-    fn hash(&self, db: usize, key: &[u8]) -> u64 {
-        self.hasher.hash_one((db, key))
+    /// Nobody waits. The hashes of keys are those of `hasher`.
+    pub fn new(hasher: KeyHasher) -> Waiting {
+        Waiting {
+            waiters: Vec::new(),
+            clients: 0,
+            queues: Vec::new(),
+            hasher,
+            deadlines: BTreeSet::new(),
+            ready: VecDeque::new(),
+            next_turn: 0,
+        }
     }
 
-    fn queue(&self, db: usize, key: &[u8]) -> Option<&Queue> {
-        self.queues.alike(self.hash(db, key))?.iter().find(|queue| queue.db == db && *queue.key == *key)
+    fn queues(&self, db: usize) -> Option<&Map<Queue>> {
+        self.queues.get(db)?.as_deref()
     }
 
-    fn queue_mut(&mut self, db: usize, key: &[u8]) -> Option<&mut Queue> {
-        let hash = self.hash(db, key);
-        self.queues.alike_mut(hash)?.iter_mut().find(|queue| queue.db == db && *queue.key == *key)
+    fn all_queues(&self) -> impl Iterator<Item = &Map<Queue>> {
+        self.queues.iter().flatten().map(|queues| &**queues)
     }
 
     fn waiter(&self, token: usize) -> Option<&(u64, Waiter)> {
@@ -190,62 +161,65 @@ impl Waiting {
     /// A key changed.
     #[cold]
     pub fn changed(&mut self, db: usize, key: &[u8]) {
-        let Some(queue) = self.queue_mut(db, key) else { return };
-        if !std::mem::replace(&mut queue.ready, true) {
-            self.ready.push_back((db, key.into()));
+        let hash = self.hasher.hash(key);
+        let Some((key, queue)) = self.queues.get(db).and_then(|queues| queues.as_ref()?.get(hash, key)) else { return };
+        if !queue.ready.replace(true) {
+            self.ready.push_back(Ready { db, hash, key: Rc::clone(key) });
         }
     }
 
     /// Every key of a database may have changed.
     #[cold]
     pub fn changed_all(&mut self, db: usize) {
-        for queue in self.queues.each_mut().filter(|queue| queue.db == db && !queue.ready) {
-            queue.ready = true;
-            self.ready.push_back((db, queue.key.clone()));
-        }
+        let Waiting { queues, hasher, ready, .. } = self;
+        let Some(queues) = queues.get(db).and_then(Option::as_deref) else { return };
+        queues.each(|key, queue| {
+            if !queue.ready.replace(true) {
+                ready.push_back(Ready { db, hash: hasher.hash(key), key: Rc::clone(key) });
+            }
+        });
     }
 
     /// Takes the key that became ready first.
-    pub fn take_ready(&mut self) -> Option<(usize, Box<[u8]>)> {
+    pub fn take_ready(&mut self) -> Option<Ready> {
         self.ready.pop_front()
     }
 
-    /// Says that a ready key is being looked at: from now on it can become ready again. Returns how many wait for it.
-    pub fn look_at(&mut self, db: usize, key: &[u8]) -> usize {
-        let Some(queue) = self.queue_mut(db, key) else { return 0 };
-        queue.ready = false;
-        1 + queue.others.len()
+    /// Who waits for a ready key behind the one with a turn, or first of all; from then on the key can become ready again. If it is
+    /// `gone`, nobody unless somebody waits for that, too.
+    pub fn next(&self, ready: &Ready, behind: Option<u64>, gone: bool) -> Option<Next<'_>> {
+        let (_, queue) = self.queues(ready.db)?.get(ready.hash, &ready.key)?;
+        queue.ready.set(queue.ready.get() && behind.is_some());
+        if gone && queue.until_gone == 0 {
+            return None;
+        }
+        let (turn, token) = queue.next(behind)?;
+        Some(Next { turn, token, waiter: &self.waiter(token)?.1, is_alone: queue.others.is_empty() })
     }
 
-    /// Whether somebody waits for a key to be gone.
-    pub fn is_awaited_until_gone(&self, db: usize, key: &[u8]) -> bool {
-        self.queue(db, key).is_some_and(|queue| queue.until_gone > 0)
-    }
-
-    /// Who waits for a key behind the one with a turn, or first of all: the turn, the token, and what is waited for.
-    pub fn next(&self, db: usize, key: &[u8], behind: Option<u64>) -> Option<(u64, usize, &Waiter)> {
-        let (turn, token) = self.queue(db, key)?.next(behind)?;
-        Some((turn, token, &self.waiter(token)?.1))
+    /// The turn of the next that comes.
+    pub fn next_turn(&self) -> u64 {
+        self.next_turn
     }
 
     /// Lets a client wait, behind all others.
     pub fn add(&mut self, token: usize, waiter: Waiter) {
         let turn = self.next_turn;
         self.next_turn += 1;
-        let db = waiter.db;
+        if self.queues.len() <= waiter.db {
+            self.queues.resize_with(waiter.db + 1, || None);
+        }
+        let queues = self.queues[waiter.db].get_or_insert_with(|| Box::new(Map::new(self.hasher.clone())));
         for key in waiter.keys() {
-            let alike = self.queues.alike_or_new(self.hasher.hash_one((db, key)));
-            // A key that is named twice is waited for once.
-            let joined = match alike.iter_mut().find(|queue| queue.db == db && *queue.key == *key) {
-                Some(queue) => queue.join(turn, token).then_some(queue),
-                None => {
-                    let (first, others) = ((turn, token), BTreeMap::new());
-                    alike.push(Queue { db, key: key.into(), first, others, until_gone: 0, ready: false });
-                    alike.last_mut()
-                }
-            };
-            if let Some(queue) = joined {
-                queue.until_gone += usize::from(waiter.until_gone);
+            let hash = self.hasher.hash(key);
+            let has_queue = queues.change(hash, key, |_, queue| {
+                // A key that is named twice is waited for once.
+                let joined = queue.join(turn, token);
+                queue.until_gone += usize::from(joined && waiter.until_gone);
+                true
+            });
+            if !has_queue {
+                queues.insert(hash, key, Queue::new(turn, token, waiter.until_gone));
             }
         }
         self.deadlines.extend(waiter.deadline_ms.map(|deadline| (deadline, token)));
@@ -260,19 +234,14 @@ impl Waiting {
     pub fn remove(&mut self, token: usize) -> Option<Waiter> {
         let (turn, waiter) = *self.waiters.get_mut(token)?.take()?;
         self.clients -= 1;
-        for key in waiter.keys() {
-            let hash = self.hash(waiter.db, key);
-            let Some(alike) = self.queues.alike_mut(hash) else { continue };
-            // A key that was named twice is gone at the second time.
-            let Some(at) = alike.iter().position(|queue| queue.db == waiter.db && *queue.key == *key) else { continue };
-            let (was_here, anybody) = alike[at].leave(turn);
-            if !anybody {
-                alike.swap_remove(at);
-            } else if was_here {
-                alike[at].until_gone -= usize::from(waiter.until_gone);
-            }
-            if alike.is_empty() {
-                self.queues.remove(hash);
+        if let Some(queues) = &mut self.queues[waiter.db] {
+            for key in waiter.keys() {
+                // A key that was named twice is gone at the second time.
+                queues.change(self.hasher.hash(key), key, |_, queue| {
+                    let (was_here, anybody) = queue.leave(turn);
+                    queue.until_gone -= usize::from(was_here && waiter.until_gone);
+                    anybody
+                });
             }
         }
         if let Some(deadline) = waiter.deadline_ms {
@@ -326,12 +295,16 @@ impl Waiting {
 
     /// How many keys are waited for.
     pub fn keys(&self) -> usize {
-        self.queues.each().count()
+        self.all_queues().map(Map::len).sum()
     }
 
     /// How many keys are waited for until they are gone.
     pub fn keys_until_gone(&self) -> usize {
-        self.queues.each().filter(|queue| queue.until_gone > 0).count()
+        let mut count = 0;
+        for queues in self.all_queues() {
+            queues.each(|_, queue| count += usize::from(queue.until_gone > 0));
+        }
+        count
     }
 }
 
@@ -344,19 +317,27 @@ mod tests {
         Waiter { db: 0, args, keys: 0..keys.len(), kind: Type::List, until_gone: false, deadline_ms }
     }
 
+    fn nobody() -> Waiting {
+        Waiting::new(KeyHasher::new(5))
+    }
+
+    fn ready(waiting: &Waiting, key: &str) -> Ready {
+        Ready { db: 0, hash: waiting.hasher.hash(key.as_bytes()), key: key.as_bytes().into() }
+    }
+
     fn queue(waiting: &Waiting, key: &str) -> Vec<usize> {
         let mut behind = None;
         std::iter::from_fn(|| {
-            let (turn, token, _) = waiting.next(0, key.as_bytes(), behind)?;
-            behind = Some(turn);
-            Some(token)
+            let next = waiting.next(&ready(waiting, key), behind, false)?;
+            behind = Some(next.turn);
+            Some(next.token)
         })
         .collect()
     }
 
     #[test]
     fn first_come_first_served_and_who_leaves_is_forgotten() {
-        let mut waiting = Waiting::default();
+        let mut waiting = nobody();
         waiting.add(7, waiter(&["a", "b", "a"], None));
         waiting.add(3, waiter(&["b"], Some(50)));
         waiting.add(5, waiter(&["a"], Some(20)));
@@ -375,7 +356,7 @@ mod tests {
 
     #[test]
     fn deadlines_pass_in_their_order_and_after_their_millisecond() {
-        let mut waiting = Waiting::default();
+        let mut waiting = nobody();
         waiting.add(1, waiter(&["a"], Some(50)));
         waiting.add(2, waiter(&["a"], Some(20)));
         assert_eq!((waiting.next_deadline(), waiting.overdue(20), waiting.overdue(21)), (Some(20), None, Some(2)));
@@ -385,18 +366,23 @@ mod tests {
 
     #[test]
     fn only_keys_with_a_queue_become_ready_and_once_until_they_are_looked_at() {
-        let mut waiting = Waiting::default();
+        let mut waiting = nobody();
         waiting.add(1, waiter(&["a", "b"], None));
         for key in ["x", "b", "a", "b"] {
             waiting.changed(0, key.as_bytes());
             waiting.changed(1, key.as_bytes());
         }
-        let mut ready = || waiting.take_ready().map(|(db, key)| (db, key.to_vec()));
-        assert_eq!([ready(), ready(), ready()], [Some((0, b"b".to_vec())), Some((0, b"a".to_vec())), None]);
+        let mut taken = || waiting.take_ready().map(|ready| (ready.db, ready.key.to_vec()));
+        assert_eq!([taken(), taken(), taken()], [Some((0, b"b".to_vec())), Some((0, b"a".to_vec())), None]);
         assert!(!waiting.has_ready());
         waiting.changed(0, b"a");
         assert!(!waiting.has_ready(), "it has not been looked at");
-        assert_eq!((waiting.look_at(0, b"a"), waiting.look_at(0, b"x")), (1, 0));
+        let [a, x] = ["a", "x"].map(|key| ready(&waiting, key));
+        assert!(waiting.next(&x, None, false).is_none());
+        assert!(waiting.next(&a, None, true).is_none(), "nobody waits for it to be gone");
+        waiting.changed(0, b"a");
+        assert!(waiting.take_ready().is_some());
+        assert!(waiting.next(&a, None, false).is_some_and(|next| next.token == 1 && next.is_alone));
         waiting.changed_all(0);
         assert!(waiting.take_ready().is_some() && waiting.take_ready().is_none(), "b is still listed");
     }

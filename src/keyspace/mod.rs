@@ -214,17 +214,18 @@ pub struct Keyspace {
 impl Keyspace {
     /// `databases` empty databases. `seed` decides hashes and every random choice.
     pub fn new(databases: usize, seed: u64, now_ms: u64) -> Keyspace {
+        let hasher = KeyHasher::new(seed);
         Keyspace {
             databases: (0..databases).map(|_| None).collect(),
             directory: Directory::new(databases, now_ms),
             agenda: Agenda::default(),
-            hasher: KeyHasher::new(seed),
+            effects: Effects::new(hasher.clone()),
+            hasher,
             rng: fastrand::Rng::with_seed(seed),
             now_ms,
             horizon_ms: now_ms,
             overdue: Overdue::Removed,
             overdue_otherwise: Overdue::Removed,
-            effects: Effects::default(),
             access: AccessClock::default(),
             change_touches: Touch::Yes,
             stats: KeyspaceStats::default(),

@@ -476,7 +476,8 @@ pub struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
-    /// The arguments that `spans` describe. `owned` are those the parser owned for the same command.
+    /// The arguments that `spans` describe, which stand in `buf` in this order. `owned` are those the parser owned for the same
+    /// command.
     pub fn new(buf: &'a [u8], spans: &'a [Span], owned: &'a mut [Vec<u8>]) -> Args<'a> {
         Args { buf, spans, owned, taken: Vec::new(), pinned: false }
     }
@@ -547,15 +548,9 @@ impl<'a> Args<'a> {
     /// Copies all that [`Args::keep`] takes. There may be very many, so they are copied in one piece, with what stands between
     /// them.
     pub fn copy(&self) -> KeptArgs {
-        let parts = || self.spans.iter().filter(|span| span.len != OWNED);
-        let start = parts().map(|span| span.start).min().unwrap_or(0);
-        let end = parts().map(|span| span.start + span.len).max().unwrap_or(start);
-        let moved = |&span: &Span| if span.len == OWNED { span } else { Span { start: span.start - start, ..span } };
-        KeptArgs {
-            bytes: self.buf[start as usize..end as usize].to_vec(),
-            spans: self.spans.iter().map(moved).collect(),
-            owned: self.owned.to_vec(),
-        }
+        let last = self.spans.iter().rfind(|span| span.len != OWNED);
+        let end = last.map_or(0, |last| last.start + last.len);
+        KeptArgs { bytes: self.buf[..end as usize].to_vec(), spans: self.spans.to_vec(), owned: self.owned.to_vec() }
     }
 
     /// Appends the command as a request.

@@ -11,6 +11,7 @@ pub mod lcs;
 pub mod listpack;
 pub mod long_double;
 pub mod lzf;
+pub mod map;
 pub mod member;
 pub mod number;
 pub mod ordered;

@@ -350,7 +350,7 @@ pub struct Table<I: Item> {
 }
 
 impl<I: Item> Table<I> {
-    /// An empty table; it allocates nothing until the first insertion.
+    /// An empty table; it allocates nothing until the first insertion. One that is emptied keeps its segment if that is small.
     pub fn new(hasher: KeyHasher) -> Table<I> {
         Table { directory: Vec::new(), depth: 0, len: 0, deepest: 0, lines: 0, hasher, items: PhantomData }
     }
@@ -562,7 +562,10 @@ impl<I: Item> Table<I> {
             self.len -= 1;
             let items = segment.items();
             if self.len == 0 {
-                self.free_segments();
+                // Who empties a small one often fills it again.
+                if self.directory.len() > 1 || segment.buckets() > SIZES[0] as usize {
+                    self.free_segments();
+                }
             } else if items.is_multiple_of(16) && items <= limit(segment.buckets()) / 4 {
                 self.shrink(self.hasher.hash(I::key(address(word))), items);
             }
