@@ -1,4 +1,7 @@
-//! A wakeup at a time that is nearer than the milliseconds in which polls wait.
+//! A wakeup at a time.
+//!
+//! Polls know timeouts, but in milliseconds, and for each wait that has one the kernel sets a timer and takes it back, which is a
+//! good part of what a short wait costs. This timer stays set while waits begin and end.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -13,7 +16,7 @@ use rustix::time::{
 /// A timer of the kernel's in a poll.
 pub struct Alarm {
     timer: OwnedFd,
-    /// For which time it was set last, in microseconds of uptime.
+    /// When it rings, in microseconds of uptime: never, if that is the end of all time.
     at_us: u64,
 }
 
@@ -25,13 +28,14 @@ impl Alarm {
     pub fn new(registry: &Registry, token: Token) -> io::Result<Alarm> {
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         registry.register(&mut SourceFd(&timer.as_raw_fd()), token, Interest::READABLE)?;
-        Ok(Alarm { timer, at_us: 0 })
+        Ok(Alarm { timer, at_us: u64::MAX })
     }
 
-    /// Rings once at a time, or a little later; both in microseconds of uptime.
-    pub fn set(&mut self, at_us: u64, now_us: u64) {
-        if self.at_us == at_us {
-            return;
+    /// Rings at a time, or a little later, unless it rings before anyway; times are in microseconds of uptime. Returns how long to wait
+    /// if it cannot.
+    pub fn ring_by(&mut self, at_us: u64, now_us: u64) -> Option<Duration> {
+        if self.at_us <= at_us {
+            return None;
         }
         // Zero would switch it off.
         let wait = Duration::from_micros(at_us.saturating_sub(now_us).max(1));
@@ -39,9 +43,20 @@ impl Alarm {
         let value = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
         let when = Itimerspec { it_interval: once, it_value: value };
         match timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &when) {
-            Ok(_) => self.at_us = at_us,
-            Err(error) => log::warn!("The alarm could not be set: {error}"),
+            Ok(_) => {
+                self.at_us = at_us;
+                None
+            }
+            Err(error) => {
+                log::warn!("The alarm could not be set: {error}");
+                Some(wait)
+            }
         }
+    }
+
+    /// It has rung: from now on it does only when it is asked to again.
+    pub fn rang(&mut self) {
+        self.at_us = u64::MAX;
     }
 }
 
@@ -52,20 +67,21 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn it_rings_each_time_it_is_set() {
+    fn it_rings_at_the_earliest_time_and_once() {
         let mut poll = Poll::new().expect("a poll");
         let mut alarm = Alarm::new(poll.registry(), Token(7)).expect("a timer");
         let mut events = Events::with_capacity(8);
-        for wait_us in [300, 0, 2000] {
+        for (asked_us, first_us) in [(&[300][..], 300), (&[0], 0), (&[60_000_000, 2000, 5000], 2000)] {
             let started = Instant::now();
-            let now_us = 1_000_000 + 10 * wait_us;
-            alarm.set(now_us + wait_us, now_us);
+            let now_us = 1_000_000;
+            for wait_us in asked_us {
+                assert_eq!(alarm.ring_by(now_us + wait_us, now_us), None);
+            }
             poll.poll(&mut events, None).expect("the poll waits");
-            assert!(started.elapsed() >= Duration::from_micros(wait_us));
+            assert!(started.elapsed() >= Duration::from_micros(first_us));
             assert!(events.iter().all(|event| event.token() == Token(7)) && !events.is_empty());
-            // For a time that has been, it does not ring again.
-            alarm.set(now_us + wait_us, now_us);
-            poll.poll(&mut events, Some(Duration::from_millis(5))).expect("the poll waits");
+            alarm.rang();
+            poll.poll(&mut events, Some(Duration::from_millis(7))).expect("the poll waits");
             assert!(events.is_empty());
         }
     }

@@ -175,10 +175,8 @@ impl Reactor {
             self.announce();
         }
         loop {
-            if let Some(until_us) = self.server.aof.gathers_until() {
-                self.alarm.set(until_us, self.server.clock.uptime_us);
-            }
-            match self.poll.poll(&mut events, self.patience()) {
+            let patience = self.patience();
+            match self.poll.poll(&mut events, patience) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return Err(format!("Polling failed: {error}")),
                 _ => {}
             }
@@ -264,27 +262,40 @@ impl Reactor {
         }
     }
 
-    /// How long the next poll may wait.
-    fn patience(&self) -> Option<Duration> {
+    /// How long the next poll may wait: until an event, of which the alarm is one, or not at all.
+    fn patience(&mut self) -> Option<Duration> {
         let server = &self.server;
         let waiting = !self.intake.is_empty() || !self.accepting.is_empty() || server.replicas_want_more();
         let waiting = waiting || !(server.unsent.is_empty() && server.messaged.is_empty() && server.resumed.is_empty());
         if self.busy || self.snapshot == Next::Now || waiting {
             return Some(Duration::ZERO);
         }
-        let now_ms = self.server.clock.uptime_ms();
-        let cron = self.next_cron_ms.saturating_sub(now_ms).max(1);
-        let expiry = self.server.keys.next_deadline().map(|at| at.saturating_sub(self.server.keys.now_ms()).max(1));
-        let wait = self.server.keys.effects.waiting.next_deadline().map(|at| (at + 1).saturating_sub(now_ms).max(1));
-        let sooner = expiry.unwrap_or(u64::MAX).min(wait.unwrap_or(u64::MAX));
-        let patience = Duration::from_millis(cron.min(sooner));
-        Some(if let Next::After(us) = self.snapshot { patience.min(Duration::from_micros(us)) } else { patience })
+        let due_us = self.due_us();
+        self.alarm.ring_by(due_us, self.server.clock.uptime_us)
+    }
+
+    /// When something is to be done next, whatever happens until then, in microseconds of uptime.
+    fn due_us(&self) -> u64 {
+        let Server { clock, keys, aof, .. } = &self.server;
+        let cron = self.next_cron_ms.max(clock.uptime_ms() + 1) * 1000;
+        // By another clock, whose milliseconds begin at other moments.
+        let expiry = keys.next_deadline().map(|at| {
+            let wait_us = at.saturating_sub(keys.now_ms()).clamp(1, 1000) * 1000;
+            (clock.uptime_us + wait_us).next_multiple_of(1000)
+        });
+        // In the millisecond of its deadline a client still waits.
+        let wait = keys.effects.waiting.next_deadline().map(|at_ms| at_ms.saturating_add(1).saturating_mul(1000));
+        let snapshot = if let Next::After(us) = self.snapshot { Some(clock.uptime_us + us) } else { None };
+        [expiry, wait, snapshot, aof.gathers_until()].into_iter().flatten().fold(cron, u64::min)
     }
 
     fn dispatch(&mut self, event: &Event) {
         let token = event.token();
-        if token == WAKE || token == ALARM {
-            // Jobs are run, and what is due is done, in every turn.
+        if token == WAKE {
+            // Jobs are run in every turn.
+        } else if token == ALARM {
+            // What is due is done in every turn, too.
+            self.alarm.rang();
         } else if token.0 >= FIRST_SIGNAL {
             self.signals.borrow_mut().handle(token, &mut self.server);
         } else if token.0 >= FIRST_LISTENER {
