@@ -189,7 +189,9 @@ impl Waiting {
     /// `gone`, nobody unless somebody waits for that, too.
     pub fn next(&self, ready: &Ready, behind: Option<u64>, gone: bool) -> Option<Next<'_>> {
         let (_, queue) = self.queues(ready.db)?.get(ready.hash, &ready.key)?;
-        queue.ready.set(queue.ready.get() && behind.is_some());
+        if behind.is_none() {
+            queue.ready.set(false);
+        }
         if gone && queue.until_gone == 0 {
             return None;
         }
