@@ -256,9 +256,8 @@ def everysec(options, burst):
                 for kind, flags in (("everysec", ("--appendonly", "yes", "--appendfsync", "everysec")), ("without", ())):
                     directory = tempfile.mkdtemp(prefix="bench.", dir=DATA)
                     with Server(path, "--dir", directory, "--auto-aof-rewrite-percentage", "0", *flags) as server:
-                        words = SET
-                        burst(server, pipeline, count // 10, words, 100_000)
-                        results[kind].append(burst(server, pipeline, count, words, 100_000)[0])
+                        burst(server, pipeline, count // 10, SET, 100_000)
+                        results[kind].append(burst(server, pipeline, count, SET, 100_000)[0])
                     shutil.rmtree(directory, ignore_errors=True)
             with_it, without = (statistics.median(figures) for figures in results.values())
             print(f"{Path(path).name:16}{pipeline:9}{with_it:8.0f} ns{without:8.0f} ns{with_it / without:8.2f}", flush=True)
