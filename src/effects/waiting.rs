@@ -214,7 +214,7 @@ impl Waiting {
         let queues = self.queues[waiter.db].get_or_insert_with(|| Box::new(Map::new(self.hasher.clone())));
         for key in waiter.keys() {
             let hash = self.hasher.hash(key);
-            let has_queue = queues.change(hash, key, |_, queue| {
+            let has_queue = queues.change(hash, key, |queue| {
                 // A key that is named twice is waited for once.
                 let joined = queue.join(turn, token);
                 queue.until_gone += usize::from(joined && waiter.until_gone);
@@ -239,7 +239,7 @@ impl Waiting {
         if let Some(queues) = &mut self.queues[waiter.db] {
             for key in waiter.keys() {
                 // A key that was named twice is gone at the second time.
-                queues.change(self.hasher.hash(key), key, |_, queue| {
+                queues.change(self.hasher.hash(key), key, |queue| {
                     let (was_here, anybody) = queue.leave(turn);
                     queue.until_gone -= usize::from(was_here && waiter.until_gone);
                     anybody

@@ -545,8 +545,8 @@ impl<'a> Args<'a> {
         kept
     }
 
-    /// Copies all that [`Args::keep`] takes. There may be very many, so they are copied in one piece, with what stands between
-    /// them.
+    /// Copies all that [`Args::keep`] takes. There may be very many, so they are copied in one piece, with what stands before
+    /// and between them.
     pub fn copy(&self) -> KeptArgs {
         let last = self.spans.iter().rfind(|span| span.len != OWNED);
         let end = last.map_or(0, |last| last.start + last.len);
