@@ -148,6 +148,22 @@ foreach {form entries encoding} {compact 512 listpackex table 0 hashtable} {
         ask DEBUG SET-ACTIVE-EXPIRE 1
     }
 
+    check "a hash all of whose fields were over when it was restored is accepted and goes later, $form" \
+        -config [list hash-max-listpack-entries $entries] {
+        ask DEBUG SET-ACTIVE-EXPIRE 0
+        ask HSET h a 1 b 2
+        ask HPEXPIRE h 1 FIELDS 2 a b
+        set payload [lindex [ask DUMP h] 1]
+        after 3
+        ask DEBUG SET-ACTIVE-EXPIRE 1
+        ask MULTI
+        ask RESTORE h 0 $payload REPLACE
+        ask TYPE h
+        ask HLEN h
+        expect {[+OK +hash :2]} [ask EXEC]
+        eventually {[ask EXISTS h] eq {: 0}}
+    }
+
     check "expired fields are removed without being asked for, $form" -config [list hash-max-listpack-entries $entries] {
         ask CONFIG RESETSTAT
         for {set i 0} {$i < 50} {incr i} {

@@ -61,6 +61,11 @@ impl Listing {
         }
     }
 
+    /// Its time, in Unix milliseconds.
+    pub fn at(&self) -> Option<u64> {
+        Some(self.at).filter(|&at| at != NEVER)
+    }
+
     /// The database is in another slot now, which nobody else is listed for.
     pub fn move_to(&mut self, slot: usize) {
         let at = self.at;

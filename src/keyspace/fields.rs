@@ -51,6 +51,18 @@ impl Keyspace {
         }
     }
 
+    /// Lets a hash that has just come to a database stand for a while although fields of it are overdue, perhaps all: whoever
+    /// sent it finds the key that was accepted. `otherwise` is when something is due there besides, in Unix milliseconds.
+    pub(super) fn let_fields_stand(&mut self, db: usize, otherwise: Option<u64>) {
+        /// As long as Redis needs to come to them, in milliseconds.
+        const STAND: u64 = 100;
+        let (now_ms, from) = (self.now_ms, self.now_ms.saturating_add(STAND));
+        let database = self.database_mut(db);
+        if database.looked_at().is_some_and(|at| at < now_ms) {
+            database.look_at(otherwise.map_or(from, |otherwise| otherwise.min(from)));
+        }
+    }
+
     /// Where a hash is that has fields to be removed. It is not even looked for while no field of the database expires.
     #[inline]
     fn find_due(&mut self, db: usize, key: Key<'_>) -> Option<Position> {
@@ -162,7 +174,7 @@ mod tests {
     use crate::keyspace::entry::Encoding;
     use crate::keyspace::hashmap::{HashView, Limits};
     use crate::keyspace::value::Changed;
-    use crate::keyspace::{Expiry, StringValue, Touch};
+    use crate::keyspace::{Expiry, Fresh, NewValue, StringValue, Touch};
     use crate::types::listpack;
 
     const FIELDS: u32 = 6;
@@ -249,6 +261,32 @@ mod tests {
         }
         assert!(keys.peek(0, key).is_none(), "without fields there is no hash");
         assert_eq!(keys.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_hash_that_comes_with_fields_overdue_stands_for_a_while() {
+        let mut keys = Keyspace::new(1, 1, 1000);
+        let (key, other) = (keys.key(b"key"), keys.key(b"other"));
+        set(&mut keys, 0, b"key", b"field", Limits { entries: 9, bytes: 99 });
+        schedule(&mut keys, 0, b"key", b"field", 2000);
+        let hash = keys.peek(0, key).expect("it is there");
+        let (encoding, bytes) = (hash.encoding(), hash.compact().to_vec());
+        let come = |keys: &mut Keyspace, key, deadline| {
+            let value = NewValue::Inline(&bytes);
+            keys.install(0, key, Fresh { kind: Type::Hash, encoding, value, deadline, access: 0 }, Some(Event::RESTORE));
+        };
+        keys.set_now(3000);
+        assert!(!keys.expire_slice(100) && keys.peek(0, key).is_none());
+        come(&mut keys, key, None);
+        assert_eq!(keys.next_deadline(), Some(3101));
+        keys.set_now(3050);
+        // Nobody else waits for it.
+        come(&mut keys, other, Some(3070));
+        assert_eq!(keys.next_deadline(), Some(3071));
+        keys.set_now(3060);
+        assert!(!keys.expire_slice(100) && keys.peek(0, key).is_some());
+        keys.set_now(3071);
+        assert!(!keys.expire_slice(100) && keys.peek(0, key).is_none() && keys.peek(0, other).is_none());
     }
 
     #[test]

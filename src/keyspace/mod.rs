@@ -767,7 +767,9 @@ impl Keyspace {
             deadline = self.default_deadline(db, key);
         }
         let entry = Entry::new(key.bytes, kind, encoding, value, deadline, access);
-        match self.find(db, key) {
+        let found = self.find(db, key);
+        let due = self.database_mut(db).looked_at().into_iter().chain(deadline).min();
+        match found {
             Some(position) => {
                 self.preserve(db, position);
                 let old = self.database_mut(db).replace(position, entry);
@@ -779,6 +781,9 @@ impl Keyspace {
                     self.entered(db, key);
                 }
             }
+        }
+        if kind == Type::Hash {
+            self.let_fields_stand(db, due);
         }
         if let Some(event) = event {
             if deadline.is_some() {

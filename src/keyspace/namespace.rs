@@ -510,6 +510,16 @@ impl Namespace {
         self.listing.put(next);
     }
 
+    /// When it will be looked at next, in Unix milliseconds, if nothing is due before.
+    pub(super) fn looked_at(&self) -> Option<u64> {
+        self.listing.at()
+    }
+
+    /// It is not looked at before a time in Unix milliseconds, although something may be due.
+    pub(super) fn look_at(&mut self, at: u64) {
+        self.listing.put(Some(at));
+    }
+
     /// The deadlines of up to `count` keys that expire, spread over all of them.
     pub fn sample_deadlines(&self, count: usize) -> impl Iterator<Item = u64> {
         let len = self.wheel.len();
