@@ -273,7 +273,12 @@ mod tests {
         let (encoding, bytes) = (hash.encoding(), hash.compact().to_vec());
         let come = |keys: &mut Keyspace, key, deadline| {
             let value = NewValue::Inline(&bytes);
-            keys.install(0, key, Fresh { kind: Type::Hash, encoding, value, deadline, access: 0 }, Some(Event::RESTORE));
+            keys.install(
+                0,
+                key,
+                Fresh { kind: Type::Hash, encoding, value, deadline, access: 0 },
+                Some(Event::RESTORE),
+            );
         };
         keys.set_now(3000);
         assert!(!keys.expire_slice(100) && keys.peek(0, key).is_none());
