@@ -10,10 +10,11 @@ use std::rc::Rc;
 
 use foldhash::fast::RandomState;
 
+use super::expiry::report_end;
 use super::membership::Demise;
 use super::tags::Open;
 use super::tags::plan::{Names, Plan, Stage};
-use super::{Keyspace, Overdue, report_end};
+use super::{Keyspace, Overdue};
 use crate::types::table::Position;
 
 /// What [`Keyspace::invalidate_at_once`] is by default: the work of a hundred microseconds.
