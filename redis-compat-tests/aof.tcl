@@ -224,6 +224,16 @@ check "an old file of one piece is taken over" {
     same 0 [file exists $dir/appendonly.aof] "it has moved"
 }
 
+check "a manifest that needs no change stays as it is" {
+    set dir [made_of [request SET a 1]]
+    set path $dir/appendonlydir/appendonly.aof.manifest
+    spill $path "# an operator's line\n[slurp $path]"
+    set text [slurp $path]
+    start_aof $dir
+    expect {"1"} [ask GET a]
+    same $text [manifest $dir] manifest
+}
+
 check "several increments and annotations are loaded in order" {
     set dir [made_of "#TS:1628217470\r\n" [request SET a 1] "#anything\r\n" [request APPEND b x]]
     spill $dir/appendonlydir/appendonly.aof.4.incr.aof [request APPEND b y]
@@ -435,6 +445,17 @@ foreach preamble {yes no} {
         expect {+OK} [ask DEBUG LOADAOF]
         same $before [list [ask DEBUG DIGEST] [ask XINFO STREAM x] [ask XPENDING x g] [ask HPEXPIRETIME h FIELDS 1 f:6]] "what is loaded"
     }]
+}
+
+check "INFO tells what a base that is a snapshot has brought" {
+    set dir [server::new_dir]
+    start_aof $dir
+    ask MSET a 1 b 2
+    ask BGREWRITEAOF
+    rewritten
+    server::stop $run::server
+    start_aof $dir
+    same 1 [regexp {\nrdb_last_load_keys_loaded:2\r} [lindex [ask INFO persistence] 1]] "keys"
 }
 
 check "turned on at run time, the file begins with a base" {

@@ -421,6 +421,8 @@ check "a failover that finds nobody ready ends, and writing goes on" -config $di
     ask SET k v
     expect +OK [ask FAILOVER TIMEOUT 300]
     expect {-ERR FAILOVER already in progress.} [ask FAILOVER]
+    expect {-ERR REPLICAOF not allowed while failing over.} [ask REPLICAOF NO ONE]
+    expect {-ERR REPLICAOF not allowed while failing over.} [ask REPLICAOF 127.0.0.1 1]
     same waiting-for-sync [told master_failover_state]
     resp::send [run::connection W] {SET k w}
     quiet [run::connection W]
@@ -450,6 +452,34 @@ check "the end waits for replicas" -server {--repl-diskless-sync-delay 0 --shutd
     resp::read $c
     expect {["REPLCONF" "GETACK" "*"]} [resp::read $c]
     resp::send $c "REPLCONF ACK [told master_repl_offset]"
+    same 1 [server::wait_exit $run::server] "it ends"
+}
+
+foreach {wish file} {SAVE 1 NOSAVE 0} {
+    check "a signal does not change what SHUTDOWN $wish asked for" \
+        -server [list --repl-diskless-sync-delay 0 --shutdown-timeout 1 --save [expr {$file ? "" : "3600 1000"}]] {
+        set dump [file join $server::dir($run::server) dump.rdb]
+        set c [replica B]
+        resp::send $c SYNC
+        snapshot $c
+        ask SET k v
+        file delete $dump
+        resp::send [run::connection W] [list SHUTDOWN $wish]
+        eventually {[regexp {shutdown_in_milliseconds:} [lindex [ask INFO server] 1]]}
+        server::signal $run::server TERM
+        same 1 [server::wait_exit $run::server] "it ends"
+        same $file [file exists $dump] "there is a file"
+    }
+}
+
+check "a second SIGINT does not wait for replicas" -server {--repl-diskless-sync-delay 0 --shutdown-timeout 3600} {
+    set c [replica B]
+    resp::send $c SYNC
+    snapshot $c
+    ask SET k v
+    server::signal $run::server INT
+    eventually {[regexp {shutdown_in_milliseconds:} [lindex [ask INFO server] 1]]}
+    server::signal $run::server INT
     same 1 [server::wait_exit $run::server] "it ends"
 }
 

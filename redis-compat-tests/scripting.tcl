@@ -411,6 +411,20 @@ check "a second SIGINT does not wait for a script" -server {--lua-time-limit 10}
     eventually {![server::alive $run::server]}
 }
 
+check "what a client may leave unread is no limit for a script's commands" \
+    -config {client-output-buffer-limit "normal 100kb 0 0"} {
+    ask HSET h f v
+    ask SADD s v
+    ask ZADD z 1 v
+    foreach {command key} {HRANDFIELD h SRANDMEMBER s ZRANDMEMBER z} {
+        expect :100000 [ask EVAL "return #redis.call(KEYS\[2\], KEYS\[1\], -100000)" 2 $key $command] $command
+    }
+}
+
+check "a reply without an end is refused" -only cachestorm {
+    expect {-ERR the reply of the script is too large} [ask EVAL "local t = {} t\[1\] = t t\[2\] = t return t" 0]
+}
+
 check "scripts are forgotten at once, however they are freed" {
     foreach mode {SYNC ASYNC} {
         for {set i 0} {$i < 2000} {incr i} {

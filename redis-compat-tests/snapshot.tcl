@@ -76,6 +76,23 @@ check "BGSAVE keeps the state of one instant while keys change" -server {--appen
     same $before [digest]
 }
 
+check "a snapshot that is asked for in a transaction holds all of it" -server {--appendonly no} {
+    ask CONFIG RESETSTAT
+    ask SET a 1
+    ask MULTI
+    ask SET a 2
+    ask BGSAVE
+    ask SET b 2
+    ask BGSAVE SCHEDULE
+    expect {[+OK +"Background saving scheduled" +OK +"Background saving scheduled"]} [ask EXEC]
+    eventually {[info_of persistence rdb_saves] == 1}
+    wait_for_save
+    expect +OK [ask DEBUG RELOAD NOSAVE]
+    expect {["2" "2"]} [ask MGET a b]
+    ask CONFIG RESETSTAT
+    same {0 0} [list [info_of persistence rdb_saves] [info_of stats total_forks]]
+}
+
 check "BGSAVE CANCEL leaves the old file" -only cachestorm -server {--appendonly no} {
     fill
     ask SAVE

@@ -183,6 +183,7 @@ impl Server {
             log::info!("Creating AOF base file {name} on server start");
         }
         let manifest = &mut self.aof.manifest;
+        let is_new = manifest.increments.is_empty();
         let (name, verb) = match manifest.increments.last() {
             Some(last) => (last.name.clone(), "Opening"),
             None => (manifest.begin_increment(&place.name), "Creating"),
@@ -190,7 +191,9 @@ impl Server {
         let failed = |error| format!("Can't open the append-only file {name}: {}", reason(&error));
         let file = File::options().write(true).create(true).truncate(false).open(place.path(&name)).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
-        place.store(manifest)?;
+        if is_new {
+            place.store(manifest)?;
+        }
         log::info!("{verb} AOF incr file {name} on server start");
         self.aof.size_before = self.aof.size_before.saturating_sub(size);
         self.attach(file, size);

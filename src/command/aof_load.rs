@@ -291,6 +291,7 @@ impl Loader for AofLoader {
         self.open = match open {
             Open::Snapshot(mut reader, rules, mut intake) => {
                 if self.take_keys(server, &mut reader, &rules, &mut intake)? {
+                    server.note_loaded(intake.counts);
                     // Commands may follow.
                     let (mut file, offset) = reader.into_source().into_file();
                     file.seek(SeekFrom::Start(offset)).map_err(|error| self.unreadable(&error))?;

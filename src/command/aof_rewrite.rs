@@ -325,7 +325,11 @@ impl Server {
         if self.saving.purpose().is_some() || self.loading.is_some() {
             return;
         }
-        let due = self.aof.rewrites.scheduled || self.aof.state == State::On && self.has_grown();
+        let rewrites = &mut self.aof.rewrites;
+        let due = match rewrites.scheduled {
+            true => !rewrites.must_wait(self.clock.uptime_ms()),
+            false => self.aof.state == State::On && self.has_grown(),
+        };
         if due && let Err(why) = self.begin_rewrite() {
             log::warn!("{why}");
             self.aof.rewrites.failures += 1;
@@ -351,7 +355,7 @@ impl Server {
 }
 
 impl Rewrites {
-    /// Whether an automatic rewrite must wait because several have failed: each time twice as long.
+    /// Whether a rewrite that nobody has just asked for must wait because several have failed: each time twice as long.
     fn must_wait(&mut self, now_ms: u64) -> bool {
         if self.failures < FAILURES {
             self.wait = None;

@@ -312,6 +312,8 @@ impl Server {
         self.command_stats.fill(Default::default());
         self.error_stats = Default::default();
         self.scripts.evicted = 0;
+        self.saving.reset_counts();
+        self.aof.rewrites.count = 0;
     }
 }
 

@@ -560,8 +560,7 @@ fn hrandfield(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     } else {
         choose(hash, found, &mut rng, |name, value| write(reply, name, value));
     }
-    cx.end_if_beyond(most);
-    Ok(())
+    cx.end_if_beyond(most)
 }
 
 /// Visits a field chosen at random, `count` times.

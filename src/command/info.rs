@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::aof::State;
 use super::error::Outcome;
 use super::memory::Account;
-use super::save::{self, Purpose};
+use super::save::Purpose;
 use super::state::Server;
 use super::table::{Acl, Command, Doc, Flags, all};
 use super::{Ctx, REDIS_VERSION, replicaof};
@@ -303,7 +303,7 @@ fn persistence(text: &mut Text, cx: &Ctx<'_>) {
     let (current, last) = saving.seconds(server.clock.uptime_us);
     text.line("rdb_last_bgsave_time_sec", last);
     text.line("rdb_current_bgsave_time_sec", current);
-    text.line("rdb_saves", saving.saves);
+    text.line("rdb_saves", saving.counts().0);
     text.constant("0", &["rdb_last_cow_size"]);
     text.line("rdb_last_load_keys_expired", server.last_load.expired);
     text.line("rdb_last_load_keys_loaded", server.last_load.keys);
@@ -320,13 +320,14 @@ fn persistence(text: &mut Text, cx: &Ctx<'_>) {
     text.line("aof_rewrites_consecutive_failures", rewrites.failures);
     text.line("aof_last_write_status", if aof.is_none_or(Writer::writes) { "ok" } else { "err" });
     text.constant("0", &["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
-    if let Some(writer) = aof {
+    if server.aof.state != State::Off {
+        // Until the first rewrite can begin, there is nothing to write to.
         text.line("aof_current_size", server.aof.size());
         text.line("aof_base_size", server.aof.base_size());
-        text.constant("0", &["aof_pending_rewrite"]);
-        text.line("aof_buffer_length", writer.buffered());
-        text.line("aof_pending_bio_fsync", writer.syncing());
-        text.line("aof_delayed_fsync", writer.delayed);
+        text.line("aof_pending_rewrite", u8::from(rewrites.scheduled));
+        text.line("aof_buffer_length", aof.map_or(0, Writer::buffered));
+        text.line("aof_pending_bio_fsync", aof.map_or(0, Writer::syncing));
+        text.line("aof_delayed_fsync", aof.map_or(0, |writer| writer.delayed));
     }
     if let Some(loading) = &server.loading {
         let share = 100.0 * loading.loaded_bytes as f64 / loading.total_bytes.max(1) as f64;
@@ -386,7 +387,7 @@ fn stats(text: &mut Text, cx: &Ctx<'_>) {
     text.line("pubsubshard_channels", server.subscriptions.topics(Kind::Shard));
     text.constant("0", &["latest_fork_usec"]);
     // Nothing forks; what Redis would fork for is counted.
-    text.line("total_forks", save::next_id(server) - 1);
+    text.line("total_forks", server.saving.counts().1);
     text.line("migrate_cached_sockets", server.migrations.len());
     text.line("slave_expires_tracked_keys", keys.own_len());
     text.constant(

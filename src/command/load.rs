@@ -54,6 +54,18 @@ pub struct Counts {
     pub stream_db: usize,
 }
 
+impl Server {
+    /// Tells what a snapshot has brought, in the log and in INFO.
+    pub fn note_loaded(&mut self, counts: Counts) {
+        let Counts { keys, expired, empty, .. } = counts;
+        log::info!(
+            "Done loading RDB, keys loaded: {keys}, keys expired: {expired}{}.",
+            if empty > 0 { format!(", empty keys skipped: {empty}") } else { String::new() }
+        );
+        self.last_load = counts;
+    }
+}
+
 /// How a snapshot is taken in.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Manner {
@@ -409,14 +421,9 @@ impl Loader for SnapshotLoader {
             UNLOADED
         })?;
         if !more {
-            let Counts { keys, expired, empty, .. } = self.intake.counts;
-            log::info!(
-                "Done loading RDB, keys loaded: {keys}, keys expired: {expired}{}.",
-                if empty > 0 { format!(", empty keys skipped: {empty}") } else { String::new() }
-            );
+            server.note_loaded(self.intake.counts);
             let seconds = self.started.elapsed().as_secs_f64();
             log::info!("DB loaded from disk: {seconds:.3} seconds ({})", self.path.display());
-            server.last_load = self.intake.counts;
         }
         Ok(more)
     }

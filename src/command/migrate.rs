@@ -4,6 +4,7 @@
 //! taken them. Nothing else may happen to them meanwhile, so the loop waits, for no longer than the command's timeout in
 //! all. Connections are kept for the next time, for a few seconds.
 
+use std::collections::HashSet;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -224,11 +225,11 @@ fn migrate(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let timeout = parse_i64(&args[5]).ok_or(Error::NOT_AN_INTEGER)?;
     let db = parse_i64(&args[4]).ok_or(Error::NOT_AN_INTEGER)?;
     let timeout = Duration::from_millis(if timeout <= 0 { 1000 } else { timeout as u64 });
-    let mut found = Vec::new();
+    let (mut found, mut named) = (Vec::new(), HashSet::new());
     for at in wish.keys.clone() {
         let key = cx.server.keys.key(&args[at]);
         // A key that is named twice goes once.
-        if cx.server.keys.read(cx.db, key, cx.touch).is_some() && !found.iter().any(|&other| args[other] == args[at]) {
+        if cx.server.keys.read(cx.db, key, cx.touch).is_some() && named.insert(&args[at]) {
             found.push(at);
         }
     }

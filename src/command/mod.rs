@@ -130,6 +130,9 @@ pub const REDIS_VERSION: &str = "7.4.0";
 /// What a pause of writing holds up.
 const CHANGES: Flags = Flags::WRITE.union(Flags::MAY_REPLICATE);
 
+/// Nobody reads replies of more bytes than this.
+const MOST_OUTPUT: usize = 1 << 30;
+
 /// Bytes of an unknown command's name and arguments that the error repeats.
 const UNKNOWN_SHOWN: usize = 128;
 
@@ -706,22 +709,35 @@ impl<'s> Ctx<'s> {
         Error::new(text)
     }
 
-    /// The most bytes of replies that a client may leave unread, for commands whose replies can be of any length: what the
-    /// settings say, and otherwise more than anybody reads.
+    /// The most bytes of replies that a command may have whose replies can be of any length: as many as a client may leave unread,
+    /// but in a script, which leaves nothing unread.
     pub fn most_output(&self) -> usize {
-        const MOST: usize = 1 << 30;
+        if self.in_script { MOST_OUTPUT } else { self.most_unread() }
+    }
+
+    /// The most bytes of replies that the client may leave unread: what the settings say, and otherwise more than anybody reads.
+    pub fn most_unread(&self) -> usize {
         let limits = self.server.settings.client_output_buffer_limits;
         match limits[self.server.clients[self.token].class() as usize].hard_bytes {
-            0 => MOST,
-            bytes => usize::try_from(bytes).unwrap_or(MOST),
+            0 => MOST_OUTPUT,
+            bytes => usize::try_from(bytes).unwrap_or(MOST_OUTPUT),
         }
     }
 
     /// Ends the connection if its reply, which is not whole then, has more bytes than [`Ctx::most_output`] said.
-    pub fn end_if_beyond(&mut self, most: usize) {
-        if self.reply.out.len() > most {
-            self.server.close(self.token, Closing::Now);
+    ///
+    /// # Errors
+    /// If the reply is for a script, which would come across its end: it gets this instead.
+    pub fn end_if_beyond(&mut self, most: usize) -> Outcome {
+        if self.reply.out.len() <= most {
+            return Ok(());
         }
+        if self.in_script {
+            self.reply.out.truncate(0);
+            return Err(Error::fixed("ERR the reply of the command is too large"));
+        }
+        self.server.close(self.token, Closing::Now);
+        Ok(())
     }
 
     /// Answers a container's HELP: `lines` are forms and their explanations, the latter with four leading spaces.

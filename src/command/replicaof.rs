@@ -15,6 +15,9 @@ pub(super) fn replicaof(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     if cx.server.settings.cluster_enabled {
         return Err(Error::fixed("ERR REPLICAOF not allowed in cluster mode."));
     }
+    if cx.server.replication.failover.is_some() {
+        return Err(Error::fixed("ERR REPLICAOF not allowed while failing over."));
+    }
     let (host, port) = (&args[1], &args[2]);
     if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
         if cx.server.unfollow() {

@@ -119,8 +119,10 @@ pub struct Saving {
     pub failed: bool,
     /// How many seconds the last one in the background took.
     last_seconds: Option<u64>,
-    /// Snapshots written.
-    pub saves: u64,
+    /// How many SAVE, BGSAVE, save points and replicas have begun, whether or not they came to an end.
+    saves: u64,
+    /// Snapshots of all kinds that have begun in the background.
+    begun: u64,
 }
 
 impl Saving {
@@ -135,7 +137,18 @@ impl Saving {
             failed: false,
             last_seconds: None,
             saves: 0,
+            begun: 0,
         }
+    }
+
+    /// How many snapshot files have been begun, and how many snapshots in the background, files or not.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.saves, self.begun)
+    }
+
+    /// Counts from nothing again.
+    pub fn reset_counts(&mut self) {
+        (self.saves, self.begun) = (0, 0);
     }
 
     /// What the snapshot that is being written is for.
@@ -227,6 +240,7 @@ pub fn begin_telling(server: &mut Server, purpose: Purpose, recorder: Box<dyn Re
     let saving = &mut server.saving;
     let id = saving.next_id;
     saving.next_id += 1;
+    saving.begun += 1;
     saving.running = Some(Running {
         id,
         purpose,
@@ -269,6 +283,7 @@ pub fn begin_for_replicas(server: &mut Server, wanted: Wants, mut sink: Box<dyn 
     hand_over(&mut writer, &mut *sink, 1);
     sink.finish();
     server.saving.next_id += 1;
+    server.saving.begun += 1;
 }
 
 /// Begins a snapshot file that replicas are sent when it is in its place.
@@ -282,6 +297,7 @@ pub fn begin_file_for_replicas(server: &mut Server) -> Result<(), DiskError> {
 /// Starts a background save.
 fn begin_file(server: &mut Server, purpose: Purpose) -> Result<(), DiskError> {
     let id = next_id(server);
+    server.saving.saves += 1;
     server.saving.last_try_ms = Some(server.clock.uptime_ms());
     let outbox = server.outbox.clone();
     let target = target(server, format!("temp-{}-{id}.rdb", std::process::id()));
@@ -394,6 +410,10 @@ fn hurry(server: &mut Server) {
 pub fn give_up(server: &mut Server, purpose: Purpose) -> bool {
     let running = server.saving.running.take_if(|running| running.purpose == purpose);
     let Some(running) = running else { return false };
+    if purpose == Purpose::File {
+        let took_us = server.clock.uptime_us.saturating_sub(running.started_us);
+        server.saving.last_seconds = Some(took_us / 1_000_000);
+    }
     if !running.walked {
         server.keys.end_snapshot();
     }
@@ -419,7 +439,6 @@ fn file_over(server: &mut Server, id: u64, result: Result<u64, DiskError>) {
             log::info!("DB saved on disk: {bytes} bytes");
             log::info!("Background saving terminated with success");
             saving.failed = false;
-            saving.saves += 1;
             saving.last_unix = server.clock.unix_ms() / 1000;
             let dirty_now = &mut server.keys.effects.dirty;
             *dirty_now = dirty_now.saturating_sub(dirty);
@@ -507,7 +526,6 @@ pub fn save_now(server: &mut Server, impatient: &mut dyn FnMut() -> bool) -> Res
             server.keys.effects.dirty = 0;
             server.saving.last_unix = server.clock.unix_ms() / 1000;
             server.saving.failed = false;
-            server.saving.saves += 1;
             server.look_for_troubles();
             Ok(())
         }
@@ -576,6 +594,7 @@ fn save(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
     if matches!(cx.server.saving.purpose(), Some(Purpose::File | Purpose::Replica)) {
         return Err(IN_PROGRESS);
     }
+    cx.server.saving.saves += 1;
     match save_now(cx.server, &mut || false) {
         Ok(()) => {
             cx.reply.ok();
@@ -598,7 +617,8 @@ fn bgsave(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     match cx.server.saving.purpose() {
         Some(Purpose::File | Purpose::Replica) => return Err(IN_PROGRESS),
-        Some(_) if schedule || cx.in_exec => {
+        // A file never holds half a transaction.
+        running if cx.in_exec || (schedule && running.is_some()) => {
             cx.server.saving.scheduled = true;
             cx.reply.status("Background saving scheduled");
         }

@@ -541,6 +541,11 @@ impl Host for ScriptRun<'_, '_> {
         &mut self.cx.reply
     }
 
+    fn is_full(&mut self) -> bool {
+        let most = self.cx.most_unread();
+        self.reply().out.len() > most
+    }
+
     fn error(&mut self, text: &[u8], counted: bool) {
         self.failed = true;
         if !counted {

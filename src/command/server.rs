@@ -167,7 +167,8 @@ fn shutdown(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     // One that is under way goes on as it was asked for, unless it is not to wait any longer.
     if !cx.server.is_waiting_to_end() || wish.now {
         let Wish { save, now, force, .. } = wish;
-        cx.server.shutdown = Some(Shutdown { save, now, force, waits_until_ms: None, client: Some(client) });
+        let (client, signalled) = (Some(client), cx.server.shutdown.is_some_and(|shutdown| shutdown.signalled));
+        cx.server.shutdown = Some(Shutdown { save, now, force, waits_until_ms: None, client, signalled });
     }
     // Not for a key, and nothing but the end or a refusal ends it.
     cx.wait(args, 0..0, Type::String, None, |_| {})

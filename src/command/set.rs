@@ -469,8 +469,7 @@ fn srandmember(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             }
         }
     }
-    cx.end_if_beyond(most);
-    Ok(())
+    cx.end_if_beyond(most)
 }
 
 /// Looks for the sets of the arguments in a range, and lends them to `work`; a key that is missing has none.

@@ -47,6 +47,8 @@ pub struct Shutdown {
     pub waits_until_ms: Option<u64>,
     /// Who asked for it: a client by token and number, or a signal.
     pub client: Option<(usize, u64)>,
+    /// Whether a signal asks for it, or has come since.
+    pub signalled: bool,
 }
 
 /// Everything that lives as long as the server.

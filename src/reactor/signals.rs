@@ -46,25 +46,19 @@ impl Signals {
     /// Does what the signal behind a token asks for.
     pub fn handle(&mut self, token: Token, server: &mut Server) {
         let at = token.0 - self.first_token;
-        if self.take(at) > 0 {
-            match HANDLED[at] {
-                SIGHUP => server.reload_settings(),
-                signal => schedule_shutdown(server, signal),
-            }
+        match (HANDLED[at], self.take(at)) {
+            (_, 0) => {}
+            (SIGHUP, _) => server.reload_settings(),
+            (signal, times) => schedule_shutdown(server, signal, times),
         }
     }
 
-    /// Notes, while a script runs, what asks for the end, which comes when the script is over. Who insists does not wait for
-    /// that: the process ends here.
+    /// Notes, while a script runs, what asks for the end, which comes when the script is over.
     pub fn handle_while_busy(&mut self, server: &mut Server) {
         for (at, signal) in HANDLED.into_iter().enumerate().filter(|&(_, signal)| signal != SIGHUP) {
             let times = self.take(at);
-            if signal == SIGINT && (times > 1 || times == 1 && server.shutdown.is_some()) {
-                log::error!("You insist... exiting now.");
-                std::process::exit(1);
-            }
             if times > 0 {
-                schedule_shutdown(server, signal);
+                schedule_shutdown(server, signal, times);
             }
         }
     }
@@ -81,10 +75,20 @@ impl Signals {
     }
 }
 
-/// Ends the server when nothing runs, as the settings say for a signal.
-fn schedule_shutdown(server: &mut Server, signal: i32) {
+/// Ends the server when nothing runs, as the settings say for a signal that has come so many times. An end that is under way
+/// stays as it was asked for; but for who insists the process ends here.
+fn schedule_shutdown(server: &mut Server, signal: i32, times: usize) {
     let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
+    let signalled = server.shutdown.is_some_and(|shutdown| shutdown.signalled);
+    if signal == SIGINT && (signalled || times > 1) {
+        log::error!("You insist... exiting now.");
+        std::process::exit(1);
+    }
     log::warn!("Received {name} scheduling shutdown...");
+    if let Some(shutdown) = &mut server.shutdown {
+        shutdown.signalled = true;
+        return;
+    }
     let settings = &server.settings;
     let flags = if signal == SIGINT { settings.shutdown_on_sigint } else { settings.shutdown_on_sigterm };
     let has = |flag| flags.contains(flag);
@@ -98,5 +102,6 @@ fn schedule_shutdown(server: &mut Server, signal: i32) {
         force: has(ShutdownFlags::FORCE),
         waits_until_ms: None,
         client: None,
+        signalled: true,
     });
 }

@@ -110,6 +110,11 @@ pub trait Host {
     /// The script has ended. Returns where its reply goes.
     fn reply(&mut self) -> &mut Reply;
 
+    /// Whether that is so large that nothing more is added: a table that holds itself a few times means a reply without an end.
+    fn is_full(&mut self) -> bool {
+        false
+    }
+
     /// Adds an error to the script's reply. `counted` says that it is one that a command of the script had, and that the
     /// statistics know it.
     fn error(&mut self, text: &[u8], counted: bool);

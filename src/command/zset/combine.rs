@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 
 use super::{collected, entries_reply, store};
@@ -227,18 +228,40 @@ fn combined<'k>(mut inputs: Vec<Input<'k>>, operation: Operation, aggregate: Agg
             ControlFlow::Continue(())
         }),
         Operation::Diff => {
-            let (first, others) = inputs.split_first().expect("there is one key at least");
-            first.source.each(|member, score| {
-                if !member.with_bytes(|text| others.iter().any(|other| other.source.score(text).is_some())) {
-                    found.push((text(member), score));
-                }
-                ControlFlow::Continue(())
-            });
+            let first = inputs.remove(0);
+            inputs.retain(|other| other.source.len() > 0);
+            let in_others: usize = inputs.iter().map(|other| other.source.len()).sum();
+            if in_others < first.source.len().saturating_mul(inputs.len()) {
+                found.extend(without(&first, &inputs));
+            } else {
+                first.source.each(|member, score| {
+                    if !member.with_bytes(|text| inputs.iter().any(|other| other.source.score(text).is_some())) {
+                        found.push((text(member), score));
+                    }
+                    ControlFlow::Continue(())
+                });
+            }
         }
     }
     // Zeros of both signs are equal.
     found.sort_by(|a, b| a.1.partial_cmp(&b.1).unwrap_or(Ordering::Equal).then_with(|| a.0.cmp(&b.0)));
     found
+}
+
+/// What is left of an input without the members of others, each of which is looked at once.
+fn without<'k>(first: &Input<'k>, others: &[Input<'k>]) -> HashMap<Cow<'k, [u8]>, f64> {
+    let mut left = HashMap::with_capacity(first.source.len());
+    first.source.each(|member, score| {
+        left.insert(text(member), score);
+        ControlFlow::Continue(())
+    });
+    for other in others {
+        other.source.each(|member, _| {
+            member.with_bytes(|text| left.remove(text));
+            if left.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+    }
+    left
 }
 
 /// Visits what all inputs have.

@@ -60,8 +60,7 @@ pub(super) fn zrandmember(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         let nested = with_scores && reply.proto == Proto::Resp3;
         zset.visit(&ranks, |member, score| entry_reply(reply, member, with_scores.then_some(score), nested));
     }
-    cx.end_if_beyond(most);
-    Ok(())
+    cx.end_if_beyond(most)
 }
 
 /// Different numbers below `len`, `count` of them, each choice as likely as any other (R. Floyd, "A sample of

@@ -7,7 +7,7 @@ use mlua::ffi::lua_State;
 
 use super::super::cache::sha1;
 use super::convert::push_reply;
-use super::{Kind, Shared, debug, find_shared, push_bytes, shared_of, string_at};
+use super::{Kind, Shared, debug, end_script, find_shared, push_bytes, shared_of, string_at};
 use crate::resp::request::Span;
 use crate::resp::{Args, Proto};
 use crate::types::number::{write_f64, write_i64};
@@ -191,6 +191,10 @@ unsafe extern "C-unwind" fn pcall(state: *mut lua_State) -> c_int {
 
 unsafe fn run_command(state: *mut lua_State, raises: bool) -> c_int {
     let shared = shared_of(state);
+    if (*shared).ended {
+        // Another coroutine is told by its hook alone, which may take a while.
+        return end_script(state, shared);
+    }
     let host = host_of(state, shared);
     let shown = debug::is_shown(shared);
     let failed = match gather(state, shared) {

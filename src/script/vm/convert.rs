@@ -33,19 +33,35 @@ pub unsafe fn push_reply(state: *mut lua_State, shared: *mut Shared, reply: &[u8
 /// are nothing else.
 #[inline]
 fn number(reply: &[u8], at: usize) -> (i64, usize) {
-    let is_negative = reply[at] == b'-';
+    let is_negative = reply.get(at) == Some(&b'-');
     let (mut number, mut end) = (0_i64, at + usize::from(is_negative));
-    while reply[end] != b'\r' {
-        number = number.wrapping_mul(10).wrapping_add(i64::from(reply[end] & 15));
+    while let Some(&digit) = reply.get(end).filter(|&&byte| byte != b'\r') {
+        number = number.wrapping_mul(10).wrapping_add(i64::from(digit & 15));
         end += 1;
     }
     (if is_negative { number.wrapping_neg() } else { number }, end + 2)
 }
 
+/// The text of a length that starts at `at`.
+#[inline]
+unsafe fn text_at<'r>(state: *mut lua_State, reply: &'r [u8], at: usize, len: usize) -> &'r [u8] {
+    match reply.get(at..).and_then(|rest| rest.get(..len)) {
+        Some(text) => text,
+        None => cut(state),
+    }
+}
+
+/// A reply ends in the middle, or there is none: some commands that only DEBUG lets into scripts have none.
+#[cold]
+unsafe fn cut(state: *mut lua_State) -> ! {
+    api::raise(state, "ERR the reply of the command is not whole");
+    unreachable!("an error does not come back")
+}
+
 /// The line that starts at `at`, and where the next one does.
 #[inline]
 fn line_at(reply: &[u8], at: usize) -> (&[u8], usize) {
-    let line = &reply[at..];
+    let line = reply.get(at..).unwrap_or_default();
     let line = &line[..memchr::memchr(b'\r', line).unwrap_or(line.len())];
     (line, at + line.len() + 2)
 }
@@ -59,7 +75,7 @@ unsafe fn make_room(state: *mut lua_State) {
 
 /// Pushes the reply that starts at `at`; returns where the next one does.
 unsafe fn push(state: *mut lua_State, shared: *mut Shared, reply: &[u8], at: usize) -> usize {
-    let kind = reply[at];
+    let Some(&kind) = reply.get(at) else { cut(state) };
     match kind {
         b':' => {
             let (number, next) = number(reply, at + 1);
@@ -72,7 +88,7 @@ unsafe fn push(state: *mut lua_State, shared: *mut Shared, reply: &[u8], at: usi
                 lua::lua_pushboolean(state, 0);
                 return next;
             };
-            push_bytes(state, &reply[next..next + len]);
+            push_bytes(state, text_at(state, reply, next, len));
             next + len + 2
         }
         b'*' | b'>' => {
@@ -92,7 +108,7 @@ unsafe fn push(state: *mut lua_State, shared: *mut Shared, reply: &[u8], at: usi
         b'=' => {
             let (len, next) = number(reply, at + 1);
             let len = usize::try_from(len).unwrap_or(0);
-            let text = &reply[next..next + len];
+            let text = text_at(state, reply, next, len);
             lua::lua_createtable(state, 0, 1);
             lua::lua_createtable(state, 0, 2);
             push_bytes(state, text.get(4..).unwrap_or_default());
@@ -189,8 +205,11 @@ fn integer(number: f64) -> i64 {
     if (-LIMIT..LIMIT).contains(&number) { number as i64 } else { i64::MIN }
 }
 
-/// Adds the value on the stack to the script's reply, and takes it off.
+/// Adds the value on the stack to the script's reply, unless that [is full](Host::is_full), and takes it off.
 pub unsafe fn write_value(state: *mut lua_State, host: *mut dyn Host) {
+    if (*host).is_full() {
+        return lua::lua_settop(state, -2);
+    }
     if lua::lua_checkstack(state, 5) == 0 {
         (*host).error(b"ERR reached lua stack limit", false);
         return lua::lua_settop(state, -2);

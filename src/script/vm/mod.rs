@@ -421,6 +421,10 @@ unsafe extern "C-unwind" fn run_protected(state: *mut lua_State) -> c_int {
     lua::lua_call(state, arguments, 1);
     let before = (*host).reply().out.len();
     convert::write_value(state, host);
+    if (*host).is_full() {
+        (*host).reply().out.truncate(before);
+        (*host).error(b"ERR the reply of the script is too large", false);
+    }
     debug_assert!((*host).reply().out.len() > before, "every script has a reply");
     0
 }

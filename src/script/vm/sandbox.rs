@@ -68,6 +68,8 @@ const GLOBALS: &[&CStr] = &[
 
 /// A longer pattern could take more of the stack than there is: the matcher calls itself for each item.
 const PATTERN_MAX: usize = 8192;
+/// So many values fit on the interpreter's stack at most.
+const UNPACKED_MAX: i64 = 8000;
 const READ_ONLY: &CStr = c"Attempt to modify a readonly table";
 
 type Function = unsafe extern "C-unwind" fn(*mut lua_State) -> c_int;
@@ -273,6 +275,7 @@ unsafe fn replace_functions(state: *mut lua_State, shared: *mut Shared) {
         (None, c"setmetatable", writing),
         (None, c"getmetatable", getmetatable),
         (None, c"collectgarbage", collectgarbage),
+        (None, c"unpack", unpack),
         (Some(c"coroutine"), c"create", unless_ended),
         (Some(c"coroutine"), c"wrap", unless_ended),
         (Some(c"coroutine"), c"resume", unless_ended),
@@ -443,6 +446,20 @@ unsafe extern "C-unwind" fn rep(state: *mut lua_State) -> c_int {
         if len as f64 * times > MEMORY_MAX as f64 {
             return lua::luaL_error(state, c"resulting string too large".as_ptr());
         }
+    }
+    original(state)
+}
+
+/// Counts in 64 bits what the interpreter counts in 32: a range whose length overflows there would be written behind the stack.
+unsafe extern "C-unwind" fn unpack(state: *mut lua_State) -> c_int {
+    let bound = |at: c_int, otherwise: i64| match lua::lua_type(state, at) {
+        lua::LUA_TNONE | lua::LUA_TNIL => otherwise,
+        // As the interpreter does, without the bits that do not fit.
+        _ => i64::from(lua::lua_tointeger(state, at) as c_int),
+    };
+    let last = bound(3, lua::lua_objlen(state, 1) as c_int as i64);
+    if last - bound(2, 1) >= UNPACKED_MAX {
+        return lua::luaL_error(state, c"too many results to unpack".as_ptr());
     }
     original(state)
 }

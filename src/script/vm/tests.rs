@@ -13,6 +13,8 @@ struct Answers {
     proto: Proto,
     /// How often a script may go on.
     patience: u32,
+    /// How many commands have run.
+    called: u32,
     log: Vec<u8>,
 }
 
@@ -20,6 +22,7 @@ impl Host for Answers {
     fn call(&mut self, args: &mut Args<'_>) -> Result<&[u8], Vec<u8>> {
         self.calls.out.truncate(0);
         self.calls.proto = self.proto;
+        self.called += 1;
         let reply = &mut self.calls;
         match &args[0] {
             b"echo" => reply.bulk(args.get(1).unwrap_or_default()),
@@ -48,6 +51,7 @@ impl Host for Answers {
                 (0..20_000).for_each(|_| reply.array(1));
                 reply.ok();
             }
+            b"cut" => reply.out.tail().extend_from_slice(args.get(1).unwrap_or_default()),
             _ => return Err(b"ERR refused".to_vec()),
         }
         Ok(self.calls.out.flatten())
@@ -79,6 +83,10 @@ impl Host for Answers {
 
     fn reply(&mut self) -> &mut Reply {
         &mut self.reply
+    }
+
+    fn is_full(&mut self) -> bool {
+        self.reply.out.len() > 1 << 20
     }
 
     fn error(&mut self, text: &[u8], _: bool) {
@@ -240,6 +248,11 @@ fn no_script_leaves_anything_behind() {
         "return ('a'):rep(5000):find(('a?'):rep(4000))",
         "return string.format('%99.99f', 1e308) .. ('%d'):format(2^53)",
         "return unpack({}, 1, 1e8)",
+        "return select('#', unpack({}, 0, 2^31 - 1))",
+        "return select('#', unpack({}, -2^31, 2^31 - 1))",
+        "return select('#', unpack({}, -2^31))",
+        "local t = {} t[1] = t t[2] = t return t",
+        "local t = {} t.map = {[t] = t} return t",
         "return select(-1, unpack({}, 1, 7000))",
         "return table.concat({}, 'x', 1, 2^31)",
         "redis.call('deep')",
@@ -255,6 +268,34 @@ fn no_script_leaves_anything_behind() {
         assert_eq!(eval(&engine, FINGERPRINT), before, "{attack}");
         assert_eq!(eval(&engine, "return ('x'):upper() .. KEYS[1]"), "$2\r\nXk\r\n", "{attack}");
     }
+}
+
+#[test]
+fn a_script_that_has_to_end_runs_no_more_commands_in_any_coroutine() {
+    let script = b"
+        local outer = coroutine.create(function()
+            local inner = coroutine.create(function() while true do end end)
+            coroutine.resume(inner)
+            for i = 1, 100 do redis.pcall('ok') end
+        end)
+        redis.call('ok')
+        coroutine.resume(outer)
+        return 1";
+    let mut host = Answers { patience: 1, ..Answers::default() };
+    eval_with(&engine(), script, &mut host);
+    assert_eq!(host.called, 1);
+}
+
+#[test]
+fn a_reply_that_is_not_whole_is_an_error() {
+    let engine = engine();
+    for reply in ["", "*", "*2\r\n:1\r\n", "$5\r\nab", "$5", "=9\r\ntxt", "%1\r\n+a\r\n", "~3\r\n", "|1\r\n", ":", "+"]
+    {
+        let got = eval(&engine, &format!("return type(redis.call('cut', {reply:?}))"));
+        assert!(got.starts_with('-') || got.starts_with('$'), "{reply:?}: {got}");
+    }
+    let got = eval(&engine, "return redis.call('cut', '*2\\r\\n:1\\r\\n')");
+    assert!(got.starts_with("-ERR the reply of the command is not whole"), "{got}");
 }
 
 #[test]
