@@ -56,6 +56,8 @@ case "wrong types and arguments" {
     BLPOP a -1                -> -ERR timeout is negative
     BLPOP a -0.1              -> -ERR timeout is negative
     BLPOP a inf               -> -ERR timeout is out of range
+    BLPOP a 1e400             -> -ERR timeout is out of range
+    BLPOP a -1e400            -> -ERR timeout is negative
     BLPOP a 9223372036854775807 -> -ERR timeout is out of range
     BLPOP a 0x7FFFFFFFFFFFFF  -> -ERR timeout is out of range
     BLMOVE a b LEFT UP 1      -> -ERR syntax error

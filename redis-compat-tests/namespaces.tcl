@@ -310,12 +310,25 @@ case "ACL categories" -only cachestorm {
     ACL SETUSER u on nopass ~* +@all -@dangerous -namespaces -> +OK
     B: AUTH u x                  -> +OK
     B: NAMESPACE a               -> +OK
+    B: NAMESPACE b TTL 5000 MAXMEMORY 1mb -> +OK
+    B: NAMESPACE b TTL 6000      -> -NOPERM only who may run NAMESPACEDEL may change what holds for a namespace
+    B: NAMESPACE default MAXMEMORY 1 -> -NOPERM only who may run NAMESPACEDEL may change what holds for a namespace
+    B: NAMESPACE a               -> +OK
     B: NAMESPACEDEL a            -> -NOPERM User u has no permissions to run the 'namespacedel' command
     B: NAMESPACES                -> -NOPERM User u has no permissions to run the 'namespaces' command
     B: NAMESPACEINFO             -> {"name" "a" ...}
     A: NAMESPACEDEL a            -> +OK
+    A: NAMESPACEDEL b            -> +OK
     A: ACL DELUSER u             -> :1
     A: COMMAND INFO namespacedel -> [["namespacedel" :2 ~[+"write"] :0 :0 :0 ~[+"@keyspace" +"@write" +"@slow" +"@dangerous"] ~[] ~[] ~[]]]
+}
+
+case "a replica creates and changes none" -only cachestorm -server {--replicaof "127.0.0.1 1"} {
+    NAMESPACE db3                -> +OK
+    NAMESPACE new                -> -READONLY You can't write against a read only replica.
+    NAMESPACE db3 TTL 1000       -> -READONLY You can't write against a read only replica.
+    CONFIG SET replica-read-only no -> +OK
+    NAMESPACE new                -> +OK
 }
 
 check "settings name namespaces" -only cachestorm -server {--namespace "sessions 50s 1mb" --namespace "db2 0 2mb"} {

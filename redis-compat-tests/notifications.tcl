@@ -198,6 +198,7 @@ check "new keys and missing ones" -config {notify-keyspace-events AEnm} {
     events {{LPUSHX l a} {DEL nokey} {EXPIRE nokey 1} {MGET a b} {GETDEL c} {HGET h f} {SMISMEMBER s a b}} {
         {keymiss a} {keymiss b} {keymiss c} {keymiss h} {keymiss s}
     }
+    events {{XACK x g 1-1} {XCLAIM x g c 0 1-1} {XAUTOCLAIM x g c 0 0}} {{keymiss x} {keymiss x} {keymiss x}}
     events {{RPUSH l a} {LMOVE l m LEFT LEFT} {SADD s a} {SUNIONSTORE t s} {SUNIONSTORE t s} {ZADD z 1 a} {ZUNIONSTORE y 1 z}} {
         {new l} {rpush l} {new m} {lpush m} {lpop l} {del l} {new s} {sadd s} {new t} {sunionstore t} {sunionstore t}
         {new z} {zadd z} {new y} {zunionstore y}

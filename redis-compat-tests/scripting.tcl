@@ -421,6 +421,11 @@ check "what a client may leave unread is no limit for a script's commands" \
     }
 }
 
+case "nan as an argument" {
+    EVAL "redis.call('SET', KEYS\[1\], 0/0) return redis.call('GET', KEYS\[1\])" 1 k -> "-nan"
+    EVAL "redis.call('SET', KEYS\[1\], -(0/0)) return redis.call('GET', KEYS\[1\])" 1 k -> "nan"
+}
+
 check "a reply without an end is refused" -only cachestorm {
     expect {-ERR the reply of the script is too large} [ask EVAL "local t = {} t\[1\] = t t\[2\] = t return t" 0]
 }

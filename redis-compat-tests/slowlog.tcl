@@ -15,6 +15,14 @@ proc log_everything {} {
 
 set logging {slowlog-log-slower-than 10000 slowlog-max-len 128}
 
+check "an entry of a command of a script names no client" -config $logging {
+    ask CLIENT SETNAME somebody
+    ask CONFIG SET slowlog-log-slower-than 0
+    ask EVAL "return redis.call('echo', 'hi')" 0
+    ask CONFIG SET slowlog-log-slower-than -1
+    expect {[any any any ["echo" "hi"] "" ""]} [lindex [ask SLOWLOG GET] 1 1]
+}
+
 case "an entry" -config {slowlog-log-slower-than 10000 slowlog-max-len 128} {
     CLIENT SETNAME somebody   -> +OK
     SLOWLOG RESET             -> +OK

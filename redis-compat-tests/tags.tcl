@@ -527,6 +527,8 @@ check "tags are in snapshots, and in the append-only file" -only cachestorm -ser
     ask ADDTAG list "a tag\r\n"
     ask SETTAG gone 1 PX 1 TAG t
     ask SET none 1
+    # What is written of it is SET, which takes tags away.
+    ask INCRBYFLOAT a 0.5
     ask TAGLINK t child
     ask SELECT 3
     ask SETTAG b 1 EX 1000 TAG t

@@ -18,6 +18,7 @@ use crate::keyspace::entry::Type;
 use crate::keyspace::{Key, Unsettled};
 use crate::net::{Client, Closing, ReplyMode};
 use crate::resp::{Args, KeptArgs};
+use crate::types::long_double::LongDouble;
 use crate::types::number::{parse_f64, parse_i64};
 
 const TIMEOUT_TOO_LARGE: Error = Error::fixed("ERR timeout is out of range");
@@ -50,7 +51,10 @@ impl Ctx<'_> {
         if let Some(deadline_ms) = self.resumed {
             return Ok(deadline_ms);
         }
-        let seconds = parse_f64(text).ok_or(Error::fixed("ERR timeout is not a float or out of range"))?;
+        // What is more than a double holds is a number all the same.
+        let infinity = if text.first() == Some(&b'-') { f64::NEG_INFINITY } else { f64::INFINITY };
+        let seconds = parse_f64(text).or_else(|| LongDouble::parse(text).map(|_| infinity));
+        let seconds = seconds.ok_or(Error::fixed("ERR timeout is not a float or out of range"))?;
         let milliseconds = (seconds * 1000.0).ceil();
         if milliseconds < 0.0 {
             return Err(Error::fixed("ERR timeout is negative"));

@@ -141,7 +141,7 @@ fn flags(command: &Command, spec: &KeySpec, args: &Args<'_>, start: usize) -> Ke
         options.any(|option| words.iter().any(|word| option.eq_ignore_ascii_case(word.as_bytes())))
     };
     match command.name {
-        "set" if !says(3, &["get"]) => KeyFlags::OW | KeyFlags::UPDATE,
+        "set" | "settag" if !says(3, &["get"]) => KeyFlags::OW | KeyFlags::UPDATE,
         "bitfield" if !says(2, &["set", "incrby"]) => KeyFlags::READS,
         _ => spec.flags - KeyFlags::VARIABLE_FLAGS,
     }

@@ -11,6 +11,7 @@ use super::error::{Error, Outcome};
 use super::memory::Account;
 use super::namespace::existing;
 use super::table::{Command, Doc, OURS_SINCE};
+use super::tag;
 use crate::keyspace::entry::Type;
 use crate::keyspace::weight::Parts;
 use crate::resp::{Args, Reply};
@@ -46,6 +47,7 @@ fn meminfo(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             data(&mut cx.reply, parts);
         }
         3 if is(1, "tag") => {
+            tag::check(&args[2])?;
             let parts = cx.server.keys.tag_parts(cx.db, &args[2], SAMPLES);
             cx.reply.map(FIELDS + 1);
             figure(&mut cx.reply, "total", parts.bytes());
@@ -68,7 +70,8 @@ fn of_server(cx: &mut Ctx<'_>) {
     // While a client's command runs, its replies are here.
     let output = sent + cx.reply.out.memory_bytes();
     let scripts = server.scripts.engine_bytes() + server.scripts.cache.memory_bytes();
-    let known = account.startup + parts.bytes() + account.clients + scripts;
+    let backlog = account.replication.backlog;
+    let known = account.startup + parts.bytes() + account.clients + backlog + scripts;
     let fragmentation = account.fragmentation().1;
 
     let reply = &mut cx.reply;
@@ -81,8 +84,7 @@ fn of_server(cx: &mut Ctx<'_>) {
     figure(reply, "query", query);
     figure(reply, "output", output);
     figure(reply, "other", account.clients.saturating_sub(query + output));
-    // Nothing is replicated.
-    figure(reply, "replication_backlog", 0);
+    figure(reply, "replication_backlog", backlog);
     figure(reply, "scripts", scripts);
     figure(reply, "other", account.used.saturating_sub(known));
     reply.bulk(b"fragmentation");

@@ -644,14 +644,19 @@ impl<'s> Ctx<'s> {
             return;
         }
         let client = &self.server.clients[self.token];
+        // Whose script it is stands with the script.
+        let (addr, client_name) = match self.in_script {
+            true => Default::default(),
+            false => (client.addr.to_string(), client.name.clone()),
+        };
         let shown = |at| if self.redacted.contains(&at) { b"(redacted)".to_vec() } else { args.shown(at) };
         let entry = SlowEntry {
             id: 0,
             unix_seconds: self.server.clock.seconds_now(),
             micros: took.as_micros() as u64,
             args: cut_args(args.len(), shown),
-            addr: client.addr.to_string(),
-            client_name: client.name.clone(),
+            addr,
+            client_name,
         };
         let most = self.server.settings.slowlog_max_len as usize;
         self.server.slow_log.push(entry, most);

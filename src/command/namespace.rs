@@ -98,10 +98,12 @@ impl Options {
             if word.eq_ignore_ascii_case(b"TTL") {
                 options.default_ttl_ms = Some(milliseconds(value)?);
             } else if word.eq_ignore_ascii_case(b"MAXMEMORY") {
-                let bytes = str::from_utf8(value).ok().and_then(parse_size);
+                let bytes =
+                    str::from_utf8(value).ok().and_then(parse_size).filter(|&bytes| i64::try_from(bytes).is_ok());
                 options.max_memory = Some(bytes.ok_or(Error::fixed("ERR MAXMEMORY must be a memory value"))?);
             } else if word.eq_ignore_ascii_case(b"CREATED") {
-                options.created_ms = Some(milliseconds(value)?);
+                // 0 is no time, but the mark of those that a snapshot may not have.
+                options.created_ms = Some(milliseconds(value)?).filter(|&ms| ms > 0);
             } else {
                 return Err(Error::SYNTAX);
             }
@@ -137,9 +139,29 @@ pub fn creation(profile: &Profile) -> [Vec<u8>; 8] {
     ]
 }
 
+/// Checks whether a client may create a namespace, or change what holds for one that is there: this is for masters alone, and the
+/// latter, which can cost others their keys, for who might delete it as well.
+fn check_change(cx: &Ctx<'_>, args: &Args<'_>, exists: bool) -> Outcome {
+    if cx.is_repeated() {
+        return Ok(());
+    }
+    cx.server.check_role()?;
+    let may_delete = |cx: &Ctx<'_>| {
+        let deletion = cx.server.names.find(b"namespacedel");
+        deletion.is_some_and(|command| cx.may_call(command, args).is_ok())
+    };
+    if exists && cx.server.clients[cx.token].restricted && !may_delete(cx) {
+        return Err(Error::fixed("NOPERM only who may run NAMESPACEDEL may change what holds for a namespace"));
+    }
+    Ok(())
+}
+
 fn namespace(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let options = Options::parse(args)?;
     let found = cx.server.keys.directory().find(&args[1]);
+    if found.is_none() || args.len() > 2 {
+        check_change(cx, args, found.is_some())?;
+    }
     let slot = match found {
         Some(slot) => slot,
         None => {

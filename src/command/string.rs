@@ -862,7 +862,16 @@ fn incrbyfloat(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let encoding = if text.len() <= EMBSTR_MAX { Encoding::Embstr } else { Encoding::Raw };
     cx.reply.bulk(&text);
     // Not the sum but its text is to be the same everywhere.
-    cx.propagate(&[b"SET", key.bytes, &text, b"KEEPTTL"]);
+    if cx.propagates() {
+        let tags = cx.server.keys.tags_of(cx.db, key).unwrap_or_default();
+        let tags: Vec<Vec<u8>> = tags.into_iter().map(<[u8]>::to_vec).collect();
+        cx.propagate(&[b"SET", key.bytes, &text, b"KEEPTTL"]);
+        if !tags.is_empty() {
+            // SET takes them away.
+            let words: Vec<&[u8]> = [b"ADDTAG", key.bytes].into_iter().chain(tags.iter().map(Vec::as_slice)).collect();
+            cx.propagate(&words);
+        }
+    }
     cx.server.keys.set_string_as(cx.db, key, StringValue::Owned(text), encoding, Expiry::Keep, Event::INCRBYFLOAT);
     Ok(())
 }

@@ -222,7 +222,7 @@ impl<'a> Named<'a> {
 }
 
 /// Whether a word can be a tag.
-fn check(tag: &[u8]) -> Outcome {
+pub(super) fn check(tag: &[u8]) -> Outcome {
     if tag.is_empty() { Err(EMPTY_TAG) } else { Ok(()) }
 }
 

@@ -221,6 +221,7 @@ fn now(cx: &Ctx<'_>) -> i64 {
 
 pub fn ack(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let key = cx.key(args, 1);
+    cx.server.keys.read(cx.db, key, cx.touch);
     let acknowledged = cx.server.keys.change_within(cx.db, key, Type::Stream, |value| {
         let acknowledge = |group: &mut Group| -> Result<usize, Error> {
             let ids = ids(args, 3)?;
@@ -395,6 +396,7 @@ fn claim_with(
 ) -> Outcome {
     let mut outcome = GroupOutcome::begin(cx);
     let key = cx.key(args, 1);
+    cx.server.keys.read(cx.db, key, cx.touch);
     let reply = &mut cx.reply;
     let outcome = cx.server.keys.change_within(cx.db, key, Type::Stream, |value| {
         let Stream { log, groups, .. } = stream_mut(value);

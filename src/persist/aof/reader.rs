@@ -123,13 +123,14 @@ impl<R: Read> Reader<R> {
         self.next += len;
     }
 
-    /// Reads until there are `needed` bytes from the next record on, or more. Returns whether any came.
+    /// Reads until there are `needed` bytes from the next record on, or more: twice as many as before at least, because all of a
+    /// record is looked at again. Returns whether any came.
     fn fill(&mut self, needed: usize) -> Result<bool, Fault> {
         self.bytes.drain(..self.next);
         self.base += self.next as u64;
         self.next = 0;
         self.record = 0..0;
-        let missing = needed.saturating_sub(self.bytes.len()).max(CHUNK) as u64;
+        let missing = needed.saturating_sub(self.bytes.len()).max(self.bytes.len()).max(CHUNK) as u64;
         let read = (&mut self.source).take(missing).read_to_end(&mut self.bytes).map_err(Fault::Io)?;
         Ok(read > 0)
     }

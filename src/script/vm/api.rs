@@ -165,6 +165,9 @@ unsafe fn gather(state: *mut lua_State, shared: *mut Shared) -> Result<(), &'sta
                 let number = lua::lua_tonumber(state, index);
                 if number == number.trunc() && number.abs() < INTEGER_MAX {
                     write_i64(number as i64, bytes);
+                } else if number.is_nan() {
+                    // As the interpreter shows it, and Redis.
+                    bytes.extend_from_slice(if number.is_sign_negative() { b"-nan" } else { b"nan" });
                 } else {
                     write_f64(number, bytes);
                 }
