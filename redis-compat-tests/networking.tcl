@@ -50,6 +50,21 @@ check "a unix socket without TCP" {
     same 0 [file exists $dir/sock] "the socket after SHUTDOWN"
 }
 
+check "CONFIG SET bind to fewer addresses and to more" {
+    set port [server::free_port]
+    set dir [server::new_dir]
+    set run::server [server::launch $port $dir [list --port $port --bind "* -::*" --dir $dir --save ""]]
+    foreach bind {127.0.0.1 "127.0.0.1 -::1" 0.0.0.0 127.0.0.1 "127.0.0.1 127.0.0.2" "* -::*"} {
+        expect +OK [ask CONFIG SET bind $bind] $bind
+    }
+    expect "-ERR CONFIG SET failed (possibly related to argument 'bind') - Failed to bind to specified addresses." \
+        [ask CONFIG SET bind "127.0.0.1 192.0.2.1"]
+    expect +PONG [ask PING] "who is connected stays so"
+    set c [resp::open $port 127.0.0.2]
+    resp::send $c PING
+    expect +PONG [resp::read $c] "what was before remains"
+}
+
 check "several addresses, some of them optional" {
     set port [server::free_port]
     set dir [server::new_dir]
