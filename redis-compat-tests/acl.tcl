@@ -397,7 +397,7 @@ check "a broken ACL file, or users in two places, stop the start" {
     spill $dir/users.acl "user alice nonsense\n"
     foreach flags [list [list --aclfile $dir/users.acl] [list --aclfile $dir/nosuch.acl] \
         [list --user "alice on" --aclfile $dir/users.acl] [list --user "alice nonsense"] [list --user "alice +nosuch"]] {
-        lassign [server::run [list {*}$flags --port 0]] code
+        lassign [server::run [list {*}$flags --port [server::free_port]]] code
         same 1 $code "exit code with $flags"
     }
 }

@@ -65,6 +65,14 @@ check "CONFIG SET bind to fewer addresses and to more" {
     expect +PONG [resp::read $c] "what was before remains"
 }
 
+check "a server that would listen nowhere does not start" {
+    foreach flags [list {--port 0} [list --port [server::free_port] --bind ""]] {
+        lassign [server::run $flags] code output
+        same 1 $code "exit code with $flags"
+        same 1 [string match "*Configured to not listen anywhere, exiting.*" $output] "told: $output"
+    }
+}
+
 check "several addresses, some of them optional" {
     set port [server::free_port]
     set dir [server::new_dir]

@@ -146,7 +146,7 @@ check "bad redis.conf files end the start and name the directive" {
     } {
         set path [server::new_dir]/redis.conf
         spill $path "# first line\n$line\n"
-        lassign [server::run [list $path --port 0]] code output
+        lassign [server::run [list $path --port [server::free_port]]] code output
         same 1 $code "exit code of $line"
         if {![string match $pattern $output]} {
             run::problem $line $pattern $output

@@ -99,6 +99,7 @@ fn serve(Loaded { mut settings, source }: Loaded) -> Result<(), String> {
         }
         StartError::Io(error) => format!("The event loop cannot be set up: {error}"),
         StartError::Commands(reason) | StartError::Plugin(reason) => reason,
+        StartError::Unreachable => "Configured to not listen anywhere, exiting.".to_string(),
     })?;
     process::show_title(&reactor.server.settings, reactor.server.listeners.unix_path());
     let pidfile = write_pidfile(&pidfile, daemon);

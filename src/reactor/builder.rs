@@ -46,7 +46,7 @@ impl Builder {
     /// A server that listens and is ready to run.
     ///
     /// # Errors
-    /// If an address is not to be had, a plugin refuses to begin or brings commands that cannot be had, or the kernel
+    /// If an address is not to be had, the settings name none and no Unix socket, a plugin refuses to begin or brings commands that cannot be had, or the kernel
     /// refuses something.
     pub fn build(self) -> Result<Reactor, StartError> {
         let commands = self.plugins.iter().map(|plugin| plugin.commands()).filter(|commands| !commands.is_empty());

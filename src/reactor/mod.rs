@@ -79,6 +79,8 @@ pub enum StartError {
     Commands(String),
     /// A plugin cannot be had.
     Plugin(String),
+    /// The settings name nothing to listen on.
+    Unreachable,
 }
 
 impl From<io::Error> for StartError {
@@ -129,6 +131,9 @@ impl Reactor {
         let Server { listeners, settings, .. } = &mut server;
         listeners.bind_tcp(settings).map_err(StartError::Listen)?;
         listeners.bind_unix(settings).map_err(StartError::Listen)?;
+        if listeners.is_empty() && settings.tls_port == 0 {
+            return Err(StartError::Unreachable);
+        }
         let (disk, warmer) = processors::start_on(&settings.bio_cpulist, || {
             std::io::Result::Ok((Disk::start(outbox.clone())?, Warmer::start()?))
         })?;
