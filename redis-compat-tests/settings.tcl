@@ -173,6 +173,11 @@ check "CONFIG REWRITE keeps the file's comments and order" {
     settings_are {hz 40 maxmemory 2097152 maxmemory-samples 9 save ""}
 }
 
+check "CONFIG under another name" {
+    set run::server [server::start --rename-command CONFIG hidden]
+    expect {-ERR unknown subcommand 'FOO'. Try HIDDEN HELP.} [ask hidden FOO]
+}
+
 check "CONFIG REWRITE of values that need quotes" {
     start_on redis.conf "port %PORT\nbind 127.0.0.1\ndir %DIR\n"
     expect +OK [ask CONFIG SET requirepass "a \"b\" \\ \n\x01" save "60 5 10 1"]

@@ -65,7 +65,6 @@ mod tag;
 mod tracking;
 mod zset;
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use crash::Running;
@@ -385,7 +384,7 @@ impl<'s> Ctx<'s> {
         if command.is_container() && args.len() > 1 {
             let Some(subcommand) = command.subcommand(&args[1]) else {
                 self.server.clients[self.token].last_command = None;
-                return Err(unknown_subcommand(command, &args[1]));
+                return Err(unknown_subcommand(args));
             };
             command = subcommand;
         }
@@ -811,13 +810,9 @@ pub fn wrong_arity(full_name: &str) -> Error {
     Error::new(format!("ERR wrong number of arguments for '{full_name}' command"))
 }
 
+/// A subcommand that there is not. The command is named as the client called it, for it may have been renamed.
 #[cold]
-fn unknown_subcommand(container: &Registered, name: &[u8]) -> Error {
-    let mut text = b"ERR unknown subcommand '".to_vec();
-    text.extend_from_slice(shown(name, UNKNOWN_SHOWN));
-    let mut rest = String::new();
-    let written = write!(rest, "'. Try {} HELP.", container.full_name.to_uppercase());
-    debug_assert!(written.is_ok());
-    text.extend_from_slice(rest.as_bytes());
-    Error::new(text)
+fn unknown_subcommand(args: &Args<'_>) -> Error {
+    let (container, name) = (args[0].to_ascii_uppercase(), shown(&args[1], UNKNOWN_SHOWN));
+    Error::new([b"ERR unknown subcommand '", name, b"'. Try ", &container, b" HELP."].concat())
 }
