@@ -328,6 +328,14 @@ check "CONFIG REWRITE of a YAML file keeps its comments and format" -only caches
     settings_are {maxmemory 33554432 hz 30 maxmemory-samples 3 lfu-log-factor 11 timeout 300}
 }
 
+check "without a file SIGHUP changes nothing" -only cachestorm {
+    set run::server [server::start]
+    expect +OK [ask CONFIG SET hz 33 maxmemory 5mb]
+    server::signal $run::server HUP
+    eventually {[string match "*no settings file*" [server::log $run::server]]}
+    settings_are {hz 33 maxmemory 5242880}
+}
+
 check "SIGHUP reads the file again" -only cachestorm {
     foreach {name text from to} [list cachestorm.yaml $yaml "max_memory: 64mb" "max_memory: 16mb" \
             redis.conf "port %PORT\nbind 127.0.0.1\ndir %DIR\nsave \"\"\nhz 25\nmaxmemory 64mb\n" "maxmemory 64mb" "maxmemory 16mb"] {

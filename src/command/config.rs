@@ -175,9 +175,14 @@ impl Server {
         outcome
     }
 
-    /// Re-reads the settings file, as SIGHUP asks for, and puts into effect what may change in a running server.
+    /// Re-reads the settings file, as SIGHUP asks for, and puts into effect what may change in a running server. Without a
+    /// file nothing changes: what CONFIG SET has said since the start is the latest word then.
     pub fn reload_settings(&mut self) {
         crate::observe::log::reopen();
+        if self.source.file.is_none() {
+            log::info!("There is no settings file to re-read; the settings stay as they are.");
+            return;
+        }
         let mut reload = match self.settings.reload(&self.source, &|name| std::env::var(name).ok()) {
             Ok(reload) => reload,
             Err(problems) => {
