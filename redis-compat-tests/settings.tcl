@@ -173,6 +173,28 @@ check "CONFIG REWRITE keeps the file's comments and order" {
     settings_are {hz 40 maxmemory 2097152 maxmemory-samples 9 save ""}
 }
 
+check "what CONFIG SET takes" {
+    set run::server [server::start]
+    foreach {pairs expected} {
+        {slave-read-only yes replica-read-only no}  {replica-read-only no}
+        {replica-read-only no slave-read-only yes}  {replica-read-only yes}
+        {maxmemory-clients ""}                      {maxmemory-clients 0}
+        {repl-backlog-size 100}                     {repl-backlog-size 16384}
+        {cluster-announce-human-nodename "a b"}     {cluster-announce-human-nodename "a b"}
+    } {
+        expect +OK [ask CONFIG SET {*}$pairs] $pairs
+        settings_are $expected
+    }
+    foreach {pairs reason} {
+        {hz 10 HZ 11}                        "'HZ') - duplicate parameter"
+        {maxmemory 1tb}                      "'maxmemory') - argument must be a memory value"
+        {maxmemory-clients %}                "'maxmemory-clients') - argument must be a memory or percent value"
+        {cluster-announce-human-nodename a:b} "'cluster-announce-human-nodename') - Announced human node name contained invalid character"
+    } {
+        expect "-ERR CONFIG SET failed (possibly related to argument $reason" [ask CONFIG SET {*}$pairs] $pairs
+    }
+}
+
 check "CONFIG under another name" {
     set run::server [server::start --rename-command CONFIG hidden]
     expect {-ERR unknown subcommand 'FOO'. Try HIDDEN HELP.} [ask hidden FOO]
@@ -334,6 +356,11 @@ check "without a file SIGHUP changes nothing" -only cachestorm {
     server::signal $run::server HUP
     eventually {[string match "*no settings file*" [server::log $run::server]]}
     settings_are {hz 33 maxmemory 5242880}
+}
+
+check "terabytes, in YAML alone" -only cachestorm {
+    start_on cachestorm.yaml [string map {"max_memory: 64mb" "max_memory: 1tb"} $yaml]
+    settings_are {maxmemory 1099511627776}
 }
 
 check "SIGHUP reads the file again" -only cachestorm {

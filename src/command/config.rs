@@ -18,6 +18,9 @@ const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_s
 
 const FLAGS: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
 
+/// Bytes of the replication backlog that CONFIG SET leaves it at least.
+const LEAST_BACKLOG: u64 = 16 << 10;
+
 const fn doc(summary: &'static str, since: &'static str, complexity: &'static str, syntax: &'static str) -> Doc {
     Doc { summary, since, group: "server", complexity, syntax, ..Command::NONE.doc }
 }
@@ -298,6 +301,9 @@ impl Server {
         if settings.watchdog_period > 0 {
             // Twice the time between two turns, at least.
             settings.watchdog_period = settings.watchdog_period.max(2000 / settings.hz.max(1));
+        }
+        if has(&["repl-backlog-size"]) {
+            settings.repl_backlog_size = settings.repl_backlog_size.max(LEAST_BACKLOG);
         }
         crash::follow(settings);
         if has(&["namespace"]) {

@@ -1,6 +1,6 @@
 //! Sizes and durations, as people write them: `100mb`, `500ms`.
 //!
-//! `k m g t` count in thousands, `kb mb gb tb` in 1024s, any case. Durations are whole numbers of `ms s m h d`,
+//! `k m g t` count in thousands, `kb mb gb tb` in 1024s, any case; Redis does not know `t` and `tb`. Durations are whole numbers of `ms s m h d`,
 //! or a bare `0`.
 
 use std::time::Duration;
@@ -21,6 +21,14 @@ pub fn parse_size(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.checked_mul(factor)
+}
+
+/// Bytes that `text` spells where Redis' grammar holds: nothing is no bytes, and what is behind a NUL does not count.
+/// `None` if Redis takes it for no size, or it does not fit.
+pub fn parse_redis_size(text: &str) -> Option<u64> {
+    let text = text.split('\0').next().unwrap_or_default();
+    let (_, suffix) = if text.is_empty() { return Some(0) } else { split_number(text)? };
+    if suffix.starts_with(['t', 'T']) { None } else { parse_size(text) }
 }
 
 /// The shortest spelling of `bytes` that loses nothing. Stops at `gb`, the largest unit Redis reads.
@@ -95,6 +103,8 @@ mod tests {
         ];
         for (text, bytes) in cases {
             assert_eq!(parse_size(text), bytes, "{text}");
+            let known = if text.is_empty() { Some(0) } else { bytes.filter(|_| !text.contains('t')) };
+            assert_eq!(parse_redis_size(text), known, "{text}");
         }
         for (bytes, text) in [(0, "0"), (1, "1"), (1_024, "1kb"), (734_003_200, "700mb"), (1 << 40, "1024gb")] {
             assert_eq!(format_size(bytes), text);

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::amount::{format_duration, parse_duration, parse_size};
+use super::amount::{format_duration, parse_duration, parse_redis_size, parse_size};
 use super::kind::{Field, Kind, WRONG_NUMBER, none_if_empty};
 
 /// "Snapshot after this many seconds if at least this many changes were made."
@@ -69,7 +69,7 @@ impl Field for OutputBufferLimits {
             let class = class.ok_or("Invalid client class specified in buffer limit configuration.")?;
             let seconds = group[3].parse::<i32>().ok().and_then(|seconds| u32::try_from(seconds).ok());
             let (Some(hard_bytes), Some(soft_bytes), Some(soft_seconds)) =
-                (parse_size(group[1]), parse_size(group[2]), seconds)
+                (parse_redis_size(group[1]), parse_redis_size(group[2]), seconds)
             else {
                 return Err("Error in hard, soft or soft_seconds setting in buffer limit configuration.".to_owned());
             };

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use super::amount::parse_size;
+use super::amount::parse_redis_size;
 use super::text::no_nul;
 use super::words::quote_if_needed;
 
@@ -116,10 +116,7 @@ impl Kind {
                 fits.then_some(number.into()).ok_or_else(|| out_of_range(min.into(), max.into()))
             }
             Kind::Memory { min, max } => {
-                // As Redis, this looks at nothing from a NUL on. Nothing at all is no bytes.
-                let word = word.split('\0').next().unwrap_or_default();
-                let bytes = if word.is_empty() { Some(0) } else { parse_size(word) };
-                let bytes = bytes.ok_or("argument must be a memory value")?;
+                let bytes = parse_redis_size(word).ok_or("argument must be a memory value")?;
                 let fits = (min..=max).contains(&bytes);
                 fits.then_some(bytes.into()).ok_or_else(|| out_of_range(min.into(), max.into()))
             }
@@ -232,7 +229,7 @@ impl Field for MemoryLimit {
             Some(0) => MemoryLimit::Bytes(0),
             Some(percent @ 1..=100) => MemoryLimit::Percent(percent as u8),
             Some(_) => return Err("percentage argument must be less or equal to 100".to_owned()),
-            None => MemoryLimit::Bytes(parse_size(word).ok_or("argument must be a memory or percent value")?),
+            None => MemoryLimit::Bytes(parse_redis_size(word).ok_or("argument must be a memory or percent value")?),
         };
         Ok(())
     }

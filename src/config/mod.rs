@@ -25,6 +25,7 @@ pub mod text;
 pub mod words;
 mod yaml;
 
+use std::collections::HashSet;
 use std::fmt;
 
 pub use amount::parse_size;
@@ -146,7 +147,8 @@ impl Settings {
             if setting.flags.contains(Flags::DENY_LOADING) && rights.loading {
                 return Err(SetError::Loading);
             }
-            if chosen.iter().any(|(other, _)| std::ptr::eq(*other, setting)) {
+            // As in Redis, an alias is another parameter; of two values for one setting the last one counts.
+            if chosen.iter().any(|(_, other)| *other == name) {
                 return refused("duplicate parameter");
             }
             chosen.push((setting, name));
@@ -165,6 +167,8 @@ impl Settings {
         }
 
         let mut changed: Vec<&'static Setting> = chosen.iter().map(|(setting, _)| *setting).collect();
+        let mut seen = HashSet::new();
+        changed.retain(|row| seen.insert(row.name));
         changed.retain(|row| row.flags.contains(Flags::VOLATILE) || self.value(row) != next.value(row));
         if changed.is_empty() {
             return Ok(());
@@ -301,6 +305,7 @@ mod tests {
             ("maxmemory-clients", "5%", "5%"),
             ("maxmemory-clients", "0%", "0"),
             ("maxmemory-clients", "1k", "1000"),
+            ("maxmemory-clients", "", "0"),
             ("save", "900 1 300 10", "900 1 300 10"),
             ("save", "", ""),
             ("bind", "127.0.0.1 -::1", "127.0.0.1 -::1"),
@@ -392,7 +397,7 @@ mod tests {
             ),
             ("dbfilename", "a/b", "dbfilename can't be a path, just a filename"),
             ("cluster-announce-hostname", "a_b", "Hostnames may only contain alphanumeric characters, hyphens or dots"),
-            ("cluster-announce-human-nodename", "a b", "Announced human node name contained invalid character"),
+            ("cluster-announce-human-nodename", "a:b", "Announced human node name contained invalid character"),
             ("proc-title-template", "{nothing}", "template format is invalid or contains unknown variables"),
             ("proc-title-template", "a {title", "template format is invalid or contains unknown variables"),
             ("proc-title-template", " ", "template format is invalid or contains unknown variables"),
@@ -438,11 +443,7 @@ mod tests {
             (&[("nope", "1"), ("daemonize", "yes")], ALL, unknown("nope")),
             (&[("Daemonize", "yes"), ("nope", "1")], ALL, failed("Daemonize", "can't set immutable config")),
             (&[("maxmemory", "1"), ("MAXMEMORY", "2")], ALL, failed("MAXMEMORY", "duplicate parameter")),
-            (
-                &[("replica-priority", "1"), ("slave-priority", "2")],
-                ALL,
-                failed("slave-priority", "duplicate parameter"),
-            ),
+            (&[("replica-priority", "1"), ("slave-priority", "2")], ALL, Ok(vec!["replica-priority"])),
             (&[("dir", "/")], careful, failed("dir", "can't set protected config")),
             (&[("dir", "/")], loading, Err(SetError::Loading.to_string())),
             (&[("user", "alice on")], ALL, unknown("user")),

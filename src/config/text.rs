@@ -77,9 +77,9 @@ pub fn host_name(text: &str) -> Result<(), &'static str> {
     Err("Hostnames may only contain alphanumeric characters, hyphens or dots")
 }
 
-/// A node name that stands in a field of the cluster's nodes file.
+/// A node name that stands in a field of the cluster's nodes file, where these characters have a meaning.
 pub fn node_name(text: &str) -> Result<(), &'static str> {
-    if text.contains(|letter: char| "!#$%&()*+:;<>?@[]^{|}~".contains(letter) || letter <= ' ') {
+    if text.contains(|letter: char| "!#$%&()*+:;<>?@[]^{|}~\0".contains(letter)) {
         return Err("Announced human node name contained invalid character");
     }
     Ok(())

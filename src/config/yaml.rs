@@ -220,6 +220,11 @@ pub(super) fn scalar_words(setting: &Setting, value: &str) -> Result<Vec<String>
     match setting.kind {
         Kind::YesNo if is_truth => Ok(vec![truth.to_owned()]),
         Kind::Choice(words) if is_truth && words.contains(&truth) => Ok(vec![truth.to_owned()]),
+        // Sizes of terabytes, which redis.conf does not know, are passed on in bytes.
+        Kind::Memory { .. } | Kind::MemoryOrPercent => {
+            let bytes = parse_size(value).filter(|_| value.contains(['t', 'T']));
+            Ok(vec![bytes.map_or_else(|| value.to_owned(), |bytes| bytes.to_string())])
+        }
         Kind::SavePoints if parse_duration(value).is_some() => match in_unit(value, Unit::Seconds)?.as_str() {
             "0" => Ok(Vec::new()),
             seconds => Ok(vec![seconds.to_owned(), "1".to_owned()]),
