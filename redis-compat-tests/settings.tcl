@@ -142,7 +142,10 @@ check "bad redis.conf files end the start and name the directive" {
         "requirepass \"open"        *requirepass*
         "save 1"                    *save*
         "include /nonexistent"      */nonexistent*
-        "rename-command NOSUCH X"   *
+        "maxmemory 1tb"             "*maxmemory 1tb*argument must be a memory value*"
+        "rename-command NOSUCH X"   "*at line 2*'rename-command NOSUCH X'*No such command in rename-command*"
+        "rename-command GET SET"    "*at line 2*'rename-command GET SET'*Target command name already exists*"
+        "user alice on foo"         "*at line 2*Error in user declaration 'alice': Syntax error*"
     } {
         set path [server::new_dir]/redis.conf
         spill $path "# first line\n$line\n"

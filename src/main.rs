@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use cachestorm::Server;
+use cachestorm::command::directives;
 use cachestorm::config::{Invocation, Loaded, Settings, Supervised, text};
 use cachestorm::memory::Allocator;
 use cachestorm::net::limits::make_room_for_clients;
@@ -33,7 +34,8 @@ fn main() -> ExitCode {
     let environment: HashMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, text::from_bytes(value.as_encoded_bytes()))))
         .collect();
-    let loaded = match Settings::load(&args, &|name| environment.get(name).cloned(), &mut std::io::stdin()) {
+    let variable = |name: &str| environment.get(name).cloned();
+    let loaded = match Settings::load_judged(&args, &variable, &mut std::io::stdin(), &directives::judge) {
         Ok(Invocation::Serve(loaded)) => *loaded,
         Ok(Invocation::Print(text)) => {
             println!("{text}");

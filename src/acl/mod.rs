@@ -138,27 +138,11 @@ impl AccessControl {
     /// # Errors
     /// A text for the first rule that is wrong; it repeats nothing that may be a secret.
     pub fn declare(&mut self, declarations: &[Vec<Vec<u8>>], open_channels: bool) -> Result<(), String> {
-        for declaration in declarations {
-            let Some((name, words)) = declaration.split_first() else { continue };
-            let shown = String::from_utf8_lossy(name).into_owned();
-            if has_blanks(name) {
-                return Err(format!("Spaces are not allowed in the name of an ACL user: '{shown}'"));
-            }
-            let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-            let rules = rule::merge(&words).map_err(|at| {
-                format!(
-                    "Unmatched parenthesis in the rules of user '{shown}', starting at '{}'",
-                    rule::shown(words[at])
-                )
-            })?;
-            let mut user = User::new(name, open_channels);
-            for rule in rules {
-                user.apply(&rule, open_channels).map_err(|error| {
-                    format!("Error loading ACL rule '{}' for the user named '{shown}': {error}", rule::shown(&rule))
-                })?;
-            }
+        for declaration in declarations.iter().filter(|declaration| !declaration.is_empty()) {
+            let user = declared(declaration, open_channels)?;
             if !user.is_enabled() {
-                ::log::info!("The user '{shown}' is disabled, for its rules do not say 'on'. Is that meant so?");
+                let name = String::from_utf8_lossy(user.name());
+                ::log::info!("The user '{name}' is disabled, for its rules do not say 'on'. Is that meant so?");
             }
             self.publish(user);
         }
@@ -188,6 +172,26 @@ impl AccessControl {
         }
         text
     }
+}
+
+/// The user that the settings declare with these words: a name and then rules.
+///
+/// # Errors
+/// A text for the first rule that is wrong; it repeats nothing that may be a secret.
+pub fn declared(declaration: &[Vec<u8>], open_channels: bool) -> Result<User, String> {
+    let (name, words) = declaration.split_first().map_or((&[][..], &[][..]), |(name, words)| (name.as_slice(), words));
+    let failed = |reason: String| format!("Error in user declaration '{}': {reason}", String::from_utf8_lossy(name));
+    if has_blanks(name) {
+        return Err(failed("Spaces are not allowed in the name of a user".to_string()));
+    }
+    let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    let rules = rule::merge(&words)
+        .map_err(|at| failed(format!("Unmatched parenthesis, starting at '{}'", rule::shown(words[at]))))?;
+    let mut user = User::new(name, open_channels);
+    for rule in rules {
+        user.apply(&rule, open_channels).map_err(|error| failed(format!("{error} (in '{}')", rule::shown(&rule))))?;
+    }
+    Ok(user)
 }
 
 /// What a message repeats of a client's bytes.

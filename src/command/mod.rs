@@ -20,6 +20,7 @@ pub mod crash;
 mod database;
 mod debug;
 pub mod deliver;
+pub mod directives;
 mod dump;
 mod function;
 mod geo;

@@ -207,11 +207,7 @@ impl Server {
         seed: u64,
         plugins: Plugins,
     ) -> Result<Server, String> {
-        let renamed: Vec<(String, String)> = settings
-            .rename_command
-            .iter()
-            .filter_map(|rule| Some((rule.first()?.clone(), rule.get(1)?.clone())))
-            .collect();
+        let names = Names::new(&settings.rename_command).map_err(|(_, reason)| reason.to_string())?;
         let acl = acl::from_settings(&settings)?;
         let clock = Clock::new();
         let mut keys = Keyspace::new(settings.databases as usize, seed, clock.unix_ms());
@@ -234,7 +230,7 @@ impl Server {
         budget.set_limit(settings.maxmemory_clients.bytes(settings.maxmemory));
         let started_unix = clock.unix_ms() / 1000;
         Ok(Server {
-            names: Names::new(&renamed)?,
+            names,
             acl,
             keys,
             aof: Aof::new(&settings),

@@ -522,17 +522,18 @@ impl Names {
     /// Every command under its own name, but for `renamed` (old name, new name; an empty one takes it away).
     ///
     /// # Errors
-    /// A text for a rule that names no command, or takes the name of another.
-    pub fn new(renamed: &[(String, String)]) -> Result<Names, String> {
+    /// The place of a rule that names no command, or takes the name of another, and a text that says so.
+    pub fn new(renamed: &[Vec<String>]) -> Result<Names, (usize, &'static str)> {
         let mut words: Vec<(String, &Registered)> =
             ALL.iter().filter(|known| known.parent.is_none()).map(|known| (known.full_name.clone(), known)).collect();
-        for (old, new) in renamed {
+        for (rule, words_of_rule) in renamed.iter().enumerate() {
+            let [old, new] = words_of_rule.as_slice() else { continue };
             let Some(at) = words.iter().position(|(word, _)| word.eq_ignore_ascii_case(old)) else {
-                return Err("No such command in rename-command".to_string());
+                return Err((rule, "No such command in rename-command"));
             };
             let (_, command) = words.remove(at);
             if words.iter().any(|(word, _)| word.eq_ignore_ascii_case(new)) {
-                return Err("Target command name already exists".to_string());
+                return Err((rule, "Target command name already exists"));
             }
             if !new.is_empty() {
                 words.push((new.to_lowercase(), command));

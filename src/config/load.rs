@@ -6,7 +6,7 @@
 //! The command line follows redis-server: what follows a flag is its value even if it begins with `--`, further
 //! words up to the next flag are more of it, and a flag and its value may come in one argument.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -67,6 +67,24 @@ pub struct ConfigFile {
 pub enum FileFormat {
     Yaml,
     RedisConf,
+}
+
+/// A line of a repeated directive, such as `rename-command`, that asks for something impossible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    pub directive: &'static str,
+    /// Which one of the directive's lines in [`Settings`], counted from 0.
+    pub at: usize,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// Finds the lines of directives that only a part above the settings can judge, for it knows commands and ACL rules.
+pub type Judge<'a> = dyn Fn(&Settings) -> Vec<Misfit> + 'a;
+
+/// The judge who knows nothing.
+fn no_misfits(_: &Settings) -> Vec<Misfit> {
+    Vec::new()
 }
 
 /// What SIGHUP finds.
@@ -151,6 +169,8 @@ pub(super) struct Collector {
     given: HashSet<&'static str>,
     /// ACL users that have been declared.
     users: HashSet<String>,
+    /// Where each line of a repeated directive came from, and how it is shown.
+    directives: HashMap<&'static str, Vec<(String, String)>>,
     /// Files that are being read, the innermost last.
     pub open_files: Vec<PathBuf>,
     /// Bytes of redis.conf that have been read.
@@ -201,10 +221,12 @@ impl Collector {
             let allowed = format!("{} takes {}", setting.name, setting.kind.allowed());
             self.problems.0.push(Problem {
                 place: place.to_string(),
-                shown: if setting.is_sensitive() { format!("{} (redacted)", setting.name) } else { shorten(shown) },
+                shown: presentable(setting, shown),
                 reason,
                 allowed: if is_complete { String::new() } else { allowed },
             });
+        } else if setting.kind.is_directive() {
+            self.directives.entry(setting.name).or_default().push((place.to_string(), presentable(setting, shown)));
         }
     }
 
@@ -248,14 +270,24 @@ impl Collector {
         }
     }
 
-    fn finish(mut self) -> (Settings, Problems) {
+    fn finish(mut self, judge: &Judge<'_>) -> (Settings, Problems) {
         self.settings.settle();
+        for Misfit { directive, at, reason } in judge(&self.settings) {
+            let (place, shown) =
+                self.directives.get(directive).and_then(|lines| lines.get(at)).cloned().unwrap_or_default();
+            self.problems.0.push(Problem { place, shown, reason, allowed: String::new() });
+        }
         if let Some((name, reason)) = self.settings.contradiction() {
             let value = self.settings.get(name).unwrap_or_default();
             self.refuse(Place::Together, format!("{name} {value}"), reason);
         }
         (self.settings, self.problems)
     }
+}
+
+/// How a setting was given, without what must not be seen.
+fn presentable(setting: &Setting, shown: &str) -> String {
+    if setting.is_sensitive() { format!("{} (redacted)", setting.name) } else { shorten(shown) }
 }
 
 /// `text`, cut to a length that fits a terminal.
@@ -277,17 +309,33 @@ fn read_at_most(input: &mut dyn Read, limit: u64) -> io::Result<Vec<u8>> {
 
 impl Settings {
     /// Reads the settings for `cachestorm ARGS…` (without the program's name).
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
     pub fn load(
         args: &[String],
         env: &dyn Fn(&str) -> Option<String>,
         stdin: &mut dyn Read,
     ) -> Result<Invocation, Problems> {
-        load_with(args, env, stdin, &DEFAULT_FILES)
+        load_with(args, env, stdin, &DEFAULT_FILES, &no_misfits)
+    }
+
+    /// As [`Settings::load`], with a judge of directives.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the settings, what the judge finds among it.
+    pub fn load_judged(
+        args: &[String],
+        env: &dyn Fn(&str) -> Option<String>,
+        stdin: &mut dyn Read,
+        judge: &Judge<'_>,
+    ) -> Result<Invocation, Problems> {
+        load_with(args, env, stdin, &DEFAULT_FILES, judge)
     }
 
     /// Looks at `source` again and compares with the settings in force. Standard input is not read again.
     pub fn reload(&self, source: &Source, env: &dyn Fn(&str) -> Option<String>) -> Result<Reload, Problems> {
-        let fresh = source.evaluate(env)?;
+        let fresh = source.evaluate(env, &no_misfits)?;
         let mut reload = Reload::default();
         for setting in SETTINGS.iter().filter(|setting| self.value(setting) != fresh.value(setting)) {
             if setting.is_mutable() {
@@ -305,6 +353,7 @@ fn load_with(
     env: &dyn Fn(&str) -> Option<String>,
     stdin: &mut dyn Read,
     default_files: &[&str],
+    judge: &Judge<'_>,
 ) -> Result<Invocation, Problems> {
     let command = parse_command_line(args).map_err(|(shown, reason)| {
         let mut collector = Collector::default();
@@ -327,7 +376,7 @@ fn load_with(
     let base = std::env::current_dir().unwrap_or_default();
     let file = file.map(|path| ConfigFile::new(Path::new(&path), &base));
     let source = Source { file, base, stdin, flags };
-    let settings = source.evaluate(env)?;
+    let settings = source.evaluate(env, judge)?;
     Ok(Invocation::Serve(Box::new(Loaded { settings, source })))
 }
 
@@ -346,12 +395,12 @@ impl ConfigFile {
     pub(super) fn evaluate(&self, text: &[u8]) -> (Settings, Problems) {
         let mut collector = Collector::at(&self.base);
         collector.read_text(text, self);
-        collector.finish()
+        collector.finish(&no_misfits)
     }
 }
 
 impl Source {
-    fn evaluate(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Problems> {
+    fn evaluate(&self, env: &dyn Fn(&str) -> Option<String>, judge: &Judge<'_>) -> Result<Settings, Problems> {
         let mut collector = Collector::at(&self.base);
         if let Some(file) = &self.file {
             let text = match file.format {
@@ -373,7 +422,7 @@ impl Source {
         for line in &self.flags {
             conf::read_line(&mut collector, &text::to_bytes(line), Place::Flag);
         }
-        let (settings, problems) = collector.finish();
+        let (settings, problems) = collector.finish(judge);
         if problems.0.is_empty() { Ok(settings) } else { Err(problems) }
     }
 }
@@ -501,7 +550,7 @@ mod tests {
     fn load(args: &[&str], env: &[(&str, &str)], stdin: &str) -> Result<Loaded, String> {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let env = |name: &str| env.iter().find(|(own, _)| *own == name).map(|(_, value)| (*value).to_owned());
-        match load_with(&args, &env, &mut stdin.as_bytes(), &[]) {
+        match load_with(&args, &env, &mut stdin.as_bytes(), &[], &no_misfits) {
             Ok(Invocation::Serve(loaded)) => Ok(*loaded),
             Ok(Invocation::Print(text)) => Err(text),
             Err(problems) => Err(problems.to_string()),
@@ -663,6 +712,28 @@ mod tests {
     }
 
     #[test]
+    fn what_the_judge_finds_is_reported_with_its_line() {
+        let folder = Folder::new();
+        let file = folder.write("test.conf", "user a on\nport x\nuser b sesame\nrename-command NOPE X\nuser c on\n");
+        let judge = |settings: &Settings| {
+            assert_eq!((settings.user.len(), settings.rename_command.len()), (3, 1));
+            let misfit = |directive, at| Misfit { directive, at, reason: format!("{directive} is wrong") };
+            vec![misfit("user", 1), misfit("rename-command", 0), misfit("user", 2)]
+        };
+        let problems =
+            load_with(std::slice::from_ref(&file), &|_| None, &mut std::io::empty(), &[], &judge).err().unwrap();
+        let found: Vec<_> = problems.0.iter().map(|problem| (problem.place.as_str(), problem.shown.as_str())).collect();
+        let line = |number| format!("Reading {file}, at line {number}");
+        let expected = [
+            (line(2), "port x"),
+            (line(3), "user (redacted)"),
+            (line(4), "rename-command NOPE X"),
+            (line(5), "user (redacted)"),
+        ];
+        assert_eq!(found, expected.each_ref().map(|(place, shown)| (place.as_str(), *shown)));
+    }
+
+    #[test]
     fn the_environment_has_long_and_short_names() {
         let cases = [
             ("CACHESTORM_SERVER_PORT", "7000", "port", "7000"),
@@ -708,7 +779,7 @@ mod tests {
         let none = folder.path().join("none.yaml");
         let found = |defaults: &[&str], args: &[&str], stdin: &str| {
             let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-            let loaded = load_with(&args, &|_| None, &mut stdin.as_bytes(), defaults);
+            let loaded = load_with(&args, &|_| None, &mut stdin.as_bytes(), defaults, &no_misfits);
             let Ok(Invocation::Serve(loaded)) = loaded else { panic!("{args:?}") };
             let format = loaded.source.file.map(|file| file.format);
             (loaded.settings.port, format, loaded.settings.logformat)
@@ -753,7 +824,7 @@ mod tests {
     #[test]
     fn files_that_are_too_long_are_refused() {
         let endless = &mut std::io::repeat(b'#');
-        let problems = load_with(&["-".to_owned()], &|_| None, endless, &[]).err().unwrap();
+        let problems = load_with(&["-".to_owned()], &|_| None, endless, &[], &no_misfits).err().unwrap();
         assert_eq!(problems.0[0].reason, "the settings are longer than 16777216 bytes");
         let folder = Folder::new();
         let yaml = folder.write("long.yaml", "#".repeat((MAX_YAML_BYTES + 1) as usize));

@@ -32,7 +32,7 @@ pub use amount::parse_size;
 pub use choices::*;
 pub use compound::{Endpoint, NamespaceLimits, OutputBufferLimit, OutputBufferLimits, SavePoint};
 pub use kind::{Kind, MemoryLimit, os_reason};
-pub use load::{ConfigFile, FileFormat, Invocation, Loaded, Problem, Problems, Reload, Source};
+pub use load::{ConfigFile, FileFormat, Invocation, Judge, Loaded, Misfit, Problem, Problems, Reload, Source};
 pub use registry::{Flags, SETTINGS, Setting, Settings, Unit};
 pub use rewrite::replace_file;
 pub use text::expand_title;
