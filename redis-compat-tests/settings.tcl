@@ -143,6 +143,7 @@ check "bad redis.conf files end the start and name the directive" {
         "save 1"                    *save*
         "include /nonexistent"      */nonexistent*
         "maxmemory 1tb"             "*maxmemory 1tb*argument must be a memory value*"
+        "dir \"\""                  "*dir \"\"*No such file or directory*"
         "rename-command NOSUCH X"   "*at line 2*'rename-command NOSUCH X'*No such command in rename-command*"
         "rename-command GET SET"    "*at line 2*'rename-command GET SET'*Target command name already exists*"
         "user alice on foo"         "*at line 2*Error in user declaration 'alice': Syntax error*"
@@ -174,6 +175,29 @@ check "CONFIG REWRITE keeps the file's comments and order" {
     server::stop $run::server
     set run::server [server::launch $port $dir [list $file]]
     settings_are {hz 40 maxmemory 2097152 maxmemory-samples 9 save ""}
+}
+
+check "CONFIG REWRITE writes where the server works" {
+    foreach line {"# nothing" "dir ."} {
+        set port [server::free_port]
+        set dir [file normalize [server::new_dir]]
+        spill [set file $dir/redis.conf] "port $port\nbind 127.0.0.1\n$line\nsave \"\"\n"
+        set run::server [server::launch $port $dir [list $file] [list -C $dir]]
+        expect +OK [ask CONFIG REWRITE]
+        same 1 [regexp "\ndir \"?$dir\"?\n" [slurp $file]] "dir in: [slurp $file]"
+        run::disconnect
+        server::stop $run::server
+    }
+}
+
+check "the working directory is told as it is called now" {
+    set port [server::free_port]
+    set dir [file normalize [server::new_dir]]
+    file mkdir $dir/one
+    set run::server [server::launch $port $dir [list --port $port --bind 127.0.0.1 --save "" --dir $dir/one]]
+    same $dir/one [setting dir] dir
+    file rename $dir/one $dir/two
+    same $dir/two [setting dir] "dir after it has been moved"
 }
 
 check "what CONFIG SET takes" {
@@ -351,6 +375,17 @@ check "CONFIG REWRITE of a YAML file keeps its comments and format" -only caches
     server::stop $run::server
     set run::server [server::launch $port $dir [list $file]]
     settings_are {maxmemory 33554432 hz 30 maxmemory-samples 3 lfu-log-factor 11 timeout 300}
+}
+
+check "users that an included file declares in words of their own are no obstacle" -only cachestorm {
+    spill [set included [server::new_dir]/users.conf] "user alice on >secret ~a* +get\n"
+    start_on redis.conf "port %PORT\nbind 127.0.0.1\ndir %DIR\nsave \"\"\ninclude $included\n"
+    expect +OK [ask CONFIG SET hz 22]
+    expect +OK [ask CONFIG REWRITE]
+    same 1 [regexp {\nhz 22\n} [slurp $file]] "hz in: [slurp $file]"
+    same 0 [regexp {\nuser } [slurp $file]] "users in: [slurp $file]"
+    expect +OK [ask ACL SETUSER bob on]
+    expect {/^-ERR Rewriting config file: no way to write user/} [ask CONFIG REWRITE]
 }
 
 check "without a file SIGHUP changes nothing" -only cachestorm {

@@ -321,6 +321,12 @@ impl Server {
         let words = |user: &Rc<User>| user.describe_words().iter().map(|word| text::from_bytes(word)).collect();
         self.acl.users().map(words).collect()
     }
+
+    /// Whether the users are those that the settings declared when they were read.
+    pub(super) fn has_users_as_read(&self) -> bool {
+        self.settings.aclfile.is_empty()
+            && from_settings(&self.settings).is_ok_and(|read| read.users().eq(self.acl.users()))
+    }
 }
 
 /// Whether a client may keep its subscriptions when its user becomes another.

@@ -1,11 +1,13 @@
 //! CONFIG, and putting changed settings into effect.
 
+use std::io;
+
 use super::aof::State;
 use super::error::{Error, Outcome};
 use super::state::Server;
 use super::table::{Command, Doc, Flags};
 use super::{Ctx, wrong_arity};
-use crate::config::{ApplyError, EvictionPolicy, Rights, SetError, Setting, Settings, text};
+use crate::config::{ApplyError, ConfigFile, EvictionPolicy, Rights, SetError, Setting, Settings, text};
 use crate::effects::journal::Lazy;
 use crate::net::limits::make_room_for_clients;
 use crate::net::listen::ListenError;
@@ -89,6 +91,7 @@ pub const COMMANDS: &[Command] = &[Command {
 
 fn get(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let patterns: Vec<&[u8]> = args.iter_from(2).collect();
+    cx.server.note_directory();
     let found = cx.server.settings.matching(&patterns, glob::matches);
     cx.reply.map(found.len());
     for (name, value) in found {
@@ -124,17 +127,14 @@ fn rewrite(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
     let Some(file) = &cx.server.source.file else {
         return Err(Error::fixed("ERR The server is running without a config file"));
     };
-    // Users may have changed since they were read; what is in force is what is to be written.
-    let users = cx.server.declared_users();
-    let read = std::mem::replace(&mut cx.server.settings.user, users);
-    match cx.server.settings.rewrite(file, false) {
+    let file = file.clone();
+    match cx.server.write_settings(&file) {
         Ok(()) => {
             log::info!("CONFIG REWRITE executed with success.");
             cx.reply.ok();
             Ok(())
         }
         Err(error) => {
-            cx.server.settings.user = read;
             log::warn!("CONFIG REWRITE failed: {error}");
             Err(Error::new(format!("ERR Rewriting config file: {error}")))
         }
@@ -170,6 +170,7 @@ impl Server {
     /// # Errors
     /// The first setting that cannot be changed, and why.
     pub fn change_settings(&mut self, pairs: &[(&[u8], &[u8])], rights: Rights) -> Result<(), SetError> {
+        self.note_directory();
         let mut settings = std::mem::take(&mut self.settings);
         let outcome = settings.set(pairs, rights, &mut |settings, changed| self.apply(settings, changed));
         self.settings = settings;
@@ -218,6 +219,40 @@ impl Server {
             }
             Err(error) => log::warn!("The settings were re-read, but not taken over: {error}"),
         }
+    }
+
+    /// Writes the settings in force into the settings file. If it has no room for the users as they are told, but they are
+    /// those that it declares in other words, these stay. So does what it says of a directory that has been removed.
+    ///
+    /// # Errors
+    /// As [`Settings::rewrite`].
+    fn write_settings(&mut self, file: &ConfigFile) -> io::Result<()> {
+        let directory = self.note_directory();
+        let directory = if directory { None } else { Some(std::mem::take(&mut self.settings.dir)) };
+        let users = self.declared_users();
+        let read = std::mem::replace(&mut self.settings.user, users);
+        let mut written = self.settings.rewrite(file, false);
+        if written.is_err() {
+            self.settings.user = read;
+            if self.has_users_as_read() {
+                written = self.settings.rewrite(file, false);
+            }
+        }
+        if let Some(directory) = directory {
+            self.settings.dir = directory;
+        }
+        written
+    }
+
+    /// Takes note of where the working directory is now, for somebody may have moved it. Returns false if that cannot be
+    /// had, as when somebody has removed it.
+    fn note_directory(&mut self) -> bool {
+        let actual = std::env::current_dir().ok().and_then(|path| path.into_os_string().into_string().ok());
+        let is_known = actual.is_some();
+        if let Some(actual) = actual {
+            self.settings.dir = actual;
+        }
+        is_known
     }
 
     /// Puts changed settings into effect, besides those that are simply looked up when they matter.

@@ -165,6 +165,8 @@ pub(super) struct Collector {
     pub problems: Problems,
     /// The directory that relative paths count from; empty for the working directory.
     pub base: PathBuf,
+    /// The working directory has been given as an absolute path.
+    pins_directory: bool,
     /// Names that have been given.
     given: HashSet<&'static str>,
     /// ACL users that have been declared.
@@ -206,9 +208,12 @@ impl Collector {
         // A variable replaces what the file says even where repeated directives add up.
         let first = self.given.insert(setting.name) || matches!(place, Place::Variable(_));
         let written = match (&setting.kind, words) {
-            (Kind::Directory, [path]) => {
+            (Kind::Directory, [path]) if !path.is_empty() => {
+                let is_absolute = Path::new(path).is_absolute();
                 let path = self.base.join(path).to_string_lossy().into_owned();
-                (setting.write)(&mut self.settings, &[&path], false)
+                let written = (setting.write)(&mut self.settings, &[&path], false);
+                self.pins_directory = if written.is_ok() { is_absolute } else { self.pins_directory };
+                written
             }
             (Kind::Users, [user, ..]) if !self.users.insert((*user).to_owned()) => Err(format!(
                 "Error in user declaration '{user}': Duplicate user found. A user can only be defined once in config \
@@ -391,11 +396,17 @@ impl ConfigFile {
         }
     }
 
-    /// What a file with this text would say if it were all there is, and what is wrong with it.
+    /// What a file with this text would say if it were all there is, and what is wrong with it. The working directory
+    /// is empty unless the file says it wherever the server is started.
     pub(super) fn evaluate(&self, text: &[u8]) -> (Settings, Problems) {
         let mut collector = Collector::at(&self.base);
         collector.read_text(text, self);
-        collector.finish(&no_misfits)
+        let is_pinned = collector.pins_directory;
+        let (mut settings, problems) = collector.finish(&no_misfits);
+        if !is_pinned {
+            settings.dir.clear();
+        }
+        (settings, problems)
     }
 }
 
@@ -799,7 +810,8 @@ mod tests {
     fn the_files_to_start_from_are_valid() {
         let conf = ConfigFile::new(Path::new("redis-compatible.conf"), Path::new(""));
         let (settings, problems) = conf.evaluate(include_bytes!("../../conf/redis-compatible.conf"));
-        assert_eq!((problems, differences(&settings, &Settings::default())), (Problems::default(), vec![]));
+        let defaults = Settings { dir: String::new(), ..Settings::default() };
+        assert_eq!((problems, differences(&settings, &defaults)), (Problems::default(), vec![]));
         let folder = Folder::new();
         folder.write("data/file", "");
         let yaml = ConfigFile::new(Path::new("cachestorm.yaml"), folder.path());
