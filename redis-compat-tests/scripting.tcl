@@ -426,8 +426,15 @@ case "nan as an argument" {
     EVAL "redis.call('SET', KEYS\[1\], -(0/0)) return redis.call('GET', KEYS\[1\])" 1 k -> "nan"
 }
 
-check "a reply without an end is refused" -only cachestorm {
+check "a reply without an end is refused" -only cachestorm -config {client-output-buffer-limit "normal 1mb 0 0"} {
     expect {-ERR the reply of the script is too large} [ask EVAL "local t = {} t\[1\] = t t\[2\] = t return t" 0]
+}
+
+check "a reply without an end can be killed" -only cachestorm -server {--lua-time-limit 10} {
+    start A EVAL "local t = {} t\[1\] = t t\[2\] = t return t" 0
+    busy
+    same "" [refusal SCRIPT KILL] "SCRIPT KILL"
+    then A {/^-ERR Script killed by user with SCRIPT KILL/}
 }
 
 check "scripts are forgotten at once, however they are freed" {

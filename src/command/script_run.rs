@@ -308,6 +308,8 @@ pub fn run(cx: &mut Ctx<'_>, args: &Args<'_>, job: Job<'_>) -> Outcome {
         reply,
         ended: false,
         failed: false,
+        values: 0,
+        refusal: None,
         resumed: cx.ticks,
         hashes,
         cx,
@@ -352,6 +354,9 @@ struct ScriptRun<'c, 's> {
     ended: bool,
     /// There is an error in its reply.
     failed: bool,
+    /// How many values its reply has, and why there are to be no more.
+    values: u32,
+    refusal: Option<&'static str>,
     /// When the client that debugs it let it go on, by the cycle clock.
     resumed: u64,
     /// Of its keys, whose buckets have been asked for.
@@ -541,9 +546,18 @@ impl Host for ScriptRun<'_, '_> {
         &mut self.cx.reply
     }
 
-    fn is_full(&mut self) -> bool {
+    fn refuses_reply(&mut self) -> Option<&'static str> {
+        /// So many values take about a hundredth of a second.
+        const VALUES: u32 = 100_000;
         let most = self.cx.most_unread();
-        self.reply().out.len() > most
+        if self.reply().out.len() > most {
+            self.refusal = Some("the reply of the script is too large");
+        }
+        self.values = self.values.wrapping_add(1);
+        if self.refusal.is_none() && self.values.is_multiple_of(VALUES) {
+            self.refusal = self.interrupt();
+        }
+        self.refusal
     }
 
     fn error(&mut self, text: &[u8], counted: bool) {

@@ -110,9 +110,10 @@ pub trait Host {
     /// The script has ended. Returns where its reply goes.
     fn reply(&mut self) -> &mut Reply;
 
-    /// Whether that is so large that nothing more is added: a table that holds itself a few times means a reply without an end.
-    fn is_full(&mut self) -> bool {
-        false
+    /// Asked before each value that is added to the reply. Why there is to be none, as a text without a code, if it is too large or
+    /// takes too long: a table that holds itself a few times means a reply without an end.
+    fn refuses_reply(&mut self) -> Option<&'static str> {
+        None
     }
 
     /// Adds an error to the script's reply. `counted` says that it is one that a command of the script had, and that the

@@ -118,8 +118,9 @@ struct Header {
 struct Segment(u64);
 
 impl Segment {
-    fn new(header: NonNull<Header>) -> Segment {
-        // SAFETY: the caller's segment is live.
+    /// The word for a segment, which must be live.
+    unsafe fn new(header: NonNull<Header>) -> Segment {
+        // SAFETY: the caller says so.
         let Header { buckets, depth, window, .. } = unsafe { header.as_ref() };
         let word = *buckets as u64 | (*depth as u64) << 6 | ((depth - window) as u64) << 12;
         Segment(header.as_ptr() as u64 | word << 48)
@@ -327,12 +328,36 @@ fn address(slot: u64) -> NonNull<u8> {
     unsafe { NonNull::new_unchecked((slot & ADDRESS) as *mut u8) }
 }
 
-/// Where an item lies. Good until the next insertion into, or removal from, its table.
+/// The address of an item, which moves into the table, as a slot holds it.
+#[inline]
+fn word_of<I: Item>(item: I) -> u64 {
+    let word = item.into_ptr().as_ptr() as u64;
+    assert!(word & !ADDRESS == 0, "addresses have 48 bits");
+    word
+}
+
+/// Where an item lies. Good until the next insertion into, or removal from, its table: who uses it later reaches into memory that
+/// may be another's. Debug builds, and so all tests, find that out.
 #[derive(Clone, Copy)]
 pub struct Position {
     segment: Segment,
     bucket: u8,
     slot: u8,
+    epoch: Epoch,
+}
+
+/// How often items of a table have come, gone or moved. It takes no room and counts nothing but in debug builds.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Epoch(#[cfg(debug_assertions)] u64);
+
+impl Epoch {
+    #[inline]
+    fn advance(&mut self) {
+        #[cfg(debug_assertions)]
+        {
+            self.0 += 1;
+        }
+    }
 }
 
 /// A set of items with unique keys.
@@ -346,13 +371,15 @@ pub struct Table<I: Item> {
     /// Cache lines of all segments.
     lines: usize,
     hasher: KeyHasher,
+    epoch: Epoch,
     items: PhantomData<I>,
 }
 
 impl<I: Item> Table<I> {
     /// An empty table; it allocates nothing until the first insertion. One that is emptied keeps its segment if that is small.
     pub fn new(hasher: KeyHasher) -> Table<I> {
-        Table { directory: Vec::new(), depth: 0, len: 0, deepest: 0, lines: 0, hasher, items: PhantomData }
+        let (directory, epoch) = (Vec::new(), Epoch::default());
+        Table { directory, depth: 0, len: 0, deepest: 0, lines: 0, hasher, epoch, items: PhantomData }
     }
 
     /// How many items there are.
@@ -450,7 +477,7 @@ impl<I: Item> Table<I> {
             for at in SlotBits(bucket.candidates(fingerprint)) {
                 let slot = bucket.slots[at];
                 if slot >> 48 == window && slot != 0 && matches(address(slot)) {
-                    return Some(Position { segment, bucket: index as u8, slot: at as u8 });
+                    return Some(Position { segment, bucket: index as u8, slot: at as u8, epoch: self.epoch });
                 }
             }
             if !bucket.overflowed() {
@@ -484,18 +511,20 @@ impl<I: Item> Table<I> {
     /// The item's address.
     #[inline]
     pub fn get(&self, position: Position) -> NonNull<u8> {
-        // SAFETY: only read.
+        debug_assert_eq!(position.epoch, self.epoch, "the position is out of date");
+        // SAFETY: the position is good; only read.
         address(unsafe { position.segment.bucket(position.bucket as usize) }.slots[position.slot as usize])
     }
 
     /// Puts another item with the same key in the place of an item, which is returned.
     #[inline]
     pub fn replace(&mut self, position: Position, item: I) -> I {
-        // SAFETY: the table is borrowed exclusively; the old item leaves the slot, so it is owned once.
+        debug_assert_eq!(position.epoch, self.epoch, "the position is out of date");
+        // SAFETY: the position is good; the table is borrowed exclusively; the old item leaves the slot, so it is owned once.
         unsafe {
             let slot = &mut position.segment.bucket_mut(position.bucket as usize).slots[position.slot as usize];
             let old = address(*slot);
-            *slot = *slot & !ADDRESS | item.into_ptr().as_ptr() as u64;
+            *slot = *slot & !ADDRESS | word_of(item);
             I::from_ptr(old)
         }
     }
@@ -504,18 +533,19 @@ impl<I: Item> Table<I> {
     /// same key. The caller must not unwind in between: nothing here does.
     #[inline]
     pub fn update(&mut self, position: Position, change: impl FnOnce(I) -> I) {
-        // SAFETY: the item is taken out of the slot and its successor put back before anyone looks.
+        debug_assert_eq!(position.epoch, self.epoch, "the position is out of date");
+        // SAFETY: the position is good; the item is taken out of the slot and its successor put back before anyone looks.
         unsafe {
             let slot = &mut position.segment.bucket_mut(position.bucket as usize).slots[position.slot as usize];
             let item = change(I::from_ptr(address(*slot)));
-            *slot = *slot & !ADDRESS | item.into_ptr().as_ptr() as u64;
+            *slot = *slot & !ADDRESS | word_of(item);
         }
     }
 
     /// Adds an item whose key is not in the table. Returns where it is now.
     pub fn insert(&mut self, hash: u64, item: I) -> Position {
-        let item = item.into_ptr().as_ptr() as u64;
-        assert!(item & !ADDRESS == 0, "addresses have 48 bits");
+        self.epoch.advance();
+        let item = word_of(item);
         if self.directory.is_empty() {
             let first = Segment::allocate(SIZES[0], 0, 0);
             self.directory.push(first);
@@ -530,7 +560,7 @@ impl<I: Item> Table<I> {
                 if segment.items() < limit(segment.buckets()) {
                     let (bucket, slot) = segment.place(item | segment.window_of(hash) << 48, fingerprint(hash));
                     self.len += 1;
-                    return Position { segment, bucket: bucket as u8, slot: slot as u8 };
+                    return Position { segment, bucket: bucket as u8, slot: slot as u8, epoch: self.epoch };
                 }
             }
             if segment.buckets() < largest(hash, segment.depth()) {
@@ -543,8 +573,10 @@ impl<I: Item> Table<I> {
 
     /// Takes an item out.
     pub fn remove(&mut self, position: Position) -> I {
-        let Position { segment, bucket: at, slot } = position;
-        // SAFETY: the table is borrowed exclusively; the item leaves its slot, so it is owned once.
+        debug_assert_eq!(position.epoch, self.epoch, "the position is out of date");
+        self.epoch.advance();
+        let Position { segment, bucket: at, slot, .. } = position;
+        // SAFETY: the position is good; the table is borrowed exclusively; the item leaves its slot, so it is owned once.
         unsafe {
             let bucket = segment.bucket_mut(at as usize);
             let word = bucket.slots[slot as usize];

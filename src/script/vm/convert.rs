@@ -44,7 +44,7 @@ fn number(reply: &[u8], at: usize) -> (i64, usize) {
 
 /// The text of a length that starts at `at`.
 #[inline]
-unsafe fn text_at<'r>(state: *mut lua_State, reply: &'r [u8], at: usize, len: usize) -> &'r [u8] {
+unsafe fn text_at(state: *mut lua_State, reply: &[u8], at: usize, len: usize) -> &[u8] {
     match reply.get(at..).and_then(|rest| rest.get(..len)) {
         Some(text) => text,
         None => cut(state),
@@ -205,9 +205,9 @@ fn integer(number: f64) -> i64 {
     if (-LIMIT..LIMIT).contains(&number) { number as i64 } else { i64::MIN }
 }
 
-/// Adds the value on the stack to the script's reply, unless that [is full](Host::is_full), and takes it off.
+/// Adds the value on the stack to the script's reply, unless that [is refused](Host::refuses_reply), and takes it off.
 pub unsafe fn write_value(state: *mut lua_State, host: *mut dyn Host) {
-    if (*host).is_full() {
+    if (*host).refuses_reply().is_some() {
         return lua::lua_settop(state, -2);
     }
     if lua::lua_checkstack(state, 5) == 0 {

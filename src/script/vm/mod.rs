@@ -421,9 +421,9 @@ unsafe extern "C-unwind" fn run_protected(state: *mut lua_State) -> c_int {
     lua::lua_call(state, arguments, 1);
     let before = (*host).reply().out.len();
     convert::write_value(state, host);
-    if (*host).is_full() {
+    if let Some(reason) = (*host).refuses_reply() {
         (*host).reply().out.truncate(before);
-        (*host).error(b"ERR the reply of the script is too large", false);
+        (*host).error(&[b"ERR ", reason.as_bytes()].concat(), false);
     }
     debug_assert!((*host).reply().out.len() > before, "every script has a reply");
     0
@@ -455,7 +455,8 @@ unsafe extern "C-unwind" fn on_count(state: *mut lua_State, _: *mut lua::lua_Deb
 }
 
 /// Raises the error with which the script has to end. From here on every instruction of this thread and of the first does, so
-/// that the script cannot catch it and go on.
+/// that the script cannot catch it and go on; a coroutine between the two does when it looks at the clock next, and at once
+/// when it runs a command.
 unsafe fn end_script(state: *mut lua_State, shared: *mut Shared) -> c_int {
     for thread in [state, (*shared).main] {
         lua::lua_sethook(thread, Some(on_count), lua::LUA_MASKCOUNT, 1);

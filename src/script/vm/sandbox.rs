@@ -14,8 +14,9 @@
 //! - All functions of ours are C functions: they have no environment and no upvalues that a script could see.
 //!
 //! Further, code is compiled from text alone, since hand-made bytecode may do anything; a table cannot get a finalizer
-//! (`newproxy`), which would run when nobody expects it; the garbage collector cannot be stopped; and the functions of the
-//! `string` library that could use up the machine's stack or run for minutes without a look at the clock refuse to.
+//! (`newproxy`), which would run when nobody expects it; the garbage collector cannot be stopped; and what could use up the
+//! machine's stack refuses to: long patterns, and `unpack` of more than the interpreter's stack holds. A short pattern can still take
+//! long over a long text, without a look at the clock, as in Redis.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;

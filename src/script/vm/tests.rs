@@ -85,8 +85,8 @@ impl Host for Answers {
         &mut self.reply
     }
 
-    fn is_full(&mut self) -> bool {
-        self.reply.out.len() > 1 << 20
+    fn refuses_reply(&mut self) -> Option<&'static str> {
+        (self.reply.out.len() > 1 << 20).then_some("too large")
     }
 
     fn error(&mut self, text: &[u8], _: bool) {
