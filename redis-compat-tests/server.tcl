@@ -748,6 +748,59 @@ case "DEBUG" {
     DBSIZE                      -> :6
 }
 
+case "DEBUG DIGEST: the same data have the same digest on every server" {
+    DEBUG DIGEST                -> +0000000000000000000000000000000000000000
+    SET s abc                   -> +OK
+    SET i 12345                 -> +OK
+    RPUSH l a 1 b               -> :3
+    SADD n 3 1 2                -> :3
+    SADD m a b 1                -> :3
+    ZADD z 1.5 a 3 b -inf c 0.1 d 123456789012345678 e -> :5
+    HSET h f v g 1              -> :2
+    HSET t f v g 1              -> :2
+    HEXPIRE t 1000 FIELDS 1 f   -> [:1]
+    XADD x 1-1 a 1 b 2          -> "1-1"
+    XADD x 2-0 a 3              -> "2-0"
+    DEBUG DIGEST-VALUE s i l n  -> [+21ffcd2d36aebffca02995acb412bcb827d4c1db +e1cf90774e995ae03de66e8109dc5cb9d9c2dc83 +d5f44352f6226abea9252dad248ef5de0d964396 +2a462a3f51a1db89738ebbeef0c47ce1bbc85246]
+    DEBUG DIGEST-VALUE m z h t  -> [+e8f32bbb1ad9bf537c8867de4f19fec9e001296d +39a28710b185f5d3d91014c9cb708a607d04c728 +6679ee22f89ed8001eeb5309d0900265ea56c03a +8206116f17c298693b1f57963ce14e2aef55498f]
+    DEBUG DIGEST-VALUE x missing -> [+0505a204e5d25f07d7331064f4a3c35588044e09 +0000000000000000000000000000000000000000]
+    DEBUG DIGEST                -> +a3bd64094415a8385543ba1782fbfc83b916fef7
+    EXPIRE s 1000               -> :1
+    DEBUG DIGEST-VALUE s        -> [+c77a33d2ea9755a8613f7e54f17873233d7a8058]
+    SELECT 5                    -> +OK
+    SET k v                     -> +OK
+    DEBUG DIGEST                -> +e8857c7ef30898b3ac3dc08675dec40a8a19d645
+    FLUSHALL                    -> +OK
+    SELECT 0                    -> +OK
+    SET k v                     -> +OK
+    DEBUG DIGEST                -> +264ccf65edec66bccfa7cc659414ccca432057d2
+}
+
+check "DEBUG DIGEST does not depend on encodings" {
+    foreach count {3 1000} {
+        set members {}
+        for {set at 0} {$at < $count} {incr at} {
+            lappend members [expr {$at * 7919 % 1009}]
+        }
+        ask SADD s {*}$members
+        ask SADD texts {*}$members text
+        ask SREM texts text
+        foreach member $members {
+            ask ZADD z [expr {$member / 7.0}] $member
+            ask HSET h $member $member
+            ask RPUSH l $member
+        }
+        set before [ask DEBUG DIGEST]
+        same [ask DEBUG DIGEST-VALUE s] [ask DEBUG DIGEST-VALUE texts]
+        foreach setting {set-max-intset-entries zset-max-listpack-entries hash-max-listpack-entries list-max-listpack-size} {
+            ask CONFIG SET $setting [expr {$count == 3 ? 1 : 10000}]
+        }
+        ask DEBUG RELOAD
+        same $before [ask DEBUG DIGEST] "with $count members"
+        ask FLUSHALL
+    }
+}
+
 check "commands that Redis does not have say since which version of CacheStorm" -only cachestorm {
     foreach command {
         settag tags addtag remtag tagkeys tagcount tagscan invalidate taginvalidate taglink tagunlink tagchildren

@@ -6,8 +6,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-
+use super::digest;
 use super::error::{Error, Outcome};
 use super::load::{Manner, load_now};
 use super::save::save_now;
@@ -16,7 +15,7 @@ use super::table::{Command, Doc, Flags};
 use super::{Ctx, UNKNOWN_SHOWN};
 use crate::config::parse_size;
 use crate::effects::Event;
-use crate::keyspace::entry::{Encoding, EntryRef, Object, Type};
+use crate::keyspace::entry::{Encoding, Object, Type};
 use crate::keyspace::hashmap::HashView;
 use crate::keyspace::{Expiry, Overdue, StringValue, Touch};
 use crate::net::Client;
@@ -137,8 +136,8 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         }
         (b"DICT-RESIZING", 1) => {}
         (b"DIGEST", 0) => {
-            let digest = hex(digest(cx));
-            cx.reply.status(&digest);
+            let digest = digest::of_all(&mut cx.server.keys);
+            cx.reply.status(&digest::hex(digest));
             return Ok(());
         }
         (b"DIGEST-VALUE", _) => return digest_values(cx, args),
@@ -216,6 +215,19 @@ fn unknown(subcommand: &[u8]) -> Error {
     Error::new(text.concat())
 }
 
+/// Answers the digest of each key's value, of keys whose time is over, too, as long as they are there.
+fn digest_values(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
+    cx.reply.array(args.len() - 2);
+    let before = cx.server.keys.set_overdue(Overdue::Ignored);
+    for at in 2..args.len() {
+        let key = cx.key(args, at);
+        let digest = cx.server.keys.peek(cx.db, key).map_or([0; 20], digest::of_value);
+        cx.reply.status(&digest::hex(digest));
+    }
+    cx.server.keys.set_overdue(before);
+    Ok(())
+}
+
 /// Whether a switch's word is a number other than 0.
 fn is_on(word: &[u8]) -> bool {
     parse_i64(word).is_some_and(|number| number != 0)
@@ -229,110 +241,7 @@ fn segfault() -> ! {
     }
 }
 
-// --- digests -----------------------------------------------------------------------------------------------
-
-/// 160 bits, as many as clients expect.
-type Digest = [u8; 20];
-
-fn hex(digest: Digest) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A signature of parts, none of which can pass for a piece of another.
-fn signature(parts: &[&[u8]]) -> Digest {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    let mut digest = [0; 20];
-    digest.copy_from_slice(&hash.finalize()[..20]);
-    digest
-}
-
-/// The signature of a value, which depends on what it holds and on whether it expires, not on how it is encoded.
-fn value_digest(entry: EntryRef<'_>) -> Digest {
-    let kind = entry.kind();
-    let expires = [entry.deadline().is_some() as u8];
-    match kind {
-        Type::String => signature(&[kind.name().as_bytes(), &expires, entry.string()]),
-        Type::List => list_digest(entry, &expires),
-        Type::Set => set_digest(entry, &expires),
-        Type::Hash => hash_digest(entry, &expires),
-        Type::Zset => zset_digest(entry, &expires),
-        Type::Stream => stream_digest(entry, &expires),
-    }
-}
-
-/// The signature of a stream: that of its entries in their order, each with its ID and all texts with their lengths. Groups
-/// are no part of it.
-fn stream_digest(entry: EntryRef<'_>, expires: &[u8]) -> Digest {
-    let mut all = Vec::new();
-    for entry in entry.stream().into_iter().flat_map(|stream| stream.log.range(Id::MIN, Id::MAX)) {
-        all.extend_from_slice(&entry.id.to_bytes());
-        all.extend_from_slice(&(entry.fields() as u64).to_le_bytes());
-        for text in entry.pairs().flat_map(|(name, value)| [name, value]) {
-            text.with_bytes(|text| {
-                all.extend_from_slice(&(text.len() as u64).to_le_bytes());
-                all.extend_from_slice(text);
-            });
-        }
-    }
-    signature(&[entry.kind().name().as_bytes(), expires, &all])
-}
-
-/// The signature of a list: that of its elements in their order, each with its length.
-fn list_digest(entry: EntryRef<'_>, expires: &[u8]) -> Digest {
-    let mut all = Vec::new();
-    if let Some(list) = entry.list() {
-        list.visit(0, false, |item| {
-            item.with_bytes(|text| {
-                all.extend_from_slice(&(text.len() as u64).to_le_bytes());
-                all.extend_from_slice(text);
-            });
-            true
-        });
-    }
-    signature(&[entry.kind().name().as_bytes(), expires, &all])
-}
-
-/// The signature of a set, whose members come in any order.
-fn set_digest(entry: EntryRef<'_>, expires: &[u8]) -> Digest {
-    let mut all = [0; 20];
-    for member in entry.set().into_iter().flat_map(SetRef::iter) {
-        let one = member.with_bytes(|member| signature(&[member]));
-        all.iter_mut().zip(one).for_each(|(all, one)| *all ^= one);
-    }
-    signature(&[entry.kind().name().as_bytes(), expires, &all])
-}
-
-/// The signature of a hash, whose fields come in any order.
-fn zset_digest(entry: EntryRef<'_>, expires: &[u8]) -> Digest {
-    let mut all = Vec::new();
-    if let Some(zset) = entry.zset() {
-        for (member, score) in zset.iter(0..zset.len()) {
-            member.with_bytes(|text| {
-                all.extend_from_slice(&(text.len() as u64).to_le_bytes());
-                all.extend_from_slice(text);
-            });
-            // Adding a zero takes the sign from another, which only one of the encodings keeps.
-            all.extend_from_slice(&(score + 0.0).to_le_bytes());
-        }
-    }
-    signature(&[entry.kind().name().as_bytes(), expires, &all])
-}
-
-fn hash_digest(entry: EntryRef<'_>, expires: &[u8]) -> Digest {
-    let mut all = [0; 20];
-    if let Some(hash) = HashView::of(entry) {
-        hash.each(|name, value, deadline| {
-            let expires = [deadline.is_some() as u8];
-            let one = name.with_bytes(|name| value.with_bytes(|value| signature(&[name, value, &expires])));
-            all.iter_mut().zip(one).for_each(|(all, one)| *all ^= one);
-        });
-    }
-    signature(&[entry.kind().name().as_bytes(), expires, &all])
-}
+// --- how much of a snapshot values take ---------------------------------------------------------------------------------
 
 /// How many bytes a hash takes in a snapshot: as a listpack with Redis' header, or field by field behind their number.
 fn hash_serialized_bytes(hash: HashView<'_>) -> usize {
@@ -371,33 +280,6 @@ fn stream_serialized_bytes(stream: &Stream) -> usize {
         }
     }
     bytes
-}
-
-/// The signature of all data: all zeros for none.
-fn digest(cx: &Ctx<'_>) -> Digest {
-    let mut all = [0; 20];
-    let keys = &cx.server.keys;
-    for db in 0..keys.databases() {
-        // A slot means nothing to another server, where another namespace may have it.
-        let number = (db as u64).to_le_bytes();
-        let database = keys.directory().own_name(db).map_or(&number[..], str::as_bytes);
-        keys.each(db, |entry| {
-            let one = signature(&[database, entry.key(), &value_digest(entry)]);
-            // Keys come in any order.
-            all.iter_mut().zip(one).for_each(|(all, one)| *all ^= one);
-        });
-    }
-    all
-}
-
-fn digest_values(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
-    cx.reply.array(args.len() - 2);
-    for at in 2..args.len() {
-        let key = cx.key(args, at);
-        let digest = cx.server.keys.peek(cx.db, key).map_or([0; 20], value_digest);
-        cx.reply.status(&hex(digest));
-    }
-    Ok(())
 }
 
 // --- how things are kept --------------------------------------------------------------------------------------
@@ -771,13 +653,6 @@ mod tests {
         for (bytes, expected) in cases {
             assert_eq!(serialized_bytes(bytes), *expected, "{:?}", String::from_utf8_lossy(bytes));
         }
-    }
-
-    #[test]
-    fn a_signature_tells_where_parts_end() {
-        assert_eq!(signature(&[b"ab", b"c"]), signature(&[b"ab", b"c"]));
-        assert_ne!(signature(&[b"ab", b"c"]), signature(&[b"a", b"bc"]));
-        assert_eq!(hex([0xa5; 20]), "a5".repeat(20));
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod database;
 mod debug;
 pub mod deliver;
 pub mod directives;
+mod digest;
 mod dump;
 mod function;
 mod geo;

@@ -157,16 +157,24 @@ pub fn write_f64(value: f64, out: &mut Vec<u8>) {
 pub fn format_f64(value: f64, buffer: &mut [u8; F64_LEN]) -> &[u8] {
     const INTEGER_LIMIT: f64 = (1u64 << 62) as f64;
 
+    let magnitude = value.abs();
+    if magnitude > INTEGER_LIMIT || magnitude.trunc() != magnitude {
+        return format_f64_short(value, buffer);
+    }
+    let mut text = Text { bytes: buffer, len: 0 };
+    if text.push_sign_or_whole(value) {
+        text.push(format_i64(magnitude as i64, &mut [0; I64_LEN]));
+    }
+    text.finish()
+}
+
+/// As [`format_f64`], but an integer is written by its digits, too: where it has more than 17, zeros take the place of the rest.
+pub fn format_f64_short(value: f64, buffer: &mut [u8; F64_LEN]) -> &[u8] {
     let mut text = Text { bytes: buffer, len: 0 };
     if !text.push_sign_or_whole(value) {
         return text.finish();
     }
-    let magnitude = value.abs();
-    if magnitude <= INTEGER_LIMIT && magnitude.trunc() == magnitude {
-        text.push(format_i64(magnitude as i64, &mut [0; I64_LEN]));
-        return text.finish();
-    }
-    let digits = Digits::short(magnitude);
+    let digits = Digits::short(value.abs());
     let last_place = digits.exponent + 1 - digits.len as i32;
     let plain = if last_place >= 0 { last_place <= 7 } else { last_place > -7 || digits.exponent.abs() < 4 };
     if plain {
