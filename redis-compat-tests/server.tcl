@@ -801,6 +801,47 @@ check "DEBUG DIGEST does not depend on encodings" {
     }
 }
 
+case "DEBUG: what has to do with a cluster, with lists, scripts and clients" {
+    DEBUG LEAK text                         -> +OK
+    DEBUG LEAK                              -> -ERR unknown subcommand or wrong number of arguments for 'LEAK'. Try DEBUG HELP.
+    DEBUG DROP-CLUSTER-PACKET-FILTER -1     -> +OK
+    DEBUG DROP-CLUSTER-PACKET-FILTER x      -> -ERR value is not an integer or out of range
+    DEBUG CLUSTERLINK KILL all someone      -> -ERR Debug option only available for cluster mode enabled setup!
+    DEBUG CLUSTERLINK KILL all              -> -ERR unknown subcommand or wrong number of arguments for 'CLUSTERLINK'. Try DEBUG HELP.
+    RPUSH l a                               -> :1
+    DEBUG QUICKLIST l                       -> -ERR Not a quicklist encoded object.
+    DEBUG QUICKLIST missing                 -> -ERR no such key
+    CONFIG SET list-max-listpack-size 1     -> +OK
+    RPUSH l b c                             -> :3
+    DEBUG QUICKLIST l                       -> +Quicklist structure printed on stdout
+    DEBUG QUICKLIST l 1                     -> +Quicklist structure printed on stdout
+    CONFIG SET list-max-listpack-size -2    -> +OK
+    EVAL "return 1" 0                       -> :1
+    DEBUG SCRIPT LIST                       -> +OK
+    DEBUG SCRIPT e0e1f9fabfc9d4800c877a703b823ac0578ff8db -> +OK
+    DEBUG SCRIPT aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa -> -NOSCRIPT No matching script. Please use EVAL.
+    DEBUG SCRIPT x                          -> -ERR unknown subcommand or wrong number of arguments for 'SCRIPT'. Try DEBUG HELP.
+    DEBUG CLIENT-EVICTION                   -> -ERR maxmemory-clients is disabled.
+    CONFIG SET maxmemory-clients 100mb      -> +OK
+    DEBUG CLIENT-EVICTION                   -> /^bucket          0 -      32767: tot-mem: +\d+, clients: \d+\nbucket      32768 -      65535: /
+    CONFIG SET maxmemory-clients 0          -> +OK
+}
+
+check "DEBUG CHANGE-REPL-ID gives the stream another name" {
+    set before [dict get [info_of replication] Replication master_replid]
+    expect {+OK} [ask DEBUG CHANGE-REPL-ID]
+    if {[dict get [info_of replication] Replication master_replid] eq $before} {
+        run::problem "DEBUG CHANGE-REPL-ID" "another master_replid" $before
+    }
+    same [string repeat 0 40] [dict get [info_of replication] Replication master_replid2]
+}
+
+check "DEBUG LOADAOF without an append-only file: the data are gone" -server {--appendonly no} {
+    ask SET k v
+    expect {-ERR Error trying to load the AOF files, check server logs.} [ask DEBUG LOADAOF]
+    expect {:0} [ask DBSIZE]
+}
+
 check "commands that Redis does not have say since which version of CacheStorm" -only cachestorm {
     foreach command {
         settag tags addtag remtag tagkeys tagcount tagscan invalidate taginvalidate taglink tagunlink tagchildren

@@ -416,7 +416,7 @@ impl Server {
     /// Drops all data and loads the append-only file at once.
     ///
     /// # Errors
-    /// If it cannot be loaded, or not all of it.
+    /// If it cannot be loaded, or not all of it, or there is none. The data are gone all the same.
     pub fn reload_aof(&mut self) -> Result<(), String> {
         self.flush_journal(true);
         if let Some(writer) = &mut self.aof.writer {
@@ -431,6 +431,10 @@ impl Server {
         let loaded = read_manifest(&place).and_then(|manifest| {
             self.aof.manifest = manifest;
             self.remove_history();
+            take_over_old_file(&place, &mut self.aof.manifest)?;
+            if self.aof.manifest.is_empty() {
+                return Err("There is no append-only file".to_string());
+            }
             let loader = AofLoader::new(place, &self.aof.manifest)?;
             loader.map_or(Ok(()), |loader| self.load_at_once(Box::new(loader)))
         });

@@ -1,6 +1,7 @@
 //! DEBUG: looking inside, and making things happen that tests wait for. It is one command to the table, it is off unless
 //! `enable-debug-command` allows it, and nothing here is a promise to applications.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::rc::Rc;
 use std::thread;
@@ -10,6 +11,7 @@ use super::digest;
 use super::error::{Error, Outcome};
 use super::load::{Manner, load_now};
 use super::save::save_now;
+use super::script::NO_SCRIPT;
 use super::state::DebugSwitches;
 use super::table::{Command, Doc, Flags};
 use super::{Ctx, UNKNOWN_SHOWN};
@@ -21,6 +23,7 @@ use crate::keyspace::{Expiry, Overdue, StringValue, Touch};
 use crate::net::Client;
 use crate::observe::heap::{self, NewText};
 use crate::resp::{Args, Proto};
+use crate::script::Sha;
 use crate::types::glob;
 use crate::types::listpack;
 use crate::types::number::{parse_f64, parse_i64};
@@ -52,6 +55,12 @@ const PLAIN_FROM_MAX: u64 = (1 << 32) - (1 << 20);
 const HELP: &[&str] = &[
     "ASSERT",
     "    Crash by a failed assertion.",
+    "CHANGE-REPL-ID",
+    "    Give the stream of changes another name: replicas that come back need all data.",
+    "CLIENT-EVICTION",
+    "    Tell what clients take by their size, if there is a limit for all together.",
+    "CLUSTERLINK KILL <to|from|all> <node-id>",
+    "    Refused: there is no cluster.",
     "CONFIG-REWRITE-FORCE-ALL",
     "    Write all settings into the settings file, those at their defaults, too.",
     "DICT-RESIZING <0|1>",
@@ -60,6 +69,8 @@ const HELP: &[&str] = &[
     "    Answer a signature of all data.",
     "DIGEST-VALUE <key> [<key> ...]",
     "    Answer a signature of each key's value.",
+    "DROP-CLUSTER-PACKET-FILTER <packet-type>",
+    "    Accepted, but without effect: there is no cluster.",
     "ERROR <text>",
     "    Answer an error with this text.",
     "AOF-FLUSH-SLEEP <microseconds>",
@@ -68,6 +79,8 @@ const HELP: &[&str] = &[
     "    Tell the sizes of a database's table and of its expiry wheel.",
     "HTSTATS-KEY <key> [full]",
     "    Tell the sizes of the table that a key's value is kept in.",
+    "LEAK <text>",
+    "    Lose memory of the size of this text.",
     "LISTPACK <key>",
     "    Write the elements of a listpack to the log.",
     "LOADAOF",
@@ -90,6 +103,8 @@ const HELP: &[&str] = &[
     "PROTOCOL <type>",
     "    Answer a reply of this type: string, integer, double, bignum, null, array, set,",
     "    map, attrib, push, verbatim, true or false.",
+    "QUICKLIST <key> [<0|1>]",
+    "    Write the nodes of a long list to the log, with 1 their elements, too.",
     "QUICKLIST-PACKED-THRESHOLD <size>",
     "    From this size on, elements of new long lists become nodes by themselves; 0 lets the settings decide.",
     "RELOAD [option ...]",
@@ -102,6 +117,8 @@ const HELP: &[&str] = &[
     "    Set after which time the peak of a reply buffer is forgotten; `reset` is the default.",
     "REPLYBUFFER RESIZING <0|1>",
     "    Let reply buffers change their size.",
+    "SCRIPT <LIST|<sha1>>",
+    "    Write the SHA-1 of all scripts, or of one, to the log, with the size of its text.",
     "SDSLEN <key>",
     "    Tell the lengths and the memory of a key and its string.",
     "SEGFAULT",
@@ -128,6 +145,14 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             cx.server.aof.flush_sleep_us = microseconds.ok_or(Error::NOT_AN_INTEGER)?;
         }
         (b"ASSERT", 0) => panic!("assertion failed: DEBUG ASSERT was not called"),
+        (b"CHANGE-REPL-ID", 0) => {
+            log::info!("Changing replication IDs after receiving DEBUG change-repl-id");
+            cx.server.replication.begin_stream();
+        }
+        (b"CLIENT-EVICTION", 0) => return client_sizes(cx),
+        (b"CLUSTERLINK", 3) if args[2].eq_ignore_ascii_case(b"kill") => {
+            return Err(Error::fixed("ERR Debug option only available for cluster mode enabled setup!"));
+        }
         (b"CONFIG-REWRITE-FORCE-ALL", 0) => {
             let file = cx.server.source.file.as_ref();
             let file = file.ok_or(Error::fixed("ERR The server is running without a config file"))?;
@@ -141,6 +166,7 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             return Ok(());
         }
         (b"DIGEST-VALUE", _) => return digest_values(cx, args),
+        (b"DROP-CLUSTER-PACKET-FILTER", 1) => drop(parse_i64(&args[2]).ok_or(Error::NOT_AN_INTEGER)?),
         (b"ERROR", 1) => {
             cx.reply.error(&args[2]);
             return Ok(());
@@ -148,6 +174,7 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         (b"HELP", 0) => return cx.help(args, HELP),
         (b"HTSTATS", 1 | 2) => return table_sizes(cx, args),
         (b"HTSTATS-KEY", 1 | 2) => return key_table_sizes(cx, args),
+        (b"LEAK", 1) => drop(args[2].to_vec().leak()),
         (b"LISTPACK", 1) => return log_listpack(cx, args),
         (b"LOADAOF", 0) => cx.server.reload_aof().map_err(|why| {
             log::warn!("{why}");
@@ -167,6 +194,7 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         (b"PAUSE-CRON", 1) => cx.server.debug.pause_cron = is_on(&args[2]),
         (b"POPULATE", 1..=3) => populate(cx, args)?,
         (b"PROTOCOL", 1) => return protocol(cx, args),
+        (b"QUICKLIST", 1 | 2) => return log_quicklist(cx, args),
         (b"QUICKLIST-PACKED-THRESHOLD", 1) => {
             let bytes = std::str::from_utf8(&args[2]).ok().and_then(parse_size);
             let bytes = bytes
@@ -180,6 +208,7 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             cx.server.keys.effects.journal.append_message(db, args.iter_from(2));
         }
         (b"REPLYBUFFER", 2) => reply_buffer(cx, args)?,
+        (b"SCRIPT", 1) => log_scripts(cx, args)?,
         (b"SDSLEN", 1) => return string_memory(cx, args),
         (b"SEGFAULT", 0) => segfault(),
         (b"SET-SKIP-CHECKSUM-VALIDATION", 1) => cx.server.debug.skip_checksums = is_on(&args[2]),
@@ -448,8 +477,97 @@ fn table_sizes(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// How many elements of a listpack are written to the log.
+/// How many elements of a listpack, and nodes of a list, are written to the log.
 const LISTPACK_SHOWN: usize = 1000;
+
+/// Writes to the log what a long list is made of, the first of its nodes one by one.
+fn log_quicklist(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
+    let key = cx.key(args, 2);
+    let entry = cx.server.keys.peek(cx.db, key).ok_or(Error::NO_SUCH_KEY)?;
+    let Some(List::Nodes(list)) = entry.list() else {
+        return Err(Error::fixed("ERR Not a quicklist encoded object."));
+    };
+    let rules = list.rules();
+    for (name, number) in [("count", list.len() as i64), ("len", list.nodes() as i64), ("fill", i64::from(rules.fill))]
+    {
+        log::warn!("DEBUG QUICKLIST: {{{name} : {number}}}");
+    }
+    log::warn!("DEBUG QUICKLIST: {{compress : {}}}", rules.depth);
+    let full = args.get(3).is_some_and(is_on);
+    for at in 0..list.nodes().min(LISTPACK_SHOWN) {
+        if let Some((bytes, is_plain)) = list.node_bytes(at) {
+            log_node(at, &bytes, is_plain, full);
+        }
+    }
+    cx.reply.status("Quicklist structure printed on stdout");
+    Ok(())
+}
+
+/// Writes a node of a list to the log: a listpack, or an element by itself. A compressed one has been opened, and so is owned.
+fn log_node(at: usize, bytes: &Cow<'_, [u8]>, is_plain: bool, full: bool) {
+    log::warn!(
+        "DEBUG QUICKLIST: node({at}) {{container : {}, encoding: {}, size: {}, count: {}}}",
+        if is_plain { "PLAIN" } else { "PACKED" },
+        if matches!(bytes, Cow::Borrowed(_)) { "RAW" } else { "LZF" },
+        bytes.len(),
+        if is_plain { 1 } else { listpack::len(bytes) },
+    );
+    if full && is_plain {
+        log::warn!("DEBUG QUICKLIST: {{ entry : {} }}", bytes.escape_ascii());
+    } else if full {
+        log_elements("QUICKLIST", bytes);
+    }
+}
+
+fn log_elements(subcommand: &str, listpack: &[u8]) {
+    for (at, element) in listpack::iter(listpack).take(LISTPACK_SHOWN) {
+        log::warn!("DEBUG {subcommand}: {at}: {}", element.with_bytes(|text| text.escape_ascii().to_string()));
+    }
+}
+
+/// Writes the SHA-1 of scripts to the log. Their texts are not kept.
+fn log_scripts(cx: &Ctx<'_>, args: &Args<'_>) -> Result<(), Error> {
+    let cache = &cx.server.scripts.cache;
+    let tell = |sha: &Sha, bytes: usize| {
+        log::warn!("SCRIPT SHA: {}\n{bytes} bytes", String::from_utf8_lossy(sha));
+    };
+    if args[2].eq_ignore_ascii_case(b"list") {
+        cache.each(tell);
+    } else if args[2].len() == size_of::<Sha>() {
+        let (sha, script) = cache.named(&args[2]).ok_or(NO_SCRIPT)?;
+        tell(&sha, script.text_bytes());
+    } else {
+        return Err(unknown(&args[1]));
+    }
+    Ok(())
+}
+
+/// Answers how many clients there are of which size, and what they take together: those whose connections may be ended if all
+/// take too much. Each line is of sizes up to a power of two.
+fn client_sizes(cx: &mut Ctx<'_>) -> Outcome {
+    const SMALLEST: u32 = 15;
+    const LARGEST: u32 = 33;
+
+    let budget = &cx.server.budget;
+    if !budget.is_on() {
+        return Err(Error::fixed("ERR maxmemory-clients is disabled."));
+    }
+    let mut lines = [(0, 0); (LARGEST - SMALLEST + 1) as usize];
+    for bytes in budget.evictable_sizes() {
+        let bits = usize::BITS - bytes.leading_zeros();
+        let (total, clients) = &mut lines[(bits.clamp(SMALLEST, LARGEST) - SMALLEST) as usize];
+        *total += bytes;
+        *clients += 1;
+    }
+    let mut text = String::new();
+    for (bits, (total, clients)) in (SMALLEST..).zip(lines) {
+        let from = if bits == SMALLEST { 0 } else { 1u64 << (bits - 1) };
+        let until = if bits == LARGEST { "+            ".to_string() } else { format!(" - {:10}", (1u64 << bits) - 1) };
+        text += &format!("bucket {from:10}{until}: tot-mem: {total:10}, clients: {clients}\n");
+    }
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
 
 fn log_listpack(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
     let key = cx.key(args, 2);
@@ -459,9 +577,7 @@ fn log_listpack(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
     }
     let bytes = entry.compact();
     log::warn!("DEBUG LISTPACK: {} elements in {} bytes", listpack::len(bytes), bytes.len());
-    for (at, element) in listpack::iter(bytes).take(LISTPACK_SHOWN) {
-        log::warn!("DEBUG LISTPACK: {at}: {}", element.with_bytes(|text| text.escape_ascii().to_string()));
-    }
+    log_elements("LISTPACK", bytes);
     cx.reply.status("Listpack structure printed on stdout");
     Ok(())
 }

@@ -169,7 +169,7 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-const NO_SCRIPT: Error = Error::fixed("NOSCRIPT No matching script. Please use EVAL.");
+pub(super) const NO_SCRIPT: Error = Error::fixed("NOSCRIPT No matching script. Please use EVAL.");
 
 /// How a script is named in a call.
 #[derive(Clone, Copy, PartialEq, Eq)]

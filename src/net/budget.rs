@@ -50,6 +50,11 @@ impl ClientBudget {
         }
     }
 
+    /// What each client takes that may go, in bytes.
+    pub fn evictable_sizes(&self) -> impl Iterator<Item = usize> {
+        self.evictable.iter().map(|&(bytes, _)| bytes)
+    }
+
     /// The largest client that may go, if all together take too much.
     pub fn too_large(&self) -> Option<usize> {
         if self.limit == 0 || self.total as u64 <= self.limit {

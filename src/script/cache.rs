@@ -37,6 +37,13 @@ pub struct Script {
     bytes: usize,
 }
 
+impl Script {
+    /// Bytes of the text it was compiled from.
+    pub fn text_bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 /// An evaluated script.
 struct Evaluated {
     sha: Sha,
@@ -76,6 +83,11 @@ impl Cache {
     /// Bytes of the texts they were compiled from.
     pub fn text_bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Visits each script's digest, with the bytes of its text, in any order.
+    pub fn each(&self, visit: impl Fn(&Sha, usize)) {
+        self.scripts.iter().for_each(|(sha, script)| visit(sha, script.bytes));
     }
 
     /// The script whose digest is `text`, in any case, and its digest. It is not thereby used.
