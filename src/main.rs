@@ -5,12 +5,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use cachestorm::Server;
-use cachestorm::command::directives;
+use cachestorm::command::{REDIS_VERSION, directives};
 use cachestorm::config::{Invocation, Loaded, Settings, Supervised, text};
 use cachestorm::memory::Allocator;
 use cachestorm::net::limits::make_room_for_clients;
 use cachestorm::net::listen::ListenError;
-use cachestorm::observe::{crash, log as logging, process};
+use cachestorm::observe::{crash, heap, log as logging, process};
 use cachestorm::persist::aof::check as check_aof;
 use cachestorm::persist::rdb::check;
 use cachestorm::reactor::StartError;
@@ -21,15 +21,8 @@ static ALLOCATOR: Allocator = Allocator;
 fn main() -> ExitCode {
     let program = std::env::args_os().next().unwrap_or_default();
     let args: Vec<String> = std::env::args_os().skip(1).map(|arg| text::from_bytes(arg.as_encoded_bytes())).collect();
-    let as_checker = Path::new(&program).file_name().is_some_and(|name| name == "redis-check-rdb");
-    if as_checker || args.first().is_some_and(|arg| arg == "--check-rdb") {
-        let files = &args[usize::from(!as_checker)..];
-        return if check::run(files, &mut std::io::stdout()) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-    }
-    let as_checker = Path::new(&program).file_name().is_some_and(|name| name == "redis-check-aof");
-    if as_checker || args.first().is_some_and(|arg| arg == "--check-aof") {
-        let (args, mut input) = (&args[usize::from(!as_checker)..], std::io::stdin().lock());
-        return ExitCode::from(check_aof::run(args, &mut input, &mut std::io::stdout(), &check::check));
+    if let Some(code) = check_files(Path::new(&program), &args) {
+        return code;
     }
     let environment: HashMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, text::from_bytes(value.as_encoded_bytes()))))
@@ -53,6 +46,31 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Checks files, if the server was called by the name of a tool that does, or with its flag.
+fn check_files(program: &Path, args: &[String]) -> Option<ExitCode> {
+    let wanted = |tool: &str, flag: &str| {
+        let by_name = program.file_name().is_some_and(|name| name == tool);
+        (by_name || args.first().is_some_and(|arg| arg == flag)).then(|| &args[usize::from(!by_name)..])
+    };
+    let for_snapshots = wanted("redis-check-rdb", "--check-rdb");
+    let for_journals = wanted("redis-check-aof", "--check-aof").filter(|_| for_snapshots.is_none());
+    let args = for_snapshots.or(for_journals)?;
+    let mut out = std::io::stdout();
+    if let [word] = args
+        && (word == "-v" || word == "--version")
+    {
+        let tool = if for_snapshots.is_some() { "redis-check-rdb" } else { "redis-check-aof" };
+        // Scripts expect the words that Redis has there.
+        println!("{tool} v={REDIS_VERSION} sha=00000000:0 malloc={} bits={} build=0", heap::allocator(), usize::BITS);
+        return Some(ExitCode::SUCCESS);
+    }
+    Some(match for_snapshots {
+        Some(files) if check::run(files, &mut out) => ExitCode::SUCCESS,
+        Some(_) => ExitCode::FAILURE,
+        None => ExitCode::from(check_aof::run(args, &mut std::io::stdin().lock(), &mut out, &check::check)),
+    })
 }
 
 /// Serves until something asks for the end. The error is the last line of the log.

@@ -1,6 +1,6 @@
 //! Checking append-only files without a server: `cachestorm --check-aof`, also under the name of redis-check-aof.
 //!
-//! A file is read as the server would read it. What is wrong can be cut off, if it is the end of the last file, and with
+//! A file is sound if the server would take it. What is wrong can be cut off, if it is the end of the last file, and with
 //! `--truncate-to-timestamp` everything later than some time can. Reports and their words are those of the tool that
 //! scripts know.
 
@@ -9,7 +9,7 @@ use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::manifest::Manifest;
-use super::reader::{Fault, Reader, Record};
+use super::walker::{Fault, Step, Walker};
 use super::writer::reason;
 
 const USAGE: &str = "Usage: cachestorm --check-aof [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>";
@@ -55,20 +55,24 @@ fn check(
 ) -> Result<(), Failure> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let (path, repair) = match words[..] {
-        ["-v" | "--version"] => {
-            return say(out, format_args!("redis-check-aof {}", env!("CARGO_PKG_VERSION")));
-        }
         [path] if !path.starts_with("--") => (path, Repair::None),
         ["--fix", path] => (path, Repair::Fix),
-        ["--truncate-to-timestamp", time, path] => {
-            let time = time.parse().map_err(|_| "Invalid timestamp, aborting...")?;
-            (path, Repair::Truncate(time))
-        }
+        ["--truncate-to-timestamp", time, path] => (path, time_limit(time)?),
         _ => return Err(USAGE.to_string()),
     };
     let text = head(Path::new(path), 1024)?;
     let mut checker = Checker { repair, input, out, snapshot, lines: 1 };
     if is_manifest(&text) { checker.check_parts(Path::new(path)) } else { checker.check_old(path) }
+}
+
+/// What is to be done by the time that `--truncate-to-timestamp` was called with: none, and 0, stand for no time.
+fn time_limit(text: &str) -> Result<Repair, Failure> {
+    match text.trim_ascii_start().parse() {
+        _ if text.is_empty() => Ok(Repair::None),
+        Ok(0) => Ok(Repair::None),
+        Ok(time) => Ok(Repair::Truncate(time)),
+        Err(_) => Err("Invalid timestamp, aborting...".to_string()),
+    }
 }
 
 fn say(out: &mut dyn Write, line: std::fmt::Arguments<'_>) -> Result<(), Failure> {
@@ -168,45 +172,38 @@ impl Checker<'_> {
             say(self.out, format_args!("RDB preamble is OK, proceeding with AOF tail..."))?;
         }
         file.seek(SeekFrom::Start(start)).map_err(cannot)?;
-        let mut reader = Reader::new(file.try_clone().map_err(cannot)?, start);
+        let mut walker = Walker::new(file.try_clone().map_err(cannot)?, start);
         // Behind the last whole command that is not within a transaction.
         let mut good = start;
         let mut in_transaction = false;
         let complaint = loop {
             if !in_transaction {
-                good = reader.offset();
+                good = walker.offset();
             }
-            match reader.advance() {
-                Ok(Record::End) => {
-                    if !in_transaction {
-                        // What the file is filled with may stand behind the last command.
-                        good = reader.offset();
-                    }
-                    break in_transaction.then(|| "Reached EOF before reading EXEC for MULTI".to_string());
-                }
-                Ok(Record::Annotation) => {
-                    if let (Repair::Truncate(limit), Some(time)) = (self.repair, reader.timestamp())
-                        && time > limit
+            match walker.advance() {
+                Ok(Step::Annotation) => {
+                    if let Repair::Truncate(limit) = self.repair
+                        && walker.timestamp()?.is_some_and(|time| time > limit)
                     {
-                        return self.cut_at_time(&file, path, &reader, limit, is_last);
+                        return self.cut_at_time(&file, path, walker.start(), limit, is_last);
                     }
                 }
-                Ok(Record::Command) => {
-                    let is = |word: &[u8]| reader.arg(0).eq_ignore_ascii_case(word);
-                    let (multi, exec) = (is(b"multi"), is(b"exec"));
+                Ok(Step::Command) => {
+                    let (multi, exec) = (walker.is(b"multi"), walker.is(b"exec"));
                     if (multi && in_transaction) || (exec && !in_transaction) {
                         let word = if multi { "MULTI" } else { "EXEC" };
                         break Some(format!("Unexpected {word} in AOF {}", path.display()));
                     }
                     in_transaction = (in_transaction || multi) && !exec;
                 }
-                Err(Fault::Truncated) => {
-                    break Some("Expected more than the file has".to_string());
+                Ok(Step::End) | Err(Fault::Ended) => {
+                    break in_transaction.then(|| "Reached EOF before reading EXEC for MULTI".to_string());
                 }
-                Err(Fault::Malformed(expected)) => {
+                Err(Fault::NoRecord) => {
                     say(self.out, format_args!("AOF {name} format error"))?;
-                    break Some(expected);
+                    break None;
                 }
+                Err(Fault::Unexpected(found)) => break Some(found),
                 Err(Fault::Damaged(from)) => {
                     good = good.min(from);
                     break Some(format!("Checksum error: what begins at {from} is not what was written"));
@@ -214,9 +211,9 @@ impl Checker<'_> {
                 Err(Fault::Io(error)) => return Err(format!("Failed to read from AOF {name}: {}", reason(&error))),
             }
         };
-        self.lines += reader.lines();
+        self.lines += walker.lines();
         if let Some(complaint) = complaint {
-            say(self.out, format_args!("0x{:16x}: {complaint}", reader.offset()))?;
+            say(self.out, format_args!("0x{:16x}: {complaint}", walker.part()))?;
         }
         let rest = size - good;
         if let (0, Repair::Truncate(time)) = (rest, self.repair) {
@@ -248,16 +245,9 @@ impl Checker<'_> {
         Ok(Found::Truncated)
     }
 
-    /// Cuts a file at the annotation that the reader has just read.
-    fn cut_at_time(
-        &mut self,
-        file: &File,
-        path: &Path,
-        reader: &Reader<File>,
-        limit: i64,
-        is_last: bool,
-    ) -> Result<Found, Failure> {
-        let (path, at) = (path.display(), reader.start());
+    /// Cuts a file at the annotation that begins at a position.
+    fn cut_at_time(&mut self, file: &File, path: &Path, at: u64, limit: i64, is_last: bool) -> Result<Found, Failure> {
+        let path = path.display();
         if at == 0 {
             return Err(format!("AOF {path} has nothing before timestamp {limit}, aborting..."));
         }

@@ -10,4 +10,5 @@ pub mod filling;
 pub mod gathering;
 pub mod manifest;
 pub mod reader;
+mod walker;
 pub mod writer;

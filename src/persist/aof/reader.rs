@@ -15,7 +15,7 @@ use crate::types::number::parse_i64;
 /// The longest annotation, in bytes with its end.
 const ANNOTATION_MAX: usize = 1024;
 /// The longest command, in bytes.
-const RECORD_MAX: usize = u32::MAX as usize;
+pub const RECORD_MAX: usize = u32::MAX as usize;
 /// What is read at once, in bytes.
 const CHUNK: usize = 256 * 1024;
 
@@ -26,7 +26,7 @@ pub enum Record {
     Command,
     /// An annotation; [`Reader::annotation`] has its text.
     Annotation,
-    /// The end of the file, where it may be.
+    /// The end of the file, where it may be. An annotation that the file ends within may lie behind [`Reader::offset`].
     End,
 }
 
@@ -110,7 +110,8 @@ impl<R: Read> Reader<R> {
                 Parsed::Malformed(expected) => return Err(Fault::Malformed(expected)),
                 Parsed::Incomplete(needed) => {
                     if !self.fill(needed)? {
-                        let ended = self.next == self.bytes.len();
+                        // What an annotation tells is lost without its end, but no data are.
+                        let ended = matches!(self.bytes.get(self.next), None | Some(b'#'));
                         return if ended { Ok(Record::End) } else { Err(Fault::Truncated) };
                     }
                 }
@@ -194,7 +195,7 @@ fn parse(bytes: &[u8], args: &mut Vec<Span>) -> Parsed {
             return Err(format!("Expected prefix '{}', got: '{}'", char::from(mark), first.escape_ascii()));
         }
         let Some((text, next)) = line(at)? else { return Ok(None) };
-        let number = parse_i64(&text[1..]).ok_or_else(|| {
+        let number = number(&text[1..]).ok_or_else(|| {
             format!("Expected a number behind '{}', got: '{}'", char::from(mark), text[1..].escape_ascii())
         })?;
         Ok(Some((number, next)))
@@ -242,6 +243,12 @@ fn parse(bytes: &[u8], args: &mut Vec<Span>) -> Parsed {
     Parsed::Command(at)
 }
 
+/// A number, before whose digits there may be zeros.
+fn number(text: &[u8]) -> Option<i64> {
+    let zeros = text.iter().take_while(|&&byte| byte == b'0').count().min(text.len().saturating_sub(1));
+    parse_i64(&text[zeros..]).filter(|&number| zeros == 0 || number >= 0)
+}
+
 /// What the annotation with a checksum begins with.
 pub const MARK: &[u8] = b"#CRC:";
 
@@ -276,7 +283,7 @@ impl Checksum {
     }
 
     /// Takes in an annotation. If it is a checksum, says whether it is that of what it stands behind, and begins anew.
-    fn check(&mut self, line: &[u8]) -> bool {
+    pub fn check(&mut self, line: &[u8]) -> bool {
         let Some(text) = line.strip_prefix(MARK) else {
             self.add(line);
             return true;
@@ -372,10 +379,23 @@ mod tests {
     }
 
     #[test]
+    fn a_torn_annotation_is_the_end() {
+        let ping = command(&["PING"]);
+        for torn in ["#", "#TS:160", "#CRC:14:0", "####"] {
+            let (found, end, offset) = read(&[&ping[..], torn.as_bytes()].concat(), 3);
+            assert_eq!((found.len(), end.as_str(), offset), (1, "end", ping.len() as u64), "{torn}");
+        }
+        assert_eq!(read(b"*01\r\n$004\r\nPING\r\n", 3).0, ["PING"]);
+    }
+
+    #[test]
     fn what_is_no_record_is_refused() {
         for bad in [
             "!!!",
             "*x\r\n",
+            "*\r\n",
+            "*00\r\n",
+            "*0-1\r\n",
             "*0\r\n",
             "*-1\r\n",
             "*1\r\n+OK\r\n",

@@ -6,20 +6,22 @@ use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::decode::{Outcome, Rules};
-use super::error::Error;
-use super::file::{Item, Reader, Verdict};
+use super::error::{Error, Reason};
+use super::file::{Doing, Item, Reader, Verdict};
 use super::own;
 use super::source::{FileSource, Source};
 use super::tag;
 use crate::keyspace::hashmap;
 use crate::types::hash::KeyHasher;
+use crate::types::number::c_text;
 use crate::types::{quicklist, set, zset};
 
 #[derive(Default)]
 struct Counts {
-    keys: u64,
     expires: u64,
     expired: u64,
+    /// Hashes with fields that expire.
+    subexpires: u64,
     tagged: u64,
     links: u64,
 }
@@ -27,9 +29,6 @@ struct Counts {
 /// Checks the file that the arguments name and writes down what it holds. Returns whether it is sound.
 pub fn run(args: &[String], out: &mut impl Write) -> bool {
     let checked = match args {
-        [word] if word == "-v" || word == "--version" => {
-            writeln!(out, "redis-check-rdb {}", env!("CARGO_PKG_VERSION")).map(|()| true)
-        }
         [path] => check(path, out).map(|end| end.is_some()),
         _ => {
             eprintln!("Usage: cachestorm --check-rdb <rdb-file-name>");
@@ -71,24 +70,60 @@ pub fn check(path: &str, mut out: &mut dyn Write) -> io::Result<Option<u64>> {
         }
     };
     writeln!(out, "[offset 0] Checking RDB file {path}")?;
-    let mut counts = Counts::default();
     let mut reader = match Reader::new(source, true) {
         Ok(reader) => reader,
         Err(error) => {
             damage(&mut out, &error, "start")?;
+            tell_kind(&mut out, tag::STRING)?;
+            tell_counts(&mut out, 0, &Counts::default())?;
             return Ok(None);
         }
     };
+    // Before the first key is read, scripts see that of a string.
+    reader.tag = Some(tag::STRING);
+    let mut counts = Counts::default();
     let sound = items(&mut reader, &mut counts, &mut out)?;
     if sound {
         writeln!(out, "[offset {}] \\o/ RDB looks OK! \\o/", reader.source().offset())?;
     }
-    let Counts { keys, expires, expired, tagged, links } = counts;
+    tell_counts(&mut out, reader.keys, &counts)?;
+    Ok(sound.then(|| reader.source().offset()))
+}
+
+fn tell_counts(out: &mut impl Write, keys: u64, counts: &Counts) -> io::Result<()> {
+    let Counts { expires, expired, subexpires, tagged, links } = counts;
     writeln!(out, "[info] {keys} keys read\n[info] {expires} expires\n[info] {expired} already expired")?;
+    writeln!(out, "[info] {subexpires} subexpires")?;
     if tagged + links > 0 {
         writeln!(out, "[info] {tagged} keys with tags\n[info] {links} links of tags")?;
     }
-    Ok(sound.then(|| reader.source().offset()))
+    Ok(())
+}
+
+/// Writes a line with texts of the file as they are, up to where each ends in C.
+fn writeln_with(out: &mut impl Write, begin: &str, texts: &[&[u8]]) -> io::Result<()> {
+    out.write_all(begin.as_bytes())?;
+    texts.iter().try_for_each(|text| out.write_all(c_text(text)))?;
+    out.write_all(b"\n")
+}
+
+fn tell_kind(out: &mut impl Write, kind: u8) -> io::Result<()> {
+    let name = tag::NAMES.get(usize::from(kind)).copied().unwrap_or("unknown");
+    writeln!(out, "[additional info] Reading type {kind} ({name})")
+}
+
+/// Tells where a file is damaged, and what was being read there.
+fn tell_damage(reader: &Reader<FileSource>, error: &Error, out: &mut impl Write) -> io::Result<()> {
+    if reader.doing == Doing::Functions {
+        let text = "Failed loading library, Failed loading library payload".into();
+        damage(out, &Error { offset: error.offset, reason: Reason::Corrupt(text) }, reader.doing.name())?;
+    } else {
+        damage(out, error, reader.doing.name())?;
+    }
+    if reader.doing == Doing::Value {
+        writeln_with(out, "[additional info] Reading key '", &[&reader.key, b"'"])?;
+    }
+    reader.tag.map_or(Ok(()), |kind| tell_kind(out, kind))
 }
 
 fn items(reader: &mut Reader<FileSource>, counts: &mut Counts, out: &mut impl Write) -> io::Result<bool> {
@@ -98,19 +133,11 @@ fn items(reader: &mut Reader<FileSource>, counts: &mut Counts, out: &mut impl Wr
         let item = match reader.next(&rules) {
             Ok(item) => item,
             Err(error) => {
-                damage(out, &error, reader.doing.name())?;
-                if !reader.key.is_empty() {
-                    writeln!(out, "[additional info] Reading key '{}'", String::from_utf8_lossy(&reader.key))?;
-                }
-                if let Some(kind) = reader.tag {
-                    let name = tag::NAMES.get(usize::from(kind)).copied().unwrap_or("unknown");
-                    writeln!(out, "[additional info] Reading type {kind} ({name})")?;
-                }
+                tell_damage(reader, &error, out)?;
                 return Ok(false);
             }
         };
         let offset = reader.source().offset();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match item {
             Item::Database(db) => writeln!(out, "[offset {offset}] Selecting DB ID {db}")?,
             // There may be one for each key: they are counted, unless they are damaged.
@@ -121,23 +148,24 @@ fn items(reader: &mut Reader<FileSource>, counts: &mut Counts, out: &mut impl Wr
                 counts.links += 1;
             }
             Item::Aux(name, _) if [own::TAGS, own::LINK].iter().any(|own| name == own.as_bytes()) => {
-                damage(out, &reader.source().corrupt("Damaged tags"), "read-aux")?;
+                tell_damage(reader, &reader.source().corrupt("Damaged tags"), out)?;
                 return Ok(false);
             }
             Item::Aux(name, value) => {
-                writeln!(out, "[offset {offset}] AUX FIELD {} = '{}'", text(&name), text(&value))?;
+                writeln_with(out, &format!("[offset {offset}] AUX FIELD "), &[&name, b" = '", &value, b"'"])?;
             }
             Item::ModuleAux(name) => writeln!(out, "[offset {offset}] MODULE AUX for: {name}")?,
             Item::Key(key) => {
-                counts.keys += 1;
                 counts.expires += u64::from(key.deadline.is_some());
                 counts.expired += u64::from(key.deadline.is_some_and(|deadline| deadline < now_ms));
-                if matches!(key.value, Outcome::Empty) {
-                    writeln!(out, "[offset {offset}] The key '{}' has no items", text(&key.key))?;
+                match &key.value {
+                    Outcome::Value(made) => counts.subexpires += u64::from(made.has_fields_that_expire()),
+                    Outcome::Empty => {
+                        writeln_with(out, &format!("[offset {offset}] The key '"), &[&key.key, b"' has no items"])?;
+                    }
                 }
             }
-            Item::ModuleValue => counts.keys += 1,
-            Item::Part | Item::Hint | Item::Library(_) => {}
+            Item::ModuleValue | Item::Part | Item::Hint | Item::Library(_) => {}
             Item::End(Verdict::Right) => {
                 writeln!(out, "[offset {offset}] Checksum OK")?;
                 return Ok(true);
@@ -148,7 +176,7 @@ fn items(reader: &mut Reader<FileSource>, counts: &mut Counts, out: &mut impl Wr
             }
             Item::End(Verdict::Without) => return Ok(true),
             Item::End(Verdict::Wrong { .. }) => {
-                damage(out, &reader.source().corrupt("RDB CRC error"), "check-sum")?;
+                tell_damage(reader, &reader.source().corrupt("RDB CRC error"), out)?;
                 return Ok(false);
             }
         }

@@ -62,6 +62,14 @@ impl Made {
         Made { kind, encoding, body: Body::Object(Box::new(object)) }
     }
 
+    /// Whether it is a hash with fields that expire.
+    pub fn has_fields_that_expire(&self) -> bool {
+        match &self.body {
+            Body::Bytes(_) => self.encoding == Encoding::ListpackEx,
+            Body::Object(object) => matches!(&**object, Object::Hash(fields) if fields.earliest().is_some()),
+        }
+    }
+
     /// The value as an entry takes it; `bytes` lends its place.
     pub fn into_value(self, bytes: &mut Vec<u8>) -> NewValue<'_> {
         match self.body {

@@ -128,6 +128,8 @@ pub struct Reader<S> {
     pub key: Vec<u8>,
     pub tag: Option<u8>,
     pub doing: Doing,
+    /// How many keys were come upon, the one that is being read included.
+    pub keys: u64,
     /// Whether values of modules are passed over rather than refused.
     pass_over_modules: bool,
 }
@@ -142,7 +144,7 @@ impl<S: Summed> Reader<S> {
         if !magic.starts_with(b"REDIS") {
             return Err(source.corrupt("Wrong signature trying to load DB from file"));
         }
-        let version = magic[5..].iter().take_while(|digit| digit.is_ascii_digit());
+        let version = magic[5..].trim_ascii_start().iter().take_while(|digit| digit.is_ascii_digit());
         let version = version.fold(0, |number, digit| number * 10 + u16::from(digit - b'0'));
         if !(1..=VERSION).contains(&version) {
             return Err(source.corrupt(format!("Can't handle RDB format version {version}")));
@@ -159,6 +161,7 @@ impl<S: Summed> Reader<S> {
             key: Vec::new(),
             tag: None,
             doing: Doing::Start,
+            keys: 0,
             pass_over_modules,
         })
     }
@@ -221,7 +224,6 @@ impl<S: Summed> Reader<S> {
                     return Ok(Item::Hint);
                 }
                 opcode::SLOT_INFO => {
-                    self.doing = Doing::Length;
                     for _ in 0..3 {
                         source.number()?;
                     }
@@ -242,23 +244,26 @@ impl<S: Summed> Reader<S> {
                     return Ok(Item::ModuleAux(name));
                 }
                 opcode::FUNCTION_PRE_GA => {
-                    return Err(source.corrupt("Pre-release function format not supported."));
+                    let text = format!("Pre-release function format not supported {}", self.version);
+                    return Err(source.corrupt(text));
                 }
                 opcode::FUNCTION2 => {
                     self.doing = Doing::Functions;
                     return Ok(Item::Library(source.text()?));
                 }
                 kind => {
-                    self.tag = Some(kind);
                     if usize::from(kind) >= tag::NAMES.len() || tag::NAMES[usize::from(kind)].is_empty() {
                         return Err(source.corrupt(format!("Invalid object type: {kind}")));
                     }
+                    self.tag = Some(kind);
                     self.doing = Doing::Key;
                     self.key = source.text()?;
+                    self.keys += 1;
                     self.doing = Doing::Value;
                     if kind == tag::MODULE_2 && self.pass_over_modules {
                         source.number()?;
                         module::pass_over(source)?;
+                        (self.key, self.tag, self.deadline) = (Vec::new(), None, None);
                         return Ok(Item::ModuleValue);
                     }
                     self.value = Some(Decoder::new(kind, source, rules)?);

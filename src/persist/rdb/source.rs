@@ -314,9 +314,11 @@ impl FileSource {
 
 impl Source for FileSource {
     fn fill(&mut self, mut buffer: &mut [u8]) -> Result<(), Error> {
+        // What is not all there is not taken, as far as who is told knows.
+        let offset = self.offset();
         while !buffer.is_empty() {
             if self.at == self.filled {
-                self.refill()?;
+                self.refill().map_err(|error| Error { offset, ..error })?;
             }
             let step = buffer.len().min(self.filled - self.at);
             let (now, later) = buffer.split_at_mut(step);
