@@ -12,6 +12,7 @@ use crate::persist::aof::manifest::{Manifest, Place};
 use crate::persist::aof::reader::{Fault, Reader, Record};
 use crate::persist::aof::writer::reason;
 use crate::persist::rdb::decode::Rules;
+use crate::persist::rdb::error::Error;
 use crate::persist::rdb::file as snapshot;
 use crate::persist::rdb::source::{FileSource, Source as _};
 use crate::resp::Args;
@@ -102,9 +103,9 @@ impl AofLoader {
             self.cut_filling(server, &file)?;
             return Ok(Some(Open::Commands(Reader::new(file, 0))));
         }
-        log::info!("Reading RDB {} on AOF loading...", if is_old { "preamble from AOF file" } else { "base file" });
+        log::info!("Reading RDB {}...", if is_old { "preamble from AOF file" } else { "base file on AOF loading" });
         let reader = FileSource::new(file).map_err(failed)?;
-        let reader = snapshot::Reader::new(reader, false).map_err(|error| self.unreadable(&error))?;
+        let reader = snapshot::Reader::new(reader, false).map_err(|error| self.damaged(&error))?;
         let intake = Intake::new(Manner { keep_expired: true, ..Manner::default() });
         Ok(Some(Open::Snapshot(Box::new(reader), load::rules(server), Box::new(intake))))
     }
@@ -127,10 +128,20 @@ impl AofLoader {
         Ok(())
     }
 
+    /// The snapshot that the open file begins with cannot be read.
+    fn damaged(&self, error: &Error) -> String {
+        load::tell(error);
+        self.not_loaded()
+    }
+
     /// The snapshot that the open file begins with is no good.
     fn unreadable(&self, error: &dyn std::fmt::Display) -> String {
-        let name = &self.sources[self.at].name;
         log::warn!("{error}");
+        self.not_loaded()
+    }
+
+    fn not_loaded(&self) -> String {
+        let name = &self.sources[self.at].name;
         if *name == self.place.name {
             format!("Error reading the RDB preamble of the AOF file {name}, AOF loading aborted")
         } else {
@@ -149,7 +160,7 @@ impl AofLoader {
         let until = Instant::now() + SLICE;
         loop {
             for _ in 0..COMMANDS {
-                let item = reader.next(rules).map_err(|error| self.unreadable(&error))?;
+                let item = reader.next(rules).map_err(|error| self.damaged(&error))?;
                 if intake.take(server, item).map_err(|why| self.unreadable(&why))? {
                     return Ok(true);
                 }
@@ -174,7 +185,7 @@ impl AofLoader {
                         self.replayer.end_transaction();
                         return self.truncated(server, self.valid_before_multi);
                     }
-                    Ok(Record::End) => return Ok(true),
+                    Ok(Record::End) => return self.cut_annotation(reader.offset()).map(|()| true),
                     Err(Fault::Truncated) => {
                         let end = if self.replayer.in_transaction() { self.valid_before_multi } else { self.valid };
                         self.replayer.end_transaction();
@@ -221,6 +232,21 @@ impl AofLoader {
                 return Ok(false);
             }
         }
+    }
+
+    /// If the file that is open ends within an annotation, cuts it off where something would come to stand behind it.
+    fn cut_annotation(&mut self, end: u64) -> Result<(), String> {
+        let is_last = self.at + 1 == self.sources.len();
+        let source = &mut self.sources[self.at];
+        if !is_last || source.size <= end {
+            return Ok(());
+        }
+        let name = &source.name;
+        log::info!("Cutting an annotation without end off the AOF file {name} at offset {end}");
+        let cut = File::options().write(true).open(self.place.path(name)).and_then(|file| file.set_len(end));
+        cut.map_err(|error| format!("Error truncating the AOF file {name}: {}", reason(&error)))?;
+        source.size = end;
+        Ok(())
     }
 
     /// The file that is open ends within a command or a transaction: cuts it behind what is whole, if that is allowed. Returns
@@ -296,6 +322,9 @@ impl Loader for AofLoader {
                     let (mut file, offset) = reader.into_source().into_file();
                     file.seek(SeekFrom::Start(offset)).map_err(|error| self.unreadable(&error))?;
                     self.valid = offset;
+                    if self.sources[self.at].name == self.place.name {
+                        log::info!("Reading the remaining AOF tail...");
+                    }
                     Some(Open::Commands(Reader::new(file, offset)))
                 } else {
                     Some(Open::Snapshot(reader, rules, intake))

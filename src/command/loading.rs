@@ -5,7 +5,9 @@
 
 use std::io;
 
+use super::error::Error;
 use super::state::Server;
+use super::table::{Flags, Registered};
 use super::{Ctx, transaction};
 use crate::net::{Client, Stream};
 use crate::resp::Args;
@@ -143,6 +145,45 @@ pub struct Replayer {
     client: Option<Box<Client>>,
 }
 
+/// The number of the client that replays commands, which no other client has.
+pub const REPLAYER: u64 = u64::MAX;
+
+/// Why a command must not be replayed that is about its connection, which here is none, or would end the server at each
+/// start; also within a transaction.
+fn refusal(command: &str) -> Option<Error> {
+    Some(match command {
+        "shutdown" => Error::fixed("ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client"),
+        "subscribe" => Error::fixed("ERR SUBSCRIBE isn't allowed for a DENY BLOCKING client"),
+        "psubscribe" => Error::fixed("ERR PSUBSCRIBE isn't allowed for a DENY BLOCKING client"),
+        "ssubscribe" => Error::fixed("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client"),
+        "psync" | "sync" => Error::fixed("ERR SYNC and PSYNC aren't allowed for a DENY BLOCKING client"),
+        _ => return None,
+    })
+}
+
+impl Server {
+    /// A command that is replayed has failed: what was written down is not what was done.
+    #[cold]
+    pub fn tell_error_to_replayer(&mut self, error: &Error, command: &str) {
+        log::warn!(
+            "== CRITICAL == This server is sending an error to its AOF-loading-client: '{}' after processing the command \
+             '{command}'",
+            String::from_utf8_lossy(&logged(error.text()))
+        );
+        self.stats.unexpected_error_replies += 1;
+    }
+}
+
+/// An error as Redis writes it to the log: with its code as in a reply, but without the usual one, except for a few texts.
+fn logged(text: &[u8]) -> Vec<u8> {
+    const WITH_CODE: [&[u8]; 4] =
+        [b"no such key", b"syntax error", b"source and destination objects are the same", b"index out of range"];
+    match text.strip_prefix(b"ERR ") {
+        Some(rest) if !WITH_CODE.contains(&rest) => rest.to_vec(),
+        _ => [b"-", text].concat(),
+    }
+}
+
 /// Why a command could not be replayed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unplayable {
@@ -158,7 +199,7 @@ impl Replayer {
     pub fn new() -> io::Result<Replayer> {
         // The other end is gone at once: nothing is ever read or sent here.
         let (stream, _) = mio::net::UnixStream::pair()?;
-        let mut client = Box::new(Client::new(Stream::Unix(stream), u64::MAX, 0));
+        let mut client = Box::new(Client::new(Stream::Unix(stream), REPLAYER, 0));
         client.authenticated = true;
         Ok(Replayer { client: Some(client) })
     }
@@ -205,30 +246,57 @@ impl Replayer {
             return Err(Unplayable::Malformed);
         }
         let Some(client) = self.client.take() else { return Ok(()) };
-        let queued = client.transaction.is_some() && command.full_name != "exec";
         let token = server.clients.insert(client);
-        let mut cx = Ctx::new(server, token);
-        cx.command = command;
-        if queued {
-            transaction::queue(&mut cx, args);
-        } else {
-            // Nothing comes that a command could wait for.
-            cx.in_exec = true;
-            if let Err(error) = (command.command.handler)(&mut cx, args) {
-                log::warn!(
-                    "== CRITICAL == This server is sending an error to its AOF-loading-client: '{}' after processing the \
-                     command '{}'",
-                    String::from_utf8_lossy(error.text()),
-                    command.full_name
-                );
-            }
-        }
-        cx.server.clients[token].db = cx.db;
+        carry_out(server, token, command, args);
+        leave(server, token, command);
         self.client = Some(server.remove_client(token));
-        // Who serves others while a script takes long saw that nobody is at the other end. The token may be another's before
-        // the loop comes to it.
-        server.resumed.retain(|&resumed| resumed != token);
-        server.dying.retain(|&dying| dying != token);
         Ok(())
+    }
+}
+
+/// Runs a command, or keeps it for EXEC.
+fn carry_out(server: &mut Server, token: usize, command: &'static Registered, args: &mut Args<'_>) {
+    let refused = refusal(&command.full_name);
+    let queued = server.clients[token].transaction.is_some() && command.full_name != "exec";
+    let mut cx = Ctx::new(server, token);
+    cx.command = command;
+    if queued && refused.is_none() {
+        transaction::queue(&mut cx, args);
+    } else {
+        // Nothing comes that a command could wait for.
+        cx.in_exec = true;
+        let outcome = refused.map_or_else(|| (command.command.handler)(&mut cx, args), Err);
+        if let Err(error) = outcome {
+            cx.error(&error);
+        }
+    }
+    cx.server.clients[token].db = cx.db;
+}
+
+/// The client goes from among the clients. The token may be another's before the loop comes to it.
+fn leave(server: &mut Server, token: usize, command: &Registered) {
+    // Who serves others while a script takes long saw that nobody is at the other end.
+    server.resumed.retain(|&resumed| resumed != token);
+    server.dying.retain(|&dying| dying != token);
+    if !command.command.flags.contains(Flags::WRITE) {
+        // It may have wanted to watch or to track.
+        server.keys.effects.watches.forget(token);
+        server.stop_tracking(token);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_in_the_log() {
+        for (text, expected) in [
+            ("ERR DB index is out of range", "DB index is out of range"),
+            ("ERR no such key", "-ERR no such key"),
+            ("WRONGTYPE Operation against a key", "-WRONGTYPE Operation against a key"),
+        ] {
+            assert_eq!(logged(text.as_bytes()), expected.as_bytes());
+        }
     }
 }

@@ -78,6 +78,7 @@ use crate::observe::slowlog::{Entry as SlowEntry, cut_args};
 use crate::plugin::{Call, Hooks};
 use crate::resp::{Args, Output, Proto, Reply};
 use error::{Error, Outcome};
+use loading::REPLAYER;
 use state::Server;
 use table::{Command, Flags, Registered};
 
@@ -678,6 +679,10 @@ impl<'s> Ctx<'s> {
             self.server.tell_error_to_replica(error, &self.command.full_name);
         } else if self.server.is_master(self.token) {
             self.server.stream_failed(error, &self.command.full_name);
+        } else if self.server.clients[self.token].id == REPLAYER {
+            // What fails within a transaction fails in EXEC.
+            let is_exec = self.server.clients[self.token].transaction.is_some();
+            self.server.tell_error_to_replayer(error, if is_exec { "exec" } else { &self.command.full_name });
         }
         self.server.stats.error_replies += 1;
         let code = text.split(|&byte| byte == b' ').next().unwrap_or_default();
