@@ -175,6 +175,92 @@ check "half a transaction is dropped" {
     expect {/Revert incomplete MULTI/} [list + [server::log $run::server]]
 }
 
+check "an annotation without its end is no reason not to start" {
+    set commands [request SELECT 0][request SET k v]
+    foreach torn {"#" "#TS:160" "#CRC:12:ab"} {
+        set dir [made_of $commands$torn]
+        start_aof $dir --aof-load-truncated no
+        expect {"v"} [ask GET k] $torn
+        set dir [made_of $commands$torn]
+        spill $dir/appendonlydir/appendonly.aof.2.incr.aof [request SELECT 0][request SET b 2]
+        spill $dir/appendonlydir/appendonly.aof.manifest "file appendonly.aof.1.incr.aof seq 1 type i\nfile appendonly.aof.2.incr.aof seq 2 type i\n"
+        start_aof $dir --aof-load-truncated no
+        expect {["v" "2"]} [ask MGET k b] "$torn, not the last"
+    }
+}
+
+check "what is written behind an annotation without its end can be read" -only cachestorm {
+    set dir [made_of [request SELECT 0][request SET k v]#TS:160]
+    start_aof $dir --aof-load-truncated no
+    ask SET b 2
+    restart_aof $dir --aof-load-truncated no
+    expect {["v" "2"]} [ask MGET k b]
+}
+
+# Commands that fail or are refused while they are loaded, and the log lines of it.
+proc complains {commands lines} {
+    set dir [made_of [request SELECT 0] $commands [request SELECT 0][request SET end 1]]
+    start_aof $dir
+    expect {"1"} [ask GET end]
+    set log [server::log $run::server]
+    foreach {error command} $lines {
+        set line "== CRITICAL == This server is sending an error to its AOF-loading-client: '$error' after processing the command '$command'"
+        same 1 [expr {[string first $line $log] >= 0}] "$line in $log"
+    }
+    regexp {unexpected_error_replies:(\d+)} [lindex [ask INFO stats] 1] all count
+    same [expr {[llength $lines] / 2}] $count unexpected_error_replies
+}
+
+check "a command that fails while it is loaded is told in the log" {
+    complains [request SET k v][request LPUSH k 1][request SELECT 99][request RENAME none k][request EXEC] {
+        "-WRONGTYPE Operation against a key holding the wrong kind of value" lpush
+        "DB index is out of range" select
+        "-ERR no such key" rename
+        "EXEC without MULTI" exec
+    }
+    complains [request MULTI][request SET a 1][request MULTI][request WATCH a][request LPUSH a 1][request EXEC] {
+        "MULTI calls can not be nested" exec
+        "WATCH inside MULTI is not allowed" exec
+        "-WRONGTYPE Operation against a key holding the wrong kind of value" exec
+    }
+    complains [request SHUTDOWN][request SUBSCRIBE c][request PSUBSCRIBE c][request MONITOR] {
+        "SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client" shutdown
+        "SUBSCRIBE isn't allowed for a DENY BLOCKING client" subscribe
+        "PSUBSCRIBE isn't allowed for a DENY BLOCKING client" psubscribe
+        "MONITOR isn't allowed for DENY BLOCKING client" monitor
+    }
+}
+
+check "nothing that is loaded makes a replica of who loads it, or ends the server" -only cachestorm {
+    set refused "SYNC and PSYNC aren't allowed for a DENY BLOCKING client"
+    complains [request PSYNC ? -1][request SYNC] [list $refused psync $refused sync]
+    complains [request MULTI][request PSYNC ? -1][request SHUTDOWN NOW][request EXEC] [list $refused exec \
+        "SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client" exec]
+    complains [request WATCH end][request CLIENT TRACKING ON] {}
+    expect {:0} [ask PUBLISH c message]
+}
+
+check "the log tells of a preamble, and of one that is cut off" {
+    set dir [server::new_dir]
+    start_aof $dir
+    ask SET k v
+    ask BGREWRITEAOF
+    eventually {[aof_field aof_rewrite_in_progress] == 0 && [file exists $dir/appendonlydir/appendonly.aof.2.base.rdb]}
+    set snapshot [slurp $dir/appendonlydir/appendonly.aof.2.base.rdb]
+    set old [server::new_dir]
+    spill $old/appendonly.aof $snapshot[request SELECT 0][request SET b 2]
+    start_aof $old
+    expect {["v" "2"]} [ask MGET k b]
+    set log [server::log $run::server]
+    expect {/Reading RDB preamble from AOF file\.\.\./} [list + $log]
+    expect {/Reading the remaining AOF tail\.\.\./} [list + $log]
+    spill $dir/appendonlydir/appendonly.aof.2.base.rdb [string range $snapshot 0 end-20]
+    server::stop $run::server
+    lassign [refused $dir] code log
+    same 1 $code "exit code"
+    expect {/Reading RDB base file on AOF loading\.\.\..*Short read or OOM loading DB\. Unrecoverable error, aborting now\./} [list + $log]
+}
+
 check "what cannot be loaded is refused, with a reason" {
     foreach {dir flags reason} [list \
         [made_of [request SET a 1] [string range [request SET b 2] 0 end-3]] {--aof-load-truncated no} \

@@ -48,8 +48,8 @@ set whole [request SELECT 0][request SET k v]
 set more [request MULTI][request SET a 1][request SET b 2][request EXEC]
 
 check "the binary answers to the names of the tools" {
-    says 0 {redis-check-aof} redis-check-aof --version
-    says 0 {redis-check-rdb} redis-check-rdb --version
+    says 0 {"redis-check-aof v=7.4.[0-9] sha="} redis-check-aof --version
+    says 0 {"redis-check-rdb v=7.4.[0-9] sha="} redis-check-rdb -v
     says 1 {Usage:} redis-check-aof {}
     says 1 {Usage:} redis-check-aof {--fix a b c}
     says 1 {Usage:} redis-check-rdb {}
@@ -72,6 +72,33 @@ check "an old file of one piece" {
         says 0 [list "This will shrink the AOF $path from [string length $whole$tail] bytes, with [string length $tail] bytes, to $good bytes" \
                      "Successfully truncated AOF $path"] redis-check-aof [list --fix $path] y
         same $whole [slurp $path] "$what, mended"
+    }
+}
+
+check "where a file was cut, and what was expected there" {
+    set path [server::new_dir]/old.aof
+    foreach {len line patterns} {
+        3  1 {{0x               0: Expected \\r\\n, got: 0d00}}
+        4  2 {}
+        7  2 {{0x               4: Expected \\r\\n, got: 0d}}
+        11 3 {{0x               8: Expected to read 8 bytes, got 3 bytes}}
+        16 4 {}
+        22 5 {{0x              14: Expected to read 3 bytes, got 2 bytes}}
+    } {
+        spill $path [string range $whole 0 $len-1]
+        says 1 [list {*}$patterns "size=$len, ok_up_to=0, ok_up_to_line=$line, diff=$len"] redis-check-aof [list $path]
+    }
+    spill $path [string map {\$3 +3} $whole]
+    says 1 [list "Expected prefix '\$', got: '+'" "ok_up_to=[string length [request SELECT 0]],"] redis-check-aof [list $path]
+    spill $path $whole[request MULTI][request SET a 1]
+    says 1 [list "Reached EOF before reading EXEC for MULTI"] redis-check-aof [list $path]
+}
+
+check "an annotation without its end carries no data" {
+    set path [server::new_dir]/old.aof
+    foreach torn {"#" "#TS:160" "#CRC:12:ab"} {
+        spill $path $whole$torn
+        says 0 [list "ok_up_to=[file size $path]," "AOF $path is valid"] redis-check-aof [list $path]
     }
 }
 
@@ -102,6 +129,12 @@ check "back to a time" {
     says 0 [list "Truncate nothing in AOF $path to timestamp 2000"] redis-check-aof [list --truncate-to-timestamp 2000 $path]
     says 1 [list "AOF $path has nothing before timestamp 999, aborting..."] redis-check-aof [list --truncate-to-timestamp 999 $path]
     same $early$late [slurp $path]
+    foreach never {0 ""} {
+        says 0 [list "AOF $path is valid"] redis-check-aof [list --truncate-to-timestamp $never $path]
+        same $early$late [slurp $path] "to no time"
+    }
+    spill $path.bad "$early#TS:soon\r\n"
+    says 1 {"Invalid timestamp annotation"} redis-check-aof [list --truncate-to-timestamp 1500 $path.bad]
     says 0 [list "Successfully truncated AOF $path to timestamp 1500"] redis-check-aof [list --truncate-to-timestamp 1500 $path]
     same $early [slurp $path]
     set manifest [parts "" $early$late $late]
@@ -127,4 +160,27 @@ check "a base that is a snapshot" -server {--appendonly no} {
     says 0 {"Checksum OK" "RDB looks OK!" "1 keys read"} redis-check-rdb [list $path.rdb]
     spill $path.rdb [string range $snapshot 0 end-12]
     says 1 {"--- RDB ERROR DETECTED ---"} redis-check-rdb [list $path.rdb]
+}
+
+check "what was read before the damage" -server {--appendonly no} {
+    ask HSET h f v g w
+    ask HPEXPIRE h 100000000 FIELDS 1 f
+    ask SAVE
+    set snapshot [slurp $server::dir($run::server)/dump.rdb]
+    set path [server::new_dir]/a.rdb
+    spill $path $snapshot
+    says 0 {"1 keys read" "0 expires" "0 already expired" "1 subexpires"} redis-check-rdb [list $path]
+    foreach len {0 3 8} {
+        spill $path [string range $snapshot 0 $len-1]
+        says 1 {{\[offset 0\] Unexpected EOF reading RDB file} "While doing: start" "Reading type 0 (string)" "0 keys read" "0 subexpires"} \
+            redis-check-rdb [list $path]
+    }
+    # Within the value, within the checksum, and another checksum.
+    spill $path [string range $snapshot 0 end-12]
+    says 1 {"While doing: read-object-value" "Reading key 'h'" "Reading type 25 (hash-listpack-md)" "1 keys read" "0 subexpires"} \
+        redis-check-rdb [list $path]
+    spill $path [string range $snapshot 0 end-3]
+    says 1 [list "offset [expr {[string length $snapshot] - 8}]*Unexpected EOF" "While doing: check-sum" "1 subexpires"] redis-check-rdb [list $path]
+    spill $path [string range $snapshot 0 end-1]\x01
+    says 1 {"RDB CRC error" "1 keys read" "1 subexpires"} redis-check-rdb [list $path]
 }
