@@ -496,7 +496,7 @@ fn log_quicklist(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
     let full = args.get(3).is_some_and(is_on);
     for at in 0..list.nodes().min(LISTPACK_SHOWN) {
         if let Some((bytes, is_plain)) = list.node_bytes(at) {
-            log_node(at, &bytes, is_plain, full);
+            log_node(at, bytes, is_plain, full);
         }
     }
     cx.reply.status("Quicklist structure printed on stdout");
@@ -504,18 +504,18 @@ fn log_quicklist(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
 }
 
 /// Writes a node of a list to the log: a listpack, or an element by itself. A compressed one has been opened, and so is owned.
-fn log_node(at: usize, bytes: &Cow<'_, [u8]>, is_plain: bool, full: bool) {
+fn log_node(at: usize, bytes: Cow<'_, [u8]>, is_plain: bool, full: bool) {
     log::warn!(
         "DEBUG QUICKLIST: node({at}) {{container : {}, encoding: {}, size: {}, count: {}}}",
         if is_plain { "PLAIN" } else { "PACKED" },
         if matches!(bytes, Cow::Borrowed(_)) { "RAW" } else { "LZF" },
         bytes.len(),
-        if is_plain { 1 } else { listpack::len(bytes) },
+        if is_plain { 1 } else { listpack::len(&bytes) },
     );
     if full && is_plain {
         log::warn!("DEBUG QUICKLIST: {{ entry : {} }}", bytes.escape_ascii());
     } else if full {
-        log_elements("QUICKLIST", bytes);
+        log_elements("QUICKLIST", &bytes);
     }
 }
 
