@@ -36,6 +36,13 @@ pub struct End {
     pub torn: bool,
 }
 
+/// Whether Redis would stumble over a filling up to `filled` behind what ends at `end`. It reads annotations in pieces of up to 1,023
+/// bytes, each of which has to begin with `#`: so the end of the line must not be a piece of its own.
+pub fn is_misread(filled: u64, end: u64) -> bool {
+    const PIECE: u64 = 1023;
+    filled > end && (filled - end - 1).is_multiple_of(PIECE)
+}
+
 /// Puts a filling behind what is to be written.
 pub fn put(bytes: &mut Vec<u8>) {
     bytes.resize(bytes.len() + AHEAD - 1, BYTE);

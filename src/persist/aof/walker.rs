@@ -259,7 +259,7 @@ mod tests {
             (8, "Expected to read 6 bytes, got 0 bytes", 8, 2),
             (11, "Expected to read 6 bytes, got 3 bytes", 8, 2),
             (14, "Ended", 14, 3),
-            (file.len(), "end", 19, 5),
+            (file.len(), "end", 18, 5),
         ] {
             assert_eq!(end(&file[..len]), (expected.to_string(), part, lines), "cut at {len}");
         }

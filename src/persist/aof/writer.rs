@@ -17,7 +17,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::filling;
-use super::reader::Checksum;
+use super::reader::{Checksum, MARK};
 use crate::config::AppendFsync;
 
 /// How long writes may wait for a sync, in milliseconds.
@@ -191,7 +191,11 @@ impl Writer {
         let fills = manner.policy == AppendFsync::Always && self.checksums && self.size >= filling::FROM;
         if fills && self.checksum.covered() > 0 {
             // Should the next write be torn, this tells where it began.
-            self.buffer.extend_from_slice(self.checksum.finish().as_bytes());
+            let mut line = self.checksum.finish();
+            if filling::is_misread(self.filled, self.size + (self.buffer.len() + line.len()) as u64) {
+                line.insert(MARK.len(), '0');
+            }
+            self.buffer.extend_from_slice(line.as_bytes());
         }
         let len = self.buffer.len();
         let end = self.size + len as u64;
@@ -511,6 +515,12 @@ mod tests {
         assert_eq!((size + filling::AHEAD as u64, end()), (length, Some(filling::End { at: size, torn: false })));
         let (size, length) = write(&mut writer, 2 * filling::AHEAD, AppendFsync::Always);
         assert_eq!((size + filling::AHEAD as u64, end()), (length, Some(filling::End { at: size, torn: false })));
+        for _ in 0..1100 {
+            let (size, length) = write(&mut writer, 1, AppendFsync::Always);
+            assert!(!(length - size - 1).is_multiple_of(1023), "Redis can read it");
+        }
+        let (size, _) = write(&mut writer, 1, AppendFsync::Always);
+        assert_eq!(end(), Some(filling::End { at: size, torn: false }));
         let (size, length) = write(&mut writer, 10, AppendFsync::EverySecond);
         assert_eq!((size, end()), (length, None), "who does not wait needs none");
         write(&mut writer, 10, AppendFsync::Always);
