@@ -237,13 +237,14 @@ impl Server {
     /// What the stream and those who read it take.
     pub fn replica_memory(&self) -> ReplicaMemory {
         let Some(backlog) = &self.replication.backlog else { return ReplicaMemory::default() };
-        let all = backlog.memory_bytes();
+        let (all, size) = (backlog.memory_bytes(), self.settings.repl_backlog_size as usize);
         // Blocks are kept whole.
-        let beyond_size = all.saturating_sub(self.settings.repl_backlog_size as usize + BLOCK);
+        let beyond_size = all.saturating_sub(size.saturating_add(BLOCK));
         // A buffer as any client has it is none of the replica's own.
         let beyond = |client: &Client| client.output.memory_bytes().saturating_sub(REPLY_BUFFER_MAX);
         let outputs: usize = self.replicas().map(|(client, _)| beyond(client)).sum();
-        let uncounted = beyond_size + outputs;
+        // No key goes because a block is full.
+        let uncounted = all.saturating_sub(size) + outputs;
         // What there is too much without replicas is about to go.
         let of_replicas = if self.replication.replicas.is_empty() { 0 } else { beyond_size };
         ReplicaMemory { backlog: all - of_replicas, clients: of_replicas + outputs, uncounted }
