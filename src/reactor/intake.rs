@@ -25,6 +25,8 @@ const BACKPRESSURE: usize = 64 << 20;
 const MOST_HELD: usize = 64 << 10;
 /// A master's arguments may be as long as this, whatever clients may send, in bytes.
 const MASTER_BULK: u64 = 1 << 30;
+/// No argument is longer than this, in bytes, whatever the settings allow: keys, fields and tags know their lengths in 32 bits.
+const MOST_BULK: u64 = (1 << 32) - (1 << 20);
 /// What a client that has not authenticated may send without finishing a command.
 const UNAUTHENTICATED_INPUT: usize = 1 << 20;
 
@@ -160,7 +162,7 @@ impl Intake {
         let Server { clients, names, keys, settings, acl, .. } = server;
         // What the master took its replicas have to take, within reason: memory is set aside for what is announced.
         let most = if clients[token].link.is_some() { MASTER_BULK } else { 0 };
-        let max_bulk = settings.proto_max_bulk_len.max(most);
+        let max_bulk = settings.proto_max_bulk_len.max(most).min(MOST_BULK);
         let parsing = Parsing { names, keys, max_bulk, open: acl.is_open() };
         self.batch.gather(token, &mut clients[token], parsing, start);
     }

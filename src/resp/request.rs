@@ -325,7 +325,8 @@ impl RequestParser {
             missing -= 1;
         };
         (*at, self.missing, self.bulk) = (at_arg, missing, bulk);
-        outcome
+        // Behind that no span can tell where an argument lies.
+        if at_arg > u32::MAX as usize { Err(ProtocolError::BulkLength) } else { outcome }
     }
 
     fn parse_inline(&mut self, buf: &[u8], at: &mut usize, spans: &mut Vec<Span>) -> Result<Parsed, ProtocolError> {
