@@ -150,8 +150,11 @@ pub const REPLAYER: u64 = u64::MAX;
 
 /// Why a command must not be replayed that is about its connection, which here is none, or would end the server at each
 /// start; also within a transaction.
-fn refusal(command: &str) -> Option<Error> {
-    Some(match command {
+fn refusal(command: &Registered) -> Option<Error> {
+    if command.command.flags.contains(Flags::WRITE) {
+        return None;
+    }
+    Some(match command.full_name.as_str() {
         "shutdown" => Error::fixed("ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client"),
         "subscribe" => Error::fixed("ERR SUBSCRIBE isn't allowed for a DENY BLOCKING client"),
         "psubscribe" => Error::fixed("ERR PSUBSCRIBE isn't allowed for a DENY BLOCKING client"),
@@ -256,7 +259,7 @@ impl Replayer {
 
 /// Runs a command, or keeps it for EXEC.
 fn carry_out(server: &mut Server, token: usize, command: &'static Registered, args: &mut Args<'_>) {
-    let refused = refusal(&command.full_name);
+    let refused = refusal(command);
     let queued = server.clients[token].transaction.is_some() && command.full_name != "exec";
     let mut cx = Ctx::new(server, token);
     cx.command = command;

@@ -23,6 +23,8 @@ pub const AHEAD: usize = 256 << 10;
 pub const LEAST: u64 = 2;
 /// A file that has fewer bytes is not filled: it may never have many.
 pub const FROM: u64 = 64 << 10;
+/// Redis and its tools read annotations in pieces of so many bytes at most.
+pub const PIECE: usize = 1023;
 /// What is read at once, in bytes.
 const CHUNK: u64 = 256 << 10;
 /// The longest annotation with a checksum, in bytes.
@@ -36,11 +38,10 @@ pub struct End {
     pub torn: bool,
 }
 
-/// Whether Redis would stumble over a filling up to `filled` behind what ends at `end`. It reads annotations in pieces of up to 1,023
-/// bytes, each of which has to begin with `#`: so the end of the line must not be a piece of its own.
+/// Whether Redis would stumble over a filling up to `filled` behind what ends at `end`. Each of the [pieces](PIECE) that it reads has
+/// to begin with `#`: so the end of the line must not be a piece of its own.
 pub fn is_misread(filled: u64, end: u64) -> bool {
-    const PIECE: u64 = 1023;
-    filled > end && (filled - end - 1).is_multiple_of(PIECE)
+    filled > end && (filled - end - 1).is_multiple_of(PIECE as u64)
 }
 
 /// Puts a filling behind what is to be written.

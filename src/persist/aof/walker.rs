@@ -9,9 +9,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use super::filling;
 use super::reader::{Checksum, RECORD_MAX};
 
-/// The longest line with a number, and the longest annotation; what is longer comes in pieces. In bytes.
+/// The longest line with a number, in bytes; what is longer comes in pieces.
 const NUMBER_MAX: usize = 127;
-const ANNOTATION_MAX: usize = 1023;
 
 /// What was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,9 +91,9 @@ impl<R: Read> Walker<R> {
 
     /// An annotation, or a filling. One without an end is the last of the file: it counts for nothing.
     fn annotation(&mut self) -> Result<Step, Fault> {
-        self.piece(ANNOTATION_MAX)?;
+        self.piece(filling::PIECE)?;
         if self.record.starts_with(&[filling::BYTE; 2]) {
-            while !self.record.ends_with(b"\n") && self.piece(ANNOTATION_MAX)? > 0 {}
+            while !self.record.ends_with(b"\n") && self.piece(filling::PIECE)? > 0 {}
             let text = self.record.strip_suffix(b"\n").unwrap_or(&self.record);
             return match text.iter().all(|&byte| byte == filling::BYTE) {
                 true => Ok(Step::Annotation),

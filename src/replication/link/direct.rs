@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::command::aside::Aside;
-use crate::command::load::{Counts, Intake, Manner, rules, tell};
+use crate::command::load::{Intake, Manner, rules, tell};
 use crate::command::loading::Loader;
 use crate::command::state::Server;
 use crate::persist::Sink;
@@ -221,11 +221,7 @@ impl DirectLoader {
             server.listen_again();
         }
         if over {
-            let Counts { keys, expired, empty, .. } = self.intake.counts;
-            log::info!(
-                "Done loading RDB, keys loaded: {keys}, keys expired: {expired}{}.",
-                if empty > 0 { format!(", empty keys skipped: {empty}") } else { String::new() }
-            );
+            server.note_loaded(self.intake.counts);
             log::debug!("The snapshot was taken in within {:.3} seconds", self.started.elapsed().as_secs_f64());
             if let Some(aside) = self.intake.aside.take() {
                 log::info!("MASTER <-> REPLICA sync: Swapping active DB with loaded DB");
