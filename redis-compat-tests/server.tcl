@@ -682,6 +682,9 @@ case "COMMAND DOCS" {
     COMMAND DOCS get            -> {"get" {"summary" any "since" "1.0.0" "group" "string" "complexity" any ...}}
     COMMAND DOCS GET nosuch     -> {"get" any}
     COMMAND DOCS nosuch         -> {}
+    COMMAND DOCS hdel           -> {"hdel" {"summary" any "since" any "group" any "complexity" any "history" ~[["2.4.0" any]] ...}}
+    COMMAND DOCS bgsave         -> {"bgsave" {"summary" any "since" any "group" any "complexity" any "history" ~[["3.2.2" any]] ...}}
+    COMMAND DOCS lpop           -> {"lpop" {"summary" any "since" any "group" any "complexity" any "history" ~[["6.2.0" any]] "arguments" [any {"name" "count" "type" "integer" "display_text" "count" "since" "6.2.0" "flags" ~[+"optional"]}]}}
     COMMAND DOCS config|set     -> {"config|set" {"summary" any "since" "2.0.0" "group" "server" ...}}
 }
 

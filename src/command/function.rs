@@ -88,7 +88,7 @@ pub const COMMANDS: &[Command] = &[
                 doc: Doc {
                     summary: "Removes all libraries.",
                     complexity: "O(N) where N is the number of functions",
-                    syntax: "[ASYNC | SYNC]",
+                    syntax: "[flush-type: ASYNC | SYNC]",
                     ..DOC
                 },
                 handler: flush,

@@ -5,6 +5,7 @@
 
 use super::Ctx;
 use super::error::{Error, Outcome};
+use super::history;
 use super::key_positions::{each_key, has_keys, legacy_range};
 use super::state::Server;
 use super::syntax::{self, Argument, Kind};
@@ -274,17 +275,19 @@ fn document(reply: &mut Reply, registered: &Registered) {
             .into_iter()
             .filter(|(_, text)| !text.is_empty())
             .collect();
-    let history: Vec<(&str, &str)> = [("deprecated_since", doc.deprecated_since), ("replaced_by", doc.replaced_by)]
+    let end: Vec<(&str, &str)> = [("deprecated_since", doc.deprecated_since), ("replaced_by", doc.replaced_by)]
         .into_iter()
         .filter(|(_, text)| !text.is_empty())
         .collect();
     let flags = [(!doc.deprecated_since.is_empty(), "deprecated"), (doc.internal, "syscmd")];
     let flags = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, name)| name);
     let has_flags = flags.clone().next().is_some();
+    let changes = history::of(&registered.full_name);
     reply.bulk(registered.full_name.as_bytes());
     reply.map(
         texts_of.len()
-            + history.len()
+            + end.len()
+            + usize::from(!changes.is_empty())
             + usize::from(has_flags)
             + usize::from(!arguments.is_empty())
             + usize::from(!registered.subcommands.is_empty()),
@@ -294,11 +297,19 @@ fn document(reply: &mut Reply, registered: &Registered) {
         reply.bulk(b"doc_flags");
         statuses(reply, flags);
     }
-    history.into_iter().for_each(|(name, text)| texts(reply, [name, text]));
+    end.into_iter().for_each(|(name, text)| texts(reply, [name, text]));
+    if !changes.is_empty() {
+        reply.bulk(b"history");
+        reply.set(changes.len());
+        for change in changes {
+            reply.array(2);
+            texts(reply, [change.since, change.what]);
+        }
+    }
     if !arguments.is_empty() {
         reply.bulk(b"arguments");
         reply.array(arguments.len());
-        arguments.iter().for_each(|argument| document_argument(reply, argument));
+        arguments.iter().for_each(|argument| document_argument(reply, &registered.full_name, argument));
     }
     if !registered.subcommands.is_empty() {
         reply.bulk(b"subcommands");
@@ -307,7 +318,9 @@ fn document(reply: &mut Reply, registered: &Registered) {
     }
 }
 
-fn document_argument(reply: &mut Reply, argument: &Argument) {
+/// An argument of the command of this whole name.
+fn document_argument(reply: &mut Reply, command: &str, argument: &Argument) {
+    let since = history::argument_since(command, &argument.name);
     let parts = argument.parts();
     let is_leaf = !matches!(argument.kind, Kind::OneOf(_) | Kind::Block(_));
     let flags =
@@ -318,6 +331,7 @@ fn document_argument(reply: &mut Reply, argument: &Argument) {
         2 + usize::from(is_leaf)
             + usize::from(argument.key_spec.is_some())
             + usize::from(argument.token.is_some())
+            + usize::from(since.is_some())
             + usize::from(has_flags)
             + usize::from(!parts.is_empty()),
     );
@@ -332,6 +346,9 @@ fn document_argument(reply: &mut Reply, argument: &Argument) {
     if let Some(token) = argument.token {
         texts(reply, ["token", token]);
     }
+    if let Some(since) = since {
+        texts(reply, ["since", since]);
+    }
     if has_flags {
         reply.bulk(b"flags");
         statuses(reply, flags);
@@ -339,7 +356,7 @@ fn document_argument(reply: &mut Reply, argument: &Argument) {
     if !parts.is_empty() {
         reply.bulk(b"arguments");
         reply.array(parts.len());
-        parts.iter().for_each(|part| document_argument(reply, part));
+        parts.iter().for_each(|part| document_argument(reply, command, part));
     }
 }
 

@@ -27,6 +27,7 @@ mod function;
 mod geo;
 mod hash;
 mod hash_expiry;
+mod history;
 mod hotkeys;
 mod hyperloglog;
 mod info;

@@ -124,7 +124,7 @@ pub const COMMANDS: &[Command] = &[
                 doc: Doc {
                     summary: "Forgets all scripts.",
                     complexity: "O(N) where N is the number of scripts known",
-                    syntax: "[ASYNC | SYNC]",
+                    syntax: "[flush-type: ASYNC | SYNC]",
                     ..DOC
                 },
                 handler: flush,
