@@ -26,7 +26,9 @@ use crate::resp::Proto;
 
 /// Pushes a reply as a Lua value, in a function that has the upvalues of `redis.call`.
 pub unsafe fn push_reply(state: *mut lua_State, shared: *mut Shared, reply: &[u8]) {
-    push(state, shared, reply, 0);
+    if push(state, shared, reply, 0) > reply.len() {
+        cut(state);
+    }
 }
 
 /// The number on the line that starts at `at`, and where the next one does. It is in a reply of ours, and so of few digits that
