@@ -33,6 +33,8 @@ pub struct Aof {
     pub state: State,
     pub(super) place: Place,
     pub(super) manifest: Manifest,
+    /// The increment that is written while it awaits its base.
+    pub(super) temporary: Option<String>,
     pub rewrites: Rewrites,
     /// What is asked for now is asked for within a transaction, of which no part can wait for a rewrite.
     pub in_transaction: bool,
@@ -41,7 +43,7 @@ pub struct Aof {
     /// The thread that waits for disks. Without one, nothing is ever durable.
     disk: Option<Disk<Server>>,
     /// Which writer it is: syncs of former ones mean nothing to it.
-    generation: u64,
+    pub(super) generation: u64,
     /// Replies wait for the disk.
     strict: bool,
     /// Clients whose replies wait.
@@ -64,6 +66,7 @@ impl Aof {
             in_transaction: false,
             place: Place { directory: (&settings.appenddirname).into(), name: settings.appendfilename.clone() },
             manifest: Manifest::default(),
+            temporary: None,
             writer: None,
             disk: None,
             generation: 0,
@@ -209,7 +212,14 @@ impl Server {
     pub fn turn_aof_on(&mut self) -> Result<(), String> {
         self.aof.state = State::AwaitsBase;
         let in_transaction = self.aof.in_transaction;
-        if in_transaction || (self.saving.purpose().is_some() && self.aof.rewrites.current.is_none()) {
+        if self.aof.rewrites.current.is_some() && !in_transaction {
+            log::info!(
+                "AOF was enabled but there is already an AOF rewriting in background. Stopping background AOF and \
+                 starting a rewrite now."
+            );
+            self.cancel_rewrite();
+        }
+        if in_transaction || !super::save::is_free(self) {
             self.aof.rewrites.scheduled = true;
             log::info!(
                 "AOF was enabled {}. An AOF background was scheduled to start when possible.",
@@ -220,13 +230,6 @@ impl Server {
                 }
             );
             return Ok(());
-        }
-        if self.aof.rewrites.current.is_some() {
-            log::info!(
-                "AOF was enabled but there is already an AOF rewriting in background. Stopping background AOF and \
-                 starting a rewrite now."
-            );
-            self.cancel_rewrite();
         }
         self.begin_rewrite().inspect_err(|why| {
             log::warn!("{why}");
@@ -246,12 +249,9 @@ impl Server {
         {
             log::warn!("Fail to fsync the AOF file: {}", reason(&error));
         }
-        let awaited_base = self.aof.state == State::AwaitsBase && self.aof.writer.is_some();
         self.cancel_rewrite();
+        self.abandon_increment();
         self.detach();
-        if awaited_base {
-            self.aof.remove(self.aof.place.path(&self.aof.place.temporary_increment()));
-        }
         self.aof.state = State::Off;
         self.aof.rewrites.scheduled = false;
         self.look_for_troubles();

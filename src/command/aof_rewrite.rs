@@ -75,12 +75,12 @@ pub struct Rewrite {
 }
 
 fn bgrewriteaof(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
-    let saving = cx.server.saving.purpose().is_some();
+    let is_free = save::is_free(cx.server);
     let rewrites = &mut cx.server.aof.rewrites;
     if rewrites.current.is_some() {
         return Err(Error::fixed("ERR Background append only file rewriting already in progress"));
     }
-    if cx.in_exec || saving {
+    if cx.in_exec || !is_free {
         rewrites.scheduled = true;
         rewrites.failures = 0;
         cx.reply.status("Background append only file rewriting scheduled");
@@ -123,7 +123,7 @@ impl Server {
         }
         let is_rdb = self.settings.aof_use_rdb_preamble;
         let process = std::process::id();
-        let temporary = PathBuf::from(format!("temp-rewriteaof-bg-{process}.aof"));
+        let temporary = PathBuf::from(format!("temp-rewriteaof-bg-{process}-{}.aof", save::next_id(self)));
         self.produce_base(is_rdb, temporary.clone())?;
         let started_ms = self.clock.uptime_ms();
         self.aof.rewrites.count += 1;
@@ -187,7 +187,7 @@ impl Server {
     fn base_target(&self, is_rdb: bool, path: PathBuf) -> Target {
         Target {
             path,
-            temporary: format!("temp-rewriteaof-{}.aof", std::process::id()).into(),
+            temporary: format!("temp-rewriteaof-{}-{}.aof", std::process::id(), save::next_id(self)).into(),
             checksum: self.settings.rdbchecksum,
             trailer: is_rdb,
             incremental_sync: self.settings.aof_rewrite_incremental_fsync,
@@ -202,10 +202,15 @@ impl Server {
         let place = &self.aof.place;
         let mut manifest = self.aof.manifest.clone();
         let awaits_base = self.aof.state == State::AwaitsBase;
-        let name = if awaits_base { place.temporary_increment() } else { manifest.begin_increment(&place.name) };
+        let name = match awaits_base {
+            true => place.temporary_increment(self.aof.generation),
+            false => manifest.begin_increment(&place.name),
+        };
         let file = File::create(place.path(&name))
             .map_err(|error| format!("Can't open the append-only file {name}: {}", reason(&error)))?;
-        if !awaits_base {
+        if awaits_base {
+            self.aof.temporary = Some(name.clone());
+        } else {
             place.store(&manifest)?;
             self.aof.manifest = manifest;
         }
@@ -258,9 +263,8 @@ impl Server {
     }
 
     /// Without its base, the temporary increment is worth nothing.
-    fn abandon_increment(&mut self) {
-        if self.aof.state == State::AwaitsBase {
-            let name = self.aof.place.temporary_increment();
+    pub(super) fn abandon_increment(&mut self) {
+        if let Some(name) = self.aof.temporary.take() {
             log::info!("Removing the temp incr aof file {name} in the background");
             self.aof.remove(self.aof.place.path(&name));
             self.detach();
@@ -280,9 +284,9 @@ impl Server {
         log::info!("Successfully renamed the temporary AOF base file {temporary} into {base}");
         let mut made = vec![path];
         let stored = (|| {
-            if self.aof.state == State::AwaitsBase {
-                let (from, to) = (place.temporary_increment(), manifest.begin_increment(&place.name));
-                fs::rename(place.path(&from), place.path(&to)).map_err(|error| {
+            if let Some(from) = &self.aof.temporary {
+                let to = manifest.begin_increment(&place.name);
+                fs::rename(place.path(from), place.path(&to)).map_err(|error| {
                     format!("Error trying to rename the temporary AOF incr file {from} into {to}: {}", reason(&error))
                 })?;
                 log::info!("Successfully renamed the temporary AOF incr file {from} into {to}");
@@ -299,7 +303,7 @@ impl Server {
         self.aof.manifest = manifest;
         self.aof.size_before = bytes;
         self.aof.base_size = self.aof.size();
-        if self.aof.state == State::AwaitsBase {
+        if self.aof.temporary.take().is_some() {
             self.aof.state = State::On;
         }
         self.remove_history();
@@ -322,7 +326,7 @@ impl Server {
 
     /// Begins a rewrite that is scheduled, or due because the file has grown. To be called now and then.
     pub fn rewrite_if_due(&mut self) {
-        if self.saving.purpose().is_some() || self.loading.is_some() {
+        if !save::is_free(self) || self.loading.is_some() {
             return;
         }
         let rewrites = &mut self.aof.rewrites;

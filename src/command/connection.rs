@@ -184,6 +184,7 @@ fn hello(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     if let Some(proto) = proto {
         speak(cx, proto);
     }
+    let is_replica = cx.server.replication.is_replica();
     let reply = &mut cx.reply;
     reply.map(7);
     reply.bulk(b"server");
@@ -197,7 +198,7 @@ fn hello(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     reply.bulk(b"mode");
     reply.bulk(b"standalone");
     reply.bulk(b"role");
-    reply.bulk(b"master");
+    reply.bulk(if is_replica { b"replica" } else { b"master" });
     reply.bulk(b"modules");
     reply.array(0);
     Ok(())

@@ -11,7 +11,6 @@ use super::table::{Flags, Registered};
 use super::{Ctx, transaction};
 use crate::net::{Client, Stream};
 use crate::resp::Args;
-use crate::resp::request::Span;
 
 /// Where data is loaded from.
 pub trait Loader {
@@ -217,23 +216,6 @@ impl Replayer {
         if let Some(client) = &mut self.client {
             client.transaction = None;
         }
-    }
-
-    /// Runs a command that consists of these words.
-    ///
-    /// # Errors
-    /// As [`Replayer::run`].
-    pub fn run_words(&mut self, server: &mut Server, words: &[&[u8]]) -> Result<(), Unplayable> {
-        let mut text = Vec::new();
-        let spans: Vec<Span> = words
-            .iter()
-            .map(|word| {
-                let start = text.len() as u32;
-                text.extend_from_slice(word);
-                Span::new(start, word.len() as u32)
-            })
-            .collect();
-        self.run(server, &mut Args::new(&text, &spans, &mut []))
     }
 
     /// Runs a command.

@@ -221,6 +221,12 @@ fn target(server: &Server, temporary: String) -> Target {
 
 // --- in the background ------------------------------------------------------------------------------------------
 
+/// Whether a snapshot can begin at once: none is running, and nothing is left of one that was given up, which would have to be
+/// tidied up first while everybody waits.
+pub fn is_free(server: &Server) -> bool {
+    server.saving.running.is_none() && !server.keys.has_stale_marks()
+}
+
 /// Begins a snapshot of the state of this moment. `base` says that an append-only file begins with it. There must be none
 /// running. Returns its number.
 ///
@@ -463,18 +469,15 @@ fn tell(DiskError { doing, error }: &DiskError) {
 
 /// Periodic work: scheduled snapshots and save points.
 pub fn cron(server: &mut Server) {
-    if server.saving.running.is_some() || server.loading.is_some() {
+    let now_ms = server.clock.uptime_ms();
+    let rests = server.saving.failed && server.saving.last_try_ms.is_some_and(|last| now_ms - last <= RETRY_MS);
+    if rests || !is_free(server) || server.loading.is_some() {
         return;
     }
     if server.saving.scheduled {
         if begin_file_or_fail(server) {
             server.saving.scheduled = false;
         }
-        return;
-    }
-    let now_ms = server.clock.uptime_ms();
-    let rests = server.saving.failed && server.saving.last_try_ms.is_some_and(|last| now_ms - last <= RETRY_MS);
-    if rests {
         return;
     }
     let dirty = server.keys.effects.dirty;
@@ -618,7 +621,7 @@ fn bgsave(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     match cx.server.saving.purpose() {
         Some(Purpose::File | Purpose::Replica) => return Err(IN_PROGRESS),
         // A file never holds half a transaction.
-        running if cx.in_exec || (schedule && running.is_some()) => {
+        running if cx.in_exec || (schedule && running.is_some()) || (running.is_none() && !is_free(cx.server)) => {
             cx.server.saving.scheduled = true;
             cx.reply.status("Background saving scheduled");
         }

@@ -7,7 +7,7 @@
 //! A key whose time had passed when it began to be watched, or whose tag had been invalidated, but that had not been removed
 //! yet, is *stale*: to the client it does not exist, and that it is removed is no change.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// What a client sees under a name, and what of it is still there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,11 +20,8 @@ pub enum Presence {
     Live,
 }
 
-/// One client's interest in one key.
-struct Watcher {
-    client: usize,
-    stale: bool,
-}
+/// Who watches a key, and whether it was stale when they began.
+type Watchers = BTreeMap<usize, bool>;
 
 /// What one client watches.
 #[derive(Default)]
@@ -40,7 +37,7 @@ struct Watching {
 #[derive(Default)]
 pub struct Watches {
     /// Who watches a key, by database.
-    databases: Vec<HashMap<Box<[u8]>, Vec<Watcher>>>,
+    databases: Vec<HashMap<Box<[u8]>, Watchers>>,
     /// Those who watch something, or did until it changed.
     clients: HashMap<usize, Watching>,
     /// How many keys are watched.
@@ -89,22 +86,22 @@ impl Watches {
             self.databases.resize_with(db + 1, HashMap::new);
         }
         let watchers = self.databases[db].entry(key.into()).or_default();
-        if watchers.iter().any(|watcher| watcher.client == client) {
+        if watchers.contains_key(&client) {
             return;
         }
         if watchers.is_empty() {
             self.keys += 1;
         }
-        watchers.push(Watcher { client, stale: presence == Presence::Stale });
+        watchers.insert(client, presence == Presence::Stale);
         watching.keys.push((db, key.into()));
         // The name is here, and in the table if nobody else watches it.
-        watching.bytes += 2 * key.len() + size_of::<(usize, Box<[u8]>)>() + size_of::<Watcher>();
+        watching.bytes += 2 * key.len() + size_of::<(usize, Box<[u8]>)>() + size_of::<(usize, bool)>();
     }
 
     /// A database is no more, and another may take its place: nothing that was watched in it is what it was.
     pub fn spoil_all(&mut self, db: usize) {
         let Some(keys) = self.databases.get(db) else { return };
-        let clients = keys.values().flatten().map(|watcher| watcher.client).collect();
+        let clients = keys.values().flat_map(Watchers::keys).copied().collect();
         self.spoil(clients);
     }
 
@@ -119,7 +116,7 @@ impl Watches {
     fn leave(&mut self, client: usize, keys: &[(usize, Box<[u8]>)]) {
         for (db, key) in keys {
             if let Some(watchers) = self.databases[*db].get_mut(key) {
-                watchers.retain(|watcher| watcher.client != client);
+                watchers.remove(&client);
                 if watchers.is_empty() {
                     self.databases[*db].remove(key);
                     self.keys -= 1;
@@ -133,11 +130,11 @@ impl Watches {
     pub fn changed(&mut self, db: usize, key: &[u8], expired: bool) {
         let Some(watchers) = self.databases.get_mut(db).and_then(|keys| keys.get_mut(key)) else { return };
         let mut dirty = Vec::new();
-        for watcher in watchers {
-            if expired && watcher.stale {
-                watcher.stale = false;
+        for (&client, stale) in watchers {
+            if expired && *stale {
+                *stale = false;
             } else {
-                dirty.push(watcher.client);
+                dirty.push(client);
             }
         }
         self.spoil(dirty);
@@ -165,12 +162,12 @@ impl Watches {
             if (before, after) == (Presence::Absent, Presence::Absent) {
                 continue;
             }
-            for watcher in watchers {
+            for (&client, stale) in watchers {
                 match after {
-                    Presence::Absent if watcher.stale => watcher.stale = false,
-                    Presence::Stale if watcher.stale => {}
-                    Presence::Stale if before == Presence::Absent => watcher.stale = true,
-                    _ => dirty.push(watcher.client),
+                    Presence::Absent if *stale => *stale = false,
+                    Presence::Stale if *stale => {}
+                    Presence::Stale if before == Presence::Absent => *stale = true,
+                    _ => dirty.push(client),
                 }
             }
         }
@@ -181,9 +178,8 @@ impl Watches {
     pub fn has_expired(&self, client: usize, presence: impl Fn(usize, &[u8]) -> Presence) -> bool {
         let Some(watching) = self.clients.get(&client) else { return false };
         watching.keys.iter().any(|(db, key)| {
-            let watchers = self.databases[*db].get(key).map_or(&[][..], Vec::as_slice);
-            watchers.iter().any(|watcher| watcher.client == client && !watcher.stale)
-                && presence(*db, key) == Presence::Stale
+            let stale = self.databases[*db].get(key).and_then(|watchers| watchers.get(&client));
+            stale == Some(&false) && presence(*db, key) == Presence::Stale
         })
     }
 }

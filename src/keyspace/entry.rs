@@ -25,7 +25,7 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 use std::rc::{Rc, Weak};
 
@@ -449,18 +449,62 @@ impl Entry {
         EntryMut(self.0, PhantomData).take_tags()
     }
 
-    /// Takes the boxed value out, so that it can move to another entry or be freed in slices.
+    /// Takes the boxed value out, so that it can move to another entry.
     pub fn into_object(self) -> Option<Box<Object>> {
-        let object = self.as_ref().boxed_ptr();
+        // SAFETY: the pointer came from `Box::into_raw` and is given away exactly once.
+        self.into_object_ptr().map(|object| unsafe { Box::from_raw(object.as_ptr()) })
+    }
+
+    /// Takes the boxed value out, so that it can be freed in slices.
+    pub fn into_removed(self) -> Option<Removed> {
+        self.into_object_ptr().map(Removed)
+    }
+
+    fn into_object_ptr(self) -> Option<NonNull<Object>> {
+        let object = self.as_ref().boxed_ptr().and_then(NonNull::new);
         let class = self.as_ref().shape().class();
         drop(EntryMut(self.0, PhantomData).take_tags());
-        // SAFETY: the block was allocated with this layout and `forget` keeps it from being freed again; a boxed
-        // pointer came from `Box::into_raw` and is given away exactly once.
+        // SAFETY: the block was allocated with this layout and `forget` keeps it from being freed again.
         unsafe {
             dealloc(self.0.as_ptr(), layout(class));
             std::mem::forget(self);
-            object.map(|object| Box::from_raw(object))
         }
+        object
+    }
+}
+
+/// A boxed value that has left its entry. It has no box, which would have to be the only way to it: a snapshot that still tells it
+/// knows its address ([`EntryMut::object_ptr`]).
+pub struct Removed(NonNull<Object>);
+
+impl From<Object> for Removed {
+    fn from(object: Object) -> Removed {
+        // SAFETY: a box is never null.
+        Removed(unsafe { NonNull::new_unchecked(Box::into_raw(Box::new(object))) })
+    }
+}
+
+impl Deref for Removed {
+    type Target = Object;
+
+    fn deref(&self) -> &Object {
+        // SAFETY: the pointer came from `Box::into_raw`, and the value is freed with `self` alone. A snapshot looks at it only
+        // while the keyspace, of which `self` is a part, is borrowed exclusively by it.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl DerefMut for Removed {
+    fn deref_mut(&mut self) -> &mut Object {
+        // SAFETY: as in `deref`.
+        unsafe { self.0.as_mut() }
+    }
+}
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        // SAFETY: the pointer came from `Box::into_raw`, and `self` was the last to hold it.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }
 
@@ -889,6 +933,12 @@ impl<'a> EntryMut<'a> {
     pub fn object_mut(&mut self) -> Option<&mut Object> {
         // SAFETY: the pointer came from `Box::into_raw`; `self` is exclusive, so the box is.
         self.as_ref().boxed_ptr().map(|object| unsafe { &mut *object })
+    }
+
+    /// Where the value outside the entry is, for as long as it is not freed: it stays there when it moves to another entry, and when
+    /// it is removed.
+    pub fn object_ptr(&mut self) -> Option<NonNull<Object>> {
+        self.as_ref().boxed_ptr().and_then(NonNull::new)
     }
 
     /// The inline value, to be changed in place.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::Keyspace;
-use super::entry::{Entry, Object};
+use super::entry::{Entry, Object, Removed};
 use super::namespace::Namespace;
 
 /// So many keys of flushed databases are freed at once in a turn: that is no slower than a slice.
@@ -49,7 +49,7 @@ impl Keyspace {
     /// Frees what was a part of a value, in slices if it is large.
     pub fn free_later(&mut self, object: Object) {
         if object.items() > VALUE_FREED_AT_ONCE {
-            self.doomed_objects.push_back(Box::new(object));
+            self.doomed_objects.push_back(Removed::from(object));
         }
     }
 
@@ -103,8 +103,8 @@ impl Keyspace {
 
 /// Frees an entry, but for a large value, which joins those that are freed in slices.
 #[inline]
-pub(super) fn doom(doomed: &mut VecDeque<Box<Object>>, entry: Entry) {
+pub(super) fn doom(doomed: &mut VecDeque<Removed>, entry: Entry) {
     if entry.as_ref().object().is_some_and(|object| object.items() > VALUE_FREED_AT_ONCE || object.is_being_told()) {
-        doomed.extend(entry.into_object());
+        doomed.extend(entry.into_removed());
     }
 }

@@ -39,7 +39,7 @@ pub use crate::types::value::{Expiry, StringValue};
 use access::AccessClock;
 use agenda::Agenda;
 use directory::Directory;
-use entry::{Encoding, Entry, EntryRef, NewValue, Object, Type};
+use entry::{Encoding, Entry, EntryRef, NewValue, Object, Removed, Type};
 use eviction::Evictor;
 pub use expiry::Overdue;
 use freeing::{FREE_AT_ONCE, doom};
@@ -167,9 +167,9 @@ pub struct Keyspace {
     /// What clients write on a replica that lets them.
     own: Option<Box<Own>>,
     /// Large values that were removed, being freed in slices.
-    doomed_objects: VecDeque<Box<Object>>,
+    doomed_objects: VecDeque<Removed>,
     /// Values that were removed, but a snapshot still has to tell.
-    kept_objects: VecDeque<Box<Object>>,
+    kept_objects: VecDeque<Removed>,
     /// Databases that were flushed, being freed in slices.
     doomed: VecDeque<Box<Namespace>>,
     /// The snapshot that is being told.

@@ -126,6 +126,7 @@ impl Namespace {
     }
 
     /// How the memory is used that the entries and their values take; see [`super::weight`].
+    #[cfg(test)]
     pub fn entries_parts(&self) -> Parts {
         self.scales.parts()
     }

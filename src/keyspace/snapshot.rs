@@ -112,9 +112,8 @@ impl Large {
             count,
             earliest: view.earliest_field(),
         };
-        let object = entry.object_mut()?;
-        let alive = object.begin_telling()?;
-        Some(Large { head, object: NonNull::from(object), alive, begun: false })
+        let alive = entry.object_mut()?.begin_telling()?;
+        Some(Large { head, object: entry.object_ptr()?, alive, begun: false })
     }
 
     /// The value, which may belong to another key by now, or to none.
@@ -123,8 +122,9 @@ impl Large {
     /// If it has been freed, which must not happen while it is being told.
     fn object(&mut self) -> &mut Object {
         assert!(self.alive.strong_count() > 0, "a value that is being told is kept");
-        // SAFETY: the object is in a box that has not been freed, for what the handle belongs to is still in it. Who holds it
-        // is a part of the keyspace, which is borrowed exclusively by who holds this.
+        // SAFETY: the object has not been freed, for what the handle belongs to is still in it. Whoever holds it, an entry or
+        // a `Removed`, has its address and no reference or box, and is a part of the keyspace, which is borrowed exclusively by
+        // who holds this.
         unsafe { self.object.as_mut() }
     }
 
@@ -167,13 +167,18 @@ pub(super) struct Walk {
 }
 
 impl Keyspace {
-    /// Begins a snapshot of all databases as they are now, which `recorder` is told of.
+    /// Whether a snapshot that was given up has left marks, which [`Keyspace::walk_slice`] tidies up.
+    pub fn has_stale_marks(&self) -> bool {
+        self.snapshot.is_none() && self.databases.iter().flatten().any(|database| database.walked_as().is_some())
+    }
+
+    /// Begins a snapshot of all databases as they are now, which `recorder` is told of. What is left of stale marks is tidied up
+    /// before, in one piece.
     ///
     /// # Panics
     /// If there is one already.
     pub fn begin_snapshot(&mut self, recorder: Box<dyn Recorder>) {
         assert!(self.snapshot.is_none(), "one snapshot at a time");
-        // Marks that one left which was given up.
         while self.walk_slice(usize::MAX).1 {}
         for (db, database) in self.databases.iter_mut().enumerate() {
             if let Some(database) = database {

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::Sink;
@@ -21,7 +22,8 @@ const ON_THE_WAY: usize = 8 << 20;
 pub struct Target {
     /// The file that is to be replaced.
     pub path: PathBuf,
-    /// Where it is written until then, in the same directory.
+    /// Where it is written until then, in the same directory. No other file has had this name: a thread that has just been given up
+    /// may still hold its own.
     pub temporary: PathBuf,
     /// Whether it ends with a checksum, or with zeros in its place.
     pub checksum: bool,
@@ -42,6 +44,9 @@ fn failed(doing: &'static str) -> impl Fn(io::Error) -> DiskError {
     move |error| DiskError { doing, error }
 }
 
+/// Whether a snapshot file may still take the place of the old one. Whoever forbids it waits while that happens.
+type Permission = Arc<Mutex<bool>>;
+
 /// A snapshot file that is being written. Dropped before its end, it is removed.
 pub struct SnapshotFile {
     target: Target,
@@ -50,6 +55,7 @@ pub struct SnapshotFile {
     written: u64,
     unsynced: usize,
     whole: bool,
+    permission: Permission,
 }
 
 impl SnapshotFile {
@@ -59,7 +65,8 @@ impl SnapshotFile {
     /// If it cannot be made.
     pub fn create(target: Target) -> Result<SnapshotFile, DiskError> {
         let file = File::create(&target.temporary).map_err(failed("open"))?;
-        Ok(SnapshotFile { target, file, sum: checksum(), written: 0, unsynced: 0, whole: false })
+        let permission = Arc::new(Mutex::new(true));
+        Ok(SnapshotFile { target, file, sum: checksum(), written: 0, unsynced: 0, whole: false, permission })
     }
 
     /// Appends bytes.
@@ -83,7 +90,8 @@ impl SnapshotFile {
     /// Puts the file in the place of the old one, durably. Returns its size in bytes.
     ///
     /// # Errors
-    /// If something of that fails; then the old one is still there, or the new one is there but perhaps not durable.
+    /// If something of that fails, or it was given up; then the old one is still there, or the new one is there but perhaps not
+    /// durable.
     pub fn finish(mut self) -> Result<u64, DiskError> {
         let sum = if self.target.checksum { self.sum.clone().finalize() } else { 0 };
         if self.target.trailer {
@@ -91,14 +99,33 @@ impl SnapshotFile {
             self.written += 8;
         }
         self.file.sync_all().map_err(failed("fsync"))?;
-        fs::rename(&self.target.temporary, &self.target.path).map_err(failed("rename"))?;
-        self.whole = true;
+        {
+            let permission = Arc::clone(&self.permission);
+            let permitted = permission.lock().unwrap_or_else(PoisonError::into_inner);
+            if !*permitted {
+                return Err(failed("rename")(io::Error::other("it was given up")));
+            }
+            fs::rename(&self.target.temporary, &self.target.path).map_err(failed("rename"))?;
+            self.whole = true;
+        }
         let directory = match self.target.path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("fsync"))?;
         Ok(self.written)
+    }
+}
+
+impl SnapshotFile {
+    fn is_permitted(&self) -> bool {
+        *self.permission.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        *self.permission.lock().unwrap_or_else(PoisonError::into_inner) = false;
     }
 }
 
@@ -126,10 +153,11 @@ pub enum Told {
     Over(Result<u64, DiskError>),
 }
 
-/// A snapshot file that a thread writes.
+/// A snapshot file that a thread writes. Dropped before the file is in its place, it never gets there.
 pub struct Background {
     messages: Sender<Message>,
     on_the_way: usize,
+    permission: Permission,
 }
 
 impl Background {
@@ -139,10 +167,11 @@ impl Background {
     /// If the file cannot be made, or there can be no thread.
     pub fn start(target: Target, mut tell: impl FnMut(Told) + Send + 'static) -> Result<Background, DiskError> {
         let file = SnapshotFile::create(target)?;
+        let permission = Arc::clone(&file.permission);
         let (messages, inbox) = channel();
         let body = move || write_all(file, &inbox, &mut tell);
         thread::Builder::new().name("snapshot".to_string()).spawn(body).map_err(failed("start a thread"))?;
-        Ok(Background { messages, on_the_way: 0 })
+        Ok(Background { messages, on_the_way: 0, permission })
     }
 
     fn send(&self, message: Message) {
@@ -157,6 +186,9 @@ fn write_all(mut file: SnapshotFile, inbox: &Receiver<Message>, tell: &mut impl 
     process::take_second_place();
     loop {
         match inbox.recv() {
+            // It was given up: nobody wants to know.
+            Ok(_) if !file.is_permitted() => return,
+            Err(_) => return,
             Ok(Message::Bytes(bytes)) => {
                 if let Err(error) = file.write(&bytes) {
                     drop(file);
@@ -165,8 +197,6 @@ fn write_all(mut file: SnapshotFile, inbox: &Receiver<Message>, tell: &mut impl 
                 tell(Told::PassedOn(bytes));
             }
             Ok(Message::Finish) => return tell(Told::Over(file.finish())),
-            // It was given up: nobody wants to know.
-            Err(_) => return,
         }
     }
 }
@@ -220,6 +250,24 @@ mod tests {
         assert_eq!(bytes[10..], sum.finalize().to_le_bytes());
         assert!(!target.temporary.exists());
         fs::remove_file(&target.path).expect("it can be removed");
+    }
+
+    #[test]
+    fn a_thread_that_is_given_up_does_not_go_on() {
+        let target = target("thread");
+        let mut sink = Background::start(target.clone(), |_| ()).expect("a thread");
+        let permission = Arc::clone(&sink.permission);
+        // As if the disk were slow: the thread comes to what it was sent only when it was given up.
+        let mut slow = permission.lock().expect("a lock");
+        sink.write(b"REDIS0011".to_vec());
+        sink.finish();
+        *slow = false;
+        drop(slow);
+        drop(sink);
+        while Arc::strong_count(&permission) > 1 {
+            thread::yield_now();
+        }
+        assert!(!target.path.exists() && !target.temporary.exists());
     }
 
     #[test]

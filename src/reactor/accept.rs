@@ -22,27 +22,38 @@ the server manually just for testing, restart it with the '--protected-mode no' 
 password for the default user. NOTE: You only need to do one of the above things in order for the server to start \
 accepting connections from the outside.\r\n";
 
-/// Takes connections from a listener, so many that the others do not have to wait. Returns whether there may be more.
-pub fn accept(server: &mut Server, listener: Token) -> bool {
+/// Whether connections wait to be accepted, of which no further event tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Queue {
+    Empty,
+    /// There may be more, for the next turn.
+    More,
+    /// There may be more, but descriptors or memory are at an end: until somebody leaves it is no use to ask.
+    Stuck,
+}
+
+/// Takes connections from a listener, so many that the others do not have to wait.
+pub fn accept(server: &mut Server, listener: Token) -> Queue {
     for _ in 0..server.settings.max_new_connections_per_cycle {
         let accepted = if let Some(unix) = server.listeners.unix(listener) {
             unix.accept().map(|(stream, _)| (Stream::Unix(stream), None))
         } else if let Some(tcp) = server.listeners.tcp(listener) {
             tcp.accept().map(|(stream, peer)| (Stream::Tcp(stream), Some(peer)))
         } else {
-            return false;
+            return Queue::Empty;
         };
         match accepted {
             Ok((stream, peer)) => welcome(server, stream, peer),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Queue::Empty,
+            // One that was given up while it waited; the next may be sound.
+            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
             Err(error) => {
                 log::warn!("Accepting client connection: {error}");
-                return false;
+                return Queue::Stuck;
             }
         }
     }
-    true
+    Queue::More
 }
 
 fn welcome(server: &mut Server, mut stream: Stream, peer: Option<SocketAddr>) {

@@ -37,6 +37,7 @@ use crate::net::listen::{FIRST_LISTENER, ListenError};
 use crate::net::{Closing, Listeners};
 use crate::observe::{crash, process, processors};
 use crate::plugin::Plugins;
+use accept::{Queue, accept};
 use alarm::Alarm;
 use attendant::Attendant;
 pub use builder::Builder;
@@ -96,6 +97,8 @@ pub struct Reactor {
     intake: Intake,
     /// Listeners that may have more connections waiting.
     accepting: Vec<Token>,
+    /// Listeners that are to be asked again when the periodic work is done.
+    stuck: Vec<Token>,
     signals: Rc<RefCell<Signals>>,
     inbox: Inbox<Server>,
     outbox: Outbox<Server>,
@@ -149,6 +152,7 @@ impl Reactor {
             server,
             intake: Intake::new(behind),
             accepting: Vec::new(),
+            stuck: Vec::new(),
             signals,
             inbox,
             outbox,
@@ -192,8 +196,10 @@ impl Reactor {
                 self.dispatch(event);
             }
             for token in std::mem::take(&mut self.accepting) {
-                if accept::accept(&mut self.server, token) {
-                    self.accepting.push(token);
+                match accept(&mut self.server, token) {
+                    Queue::Empty => {}
+                    Queue::More => self.accepting.push(token),
+                    Queue::Stuck => self.stuck.push(token),
                 }
             }
             self.intake.serve(&mut self.server);
@@ -340,6 +346,7 @@ impl Reactor {
         }
         let hz = self.server.settings.hz.clamp(1, 500) as u64;
         self.next_cron_ms = now_ms + 1000 / hz;
+        self.accepting.append(&mut self.stuck);
         self.server.relieve_pressure(now_ms);
         crash::watch();
         if now_ms >= self.next_sample_ms {

@@ -125,7 +125,7 @@ impl Server {
             return;
         }
         let waiting = self.replicas_that(|replica| replica.stage == Stage::WaitsForSnapshot);
-        let Some(&first) = waiting.first() else { return };
+        let Some(&first) = waiting.first().filter(|_| save::is_free(self)) else { return };
         let replica = |token: usize| self.clients[token].replica.as_deref();
         let wants = |token| replica(token).map_or(Wants::Everything, |replica| replica.wants);
         let wanted = wants(first);

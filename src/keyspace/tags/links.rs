@@ -87,8 +87,11 @@ impl Links {
     }
 
     /// Whether a link from `parent` to `child` would close a cycle: they are one, or a way leads up from the former to the
-    /// latter. A tag has fewer tags above it than below it, as a rule.
+    /// latter. A tag has fewer tags above it than below it, as a rule, and most have none below.
     pub fn closes_cycle(&self, parent: u32, child: u32) -> bool {
+        if self.nodes.get(child).children.is_empty() {
+            return parent == child;
+        }
         let (mut left, mut seen) = (vec![parent], HashSet::with_hasher(RandomState::default()));
         while let Some(node) = left.pop() {
             if node == child {

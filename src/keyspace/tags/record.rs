@@ -46,7 +46,7 @@ impl Record {
     }
 
     /// Whether it was invalidated, and left the table of names.
-    #[inline]
+    #[cfg(test)]
     pub fn is_buried(&self) -> bool {
         matches!(self.state, State::Dead { .. })
     }

@@ -81,19 +81,21 @@ impl Place {
         self.path(&format!("{}.manifest", self.name))
     }
 
-    /// The name under which increments grow before the base that they belong to is there.
-    pub fn temporary_increment(&self) -> String {
-        format!("temp-{}.incr", self.name)
+    /// The name under which an increment grows before the base that it belongs to is there. Each has a number of its own, for the
+    /// one before may still have to be removed.
+    pub fn temporary_increment(&self, number: u64) -> String {
+        format!("temp-{}.{number}.incr", self.name)
     }
 
-    /// Makes the directory.
+    /// Makes the directory, durably.
     ///
     /// # Errors
     /// Those of the file system, but not if it is there.
     pub fn create(&self) -> io::Result<()> {
         match fs::create_dir(&self.directory) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.directory.is_dir() => Ok(()),
-            made => made,
+            Err(error) => Err(error),
+            Ok(()) => sync_directory(Path::new(".")),
         }
     }
 

@@ -342,11 +342,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Forgets what has not been written.
-    pub fn drop_buffer(&mut self) {
-        self.buffer = Vec::new();
-    }
-
     /// Whether a reply must wait whose command ends at a position in the journal.
     #[inline]
     pub fn holds(&self, offset: u64) -> bool {

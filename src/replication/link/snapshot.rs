@@ -165,7 +165,7 @@ impl Server {
         let attempt = self.replication.attempts;
         let target = Target {
             path: self.settings.dbfilename.clone().into(),
-            temporary: format!("temp-{}.{}.rdb", self.clock.unix_ms() / 1000, std::process::id()).into(),
+            temporary: format!("temp-{}.{}-{attempt}.rdb", self.clock.unix_ms() / 1000, std::process::id()).into(),
             // The master's own stands in it.
             checksum: false,
             trailer: false,
