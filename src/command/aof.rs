@@ -4,9 +4,11 @@
 //! While it is *on*, everything journalled goes to its last increment. When it is turned on at run time, there is no base
 //! yet: increments gather in a temporary file until the first rewrite has made one.
 
-use std::fs::File;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::Path;
 use std::process;
+use std::sync::Arc;
 
 use super::aof_load::AofLoader;
 use super::aof_rewrite::Rewrites;
@@ -43,7 +45,7 @@ pub struct Aof {
     /// The thread that waits for disks. Without one, nothing is ever durable.
     disk: Option<Disk<Server>>,
     /// Which writer it is: syncs of former ones mean nothing to it.
-    pub(super) generation: u64,
+    generation: u64,
     /// Replies wait for the disk.
     strict: bool,
     /// Clients whose replies wait.
@@ -90,10 +92,17 @@ impl Aof {
         self.disk = Some(disk);
     }
 
-    /// Removes a file in the background.
-    pub fn remove(&self, path: PathBuf) {
-        if let Some(disk) = &self.disk {
-            disk.remove(path);
+    /// Removes a file. Its blocks are freed in the background, when nobody has it open any more.
+    pub fn remove(&self, path: &Path) {
+        let file = File::open(path);
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                log::warn!("The file {} could not be removed: {}", path.display(), reason(&error));
+            }
+            _ => {}
+        }
+        if let (Some(disk), Ok(file)) = (&self.disk, file) {
+            disk.close(Arc::new(file));
         }
     }
 
@@ -272,12 +281,12 @@ impl Server {
         self.keys.effects.journal.select_again();
     }
 
-    /// Makes durable at once what has been written.
+    /// Makes durable at once what has been written, which another file is to follow.
     ///
     /// # Errors
     /// If that fails.
-    pub(super) fn sync_aof(&mut self) -> Result<(), String> {
-        let synced = self.aof.writer.as_mut().map_or(Ok(()), Writer::sync);
+    pub(super) fn conclude_increment(&mut self) -> Result<(), String> {
+        let synced = self.aof.writer.as_mut().map_or(Ok(()), Writer::conclude);
         synced.map_err(|error| format!("Fail to fsync the AOF file: {}", reason(&error)))
     }
 

@@ -249,22 +249,23 @@ impl AofLoader {
         Ok(())
     }
 
-    /// The file that is open ends within a command or a transaction: cuts it behind what is whole, if that is allowed. Returns
-    /// true: the file has ended.
+    /// The file that is open ends within a command or a transaction: cuts it behind what is whole, if that is allowed and it is the
+    /// last one. What others lack is not to be missing without a word at the next start. Returns true: the file has ended.
     fn truncated(&mut self, server: &Server, end: u64) -> Result<bool, String> {
+        let is_last = self.at + 1 == self.sources.len();
         let source = &mut self.sources[self.at];
         let name = &source.name;
         if server.settings.aof_load_truncated {
             log::warn!("!!! Warning: short read while loading the AOF file {name}!!!");
+            if !is_last {
+                return Err("Fatal error: the truncated file is not the last file".to_string());
+            }
             log::warn!("!!! Truncating the AOF {name} at offset {end} !!!");
             let cut = File::options().write(true).open(self.place.path(name)).and_then(|file| file.set_len(end));
             match cut {
                 Ok(()) => {
                     log::warn!("AOF {name} loaded anyway because aof-load-truncated is enabled");
                     source.size = end;
-                    if self.at + 1 < self.sources.len() {
-                        return Err("Fatal error: the truncated file is not the last file".to_string());
-                    }
                     return Ok(true);
                 }
                 Err(error) => log::warn!("Error truncating the AOF file {name}: {}", reason(&error)),

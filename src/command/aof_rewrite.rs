@@ -172,7 +172,7 @@ impl Server {
             return Box::new(save::writer(self, true));
         }
         let timestamp = self.settings.aof_timestamp_enabled.then_some(self.clock.unix_us / 1_000_000);
-        let mut commands = Commands::new(timestamp);
+        let mut commands = Commands::new(timestamp, self.settings.aof_checksum_enabled);
         self.functions.sources().for_each(|source| commands.load_library(source));
         let numbered = self.keys.directory().numbered();
         for (slot, profile) in self.keys.namespaces() {
@@ -198,12 +198,12 @@ impl Server {
     fn begin_increment(&mut self) -> Result<(), String> {
         // When power fails, the end of a file may be lost that was not synced. It must not have a successor then: what follows
         // would not fit.
-        self.sync_aof()?;
+        self.conclude_increment()?;
         let place = &self.aof.place;
         let mut manifest = self.aof.manifest.clone();
         let awaits_base = self.aof.state == State::AwaitsBase;
         let name = match awaits_base {
-            true => place.temporary_increment(self.aof.generation),
+            true => place.temporary_increment(),
             false => manifest.begin_increment(&place.name),
         };
         let file = File::create(place.path(&name))
@@ -245,7 +245,7 @@ impl Server {
             Err(why) => {
                 log::warn!("{why}");
                 rewrites.failures += 1;
-                self.aof.remove(rewrite.temporary);
+                self.aof.remove(&rewrite.temporary);
                 self.abandon_increment();
                 // It is still wanted.
                 self.aof.rewrites.scheduled = self.aof.state == State::AwaitsBase;
@@ -258,7 +258,7 @@ impl Server {
         if let Some(rewrite) = self.aof.rewrites.current.take() {
             log::info!("Killing running AOF rewrite child: {}", std::process::id());
             save::give_up(self, Purpose::Rewrite);
-            self.aof.remove(rewrite.temporary);
+            self.aof.remove(&rewrite.temporary);
         }
     }
 
@@ -266,8 +266,8 @@ impl Server {
     pub(super) fn abandon_increment(&mut self) {
         if let Some(name) = self.aof.temporary.take() {
             log::info!("Removing the temp incr aof file {name} in the background");
-            self.aof.remove(self.aof.place.path(&name));
             self.detach();
+            self.aof.remove(&self.aof.place.path(&name));
         }
     }
 
@@ -297,7 +297,7 @@ impl Server {
             place.store(&manifest)
         })();
         if let Err(why) = stored {
-            made.into_iter().for_each(|path| self.aof.remove(path));
+            made.iter().for_each(|path| self.aof.remove(path));
             return Err(why);
         }
         self.aof.manifest = manifest;
@@ -317,7 +317,7 @@ impl Server {
         }
         for part in std::mem::take(&mut self.aof.manifest.history) {
             log::info!("Removing the history file {} in the background", part.name);
-            self.aof.remove(self.aof.place.path(&part.name));
+            self.aof.remove(&self.aof.place.path(&part.name));
         }
         if let Err(why) = self.aof.place.store(&self.aof.manifest) {
             log::warn!("{why}");

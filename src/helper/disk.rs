@@ -1,11 +1,10 @@
-//! The thread that waits for disks: it makes files durable and removes them, in the order in which it is asked.
+//! The thread that waits for disks: it makes files durable and frees what was removed, in the order in which it is asked.
 //!
 //! The reactor writes to the append-only file itself, which costs no more than a copy into the page cache, and leaves to this
 //! thread what may take long. A result comes back as a job; see [`super`].
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -17,7 +16,6 @@ type Then<S> = Box<dyn FnOnce(&mut S, io::Result<()>) + Send>;
 
 enum Work<S> {
     Sync(Arc<File>, Then<S>),
-    Remove(PathBuf),
     /// Closing the last handle of a removed file frees its blocks, which takes time.
     Close(Arc<File>),
 }
@@ -43,11 +41,6 @@ impl<S: 'static> Disk<S> {
         self.order(Work::Sync(Arc::clone(file), Box::new(then)));
     }
 
-    /// Removes a file. That there is none is no failure; others are logged.
-    pub fn remove(&self, path: PathBuf) {
-        self.order(Work::Remove(path));
-    }
-
     /// Closes a file behind all that was asked for before.
     pub fn close(&self, file: Arc<File>) {
         self.order(Work::Close(file));
@@ -67,12 +60,6 @@ fn serve<S: 'static>(orders: &Receiver<Work<S>>, outbox: &Outbox<S>) {
                 let result = file.sync_data();
                 outbox.send(move |state| then(state, result));
             }
-            Work::Remove(path) => match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    log::warn!("The file {} could not be removed: {error}", path.display());
-                }
-                _ => {}
-            },
             Work::Close(file) => drop(file),
         }
     }
@@ -95,8 +82,7 @@ mod tests {
         let file = Arc::new(File::create(&path).expect("a file"));
         (&*file).write_all(b"abc").expect("it is written");
         disk.sync(&file, |done, result| done.push(result.is_ok()));
-        disk.remove(path.clone());
-        disk.remove(path.clone());
+        std::fs::remove_file(&path).expect("it is removed");
         disk.close(Arc::clone(&file));
         disk.sync(&file, |done, result| done.push(result.is_ok()));
         let (mut done, mut events) = (Vec::new(), Events::with_capacity(8));
@@ -104,6 +90,6 @@ mod tests {
             poll.poll(&mut events, None).expect("the poll waits");
             inbox.run(&mut done);
         }
-        assert_eq!((done, path.exists()), (vec![true, true], false));
+        assert_eq!(done, [true, true]);
     }
 }

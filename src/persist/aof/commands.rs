@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::reader::Checksum;
 use crate::effects::journal;
 use crate::keyspace::entry::{EntryRef, Type};
 use crate::keyspace::hashmap::HashView;
@@ -31,13 +32,15 @@ pub struct Commands {
     /// Its key's database, deadline and tags.
     large_end: (usize, Option<u64>, Vec<Box<[u8]>>),
     spare: Spare,
+    /// Stands behind all bytes that are handed over together, if checksums are wanted.
+    checksum: Option<Checksum>,
 }
 
 impl Commands {
     /// Begins with an annotation of the time, in Unix seconds, if there is to be one.
-    pub fn new(timestamp: Option<u64>) -> Commands {
+    pub fn new(timestamp: Option<u64>, checksums: bool) -> Commands {
         let bytes = timestamp.map_or_else(Vec::new, |timestamp| format!("#TS:{timestamp}\r\n").into_bytes());
-        Commands { bytes, ..Commands::default() }
+        Commands { bytes, checksum: checksums.then(Checksum::default), ..Commands::default() }
     }
 
     /// Adds a command that loads a library of functions.
@@ -109,6 +112,10 @@ impl Recorder for Commands {
     }
 
     fn take_recorded(&mut self) -> Vec<u8> {
+        if let Some(checksum) = self.checksum.as_mut().filter(|_| !self.bytes.is_empty()) {
+            checksum.add(&self.bytes);
+            self.bytes.extend_from_slice(checksum.finish().as_bytes());
+        }
         let next = self.spare.buffer(self.bytes.len());
         std::mem::replace(&mut self.bytes, next)
     }

@@ -81,10 +81,9 @@ impl Place {
         self.path(&format!("{}.manifest", self.name))
     }
 
-    /// The name under which an increment grows before the base that it belongs to is there. Each has a number of its own, for the
-    /// one before may still have to be removed.
-    pub fn temporary_increment(&self, number: u64) -> String {
-        format!("temp-{}.{number}.incr", self.name)
+    /// The name under which an increment grows before the base that it belongs to is there.
+    pub fn temporary_increment(&self) -> String {
+        format!("temp-{}.incr", self.name)
     }
 
     /// Makes the directory, durably.

@@ -290,12 +290,21 @@ impl Writer {
         }
     }
 
-    /// Makes durable at once what has been written.
+    /// Makes durable at once what has been written, with a last checksum behind it if there is room: another file is to follow.
     ///
     /// # Errors
     /// If that fails.
-    pub fn sync(&mut self) -> io::Result<()> {
-        if self.synced < self.written {
+    pub fn conclude(&mut self) -> io::Result<()> {
+        let line = if self.buffer.is_empty() { self.last_checksum() } else { None };
+        if let Some(line) = &line {
+            self.trim();
+            match write_all(&self.file, line.as_bytes(), self.size) {
+                Ok(()) => self.size += line.len() as u64,
+                Err(_) => self.file.set_len(self.size)?,
+            }
+            self.filled = self.size;
+        }
+        if self.synced < self.written || line.is_some() {
             self.file.sync_data()?;
             self.ordered = self.ordered.max(self.written);
             (self.synced, self.acknowledged) = (self.written, self.acknowledged.max(self.written));
@@ -332,6 +341,9 @@ impl Writer {
     /// # Errors
     /// If something was not written or is not durable.
     pub fn finish(&mut self) -> io::Result<()> {
+        if let Some(line) = self.last_checksum() {
+            self.buffer.extend_from_slice(line.as_bytes());
+        }
         write_all(&self.file, &self.buffer, self.size).map_err(|(_, error)| error)?;
         self.size += self.buffer.len() as u64;
         self.buffer.clear();
@@ -340,6 +352,11 @@ impl Writer {
         self.file.sync_data()?;
         (self.synced, self.acknowledged) = (self.accepted, self.accepted);
         Ok(())
+    }
+
+    /// The annotation behind all that was accepted, which nothing will follow; none if that is covered.
+    fn last_checksum(&mut self) -> Option<String> {
+        (self.checksums && self.checksum.covered() > 0).then(|| self.checksum.finish())
     }
 
     /// Whether a reply must wait whose command ends at a position in the journal.

@@ -415,7 +415,7 @@ impl Server {
         let settings = &self.settings;
         if settings.rdb_del_sync_files && settings.save.is_empty() && !settings.appendonly {
             log::info!("Removing the RDB file obtained from the master. This replica has persistence disabled");
-            self.aof.remove(settings.dbfilename.clone().into());
+            self.aof.remove(Path::new(&settings.dbfilename));
         }
     }
 
