@@ -50,6 +50,7 @@ impl Outbox<'_> {
             }
             message.queue(client.proto, &mut client.output);
             if self.counted || client.output.len() > BACKLOG {
+                client.output.end_long_piece();
                 self.behind.push(token);
             }
             client.await_delivery(token, self.messaged);

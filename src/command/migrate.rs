@@ -113,18 +113,24 @@ enum Failed {
 }
 
 impl Link {
-    fn open(host: &[u8], port: &[u8], deadline: Instant) -> Option<Link> {
-        let host = std::str::from_utf8(host).ok()?;
-        let port = parse_i64(port).and_then(|port| u16::try_from(port).ok())?;
-        for address in (host, port).to_socket_addrs().ok()? {
-            if let Ok(stream) = TcpStream::connect_timeout(&address, left(deadline).ok()?) {
-                if let Err(error) = stream.set_nodelay(true) {
-                    log::debug!("MIGRATE: a connection without TCP_NODELAY: {error}");
+    fn open(host: &[u8], port: &[u8], deadline: Instant) -> Result<Link, Failed> {
+        let port = parse_i64(port).and_then(|port| u16::try_from(port).ok()).ok_or(Failed::Connecting)?;
+        let host = std::str::from_utf8(host).map_err(|_| Failed::Connecting)?;
+        let mut failed = Failed::Connecting;
+        for address in (host, port).to_socket_addrs().map_err(|_| Failed::Connecting)? {
+            match left(deadline).and_then(|left| TcpStream::connect_timeout(&address, left)) {
+                Ok(stream) => {
+                    if let Err(error) = stream.set_nodelay(true) {
+                        log::debug!("MIGRATE: a connection without TCP_NODELAY: {error}");
+                    }
+                    return Ok(Link { stream, db: None, read: Vec::new() });
                 }
-                return Some(Link { stream, db: None, read: Vec::new() });
+                // Redis notices a refusal only when it writes.
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => failed = Failed::Writing(error),
+                Err(_) => failed = Failed::Connecting,
             }
         }
-        None
+        Err(failed)
     }
 
     fn send(&mut self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
@@ -244,8 +250,9 @@ fn migrate(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let mut may_retry = kept.is_some();
     let mut link = kept;
     let outcome = loop {
-        let Some(mut open) = link.take().or_else(|| Link::open(&host, &port, deadline)) else {
-            break Err(Failed::Connecting);
+        let mut open = match link.take().map_or_else(|| Link::open(&host, &port, deadline), Ok) {
+            Ok(open) => open,
+            Err(failed) => break Err(failed),
         };
         match transfer(cx, args, &wish, &found, db, &mut open, deadline) {
             Ok(moved) => {

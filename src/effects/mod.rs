@@ -55,6 +55,12 @@ impl Event {
         !matches!(self, Event::NEW | Event::MISS)
     }
 
+    /// Whether somebody who waits for a key may find in it what was not there: nobody waits for a stream to become shorter, or for
+    /// another time to live.
+    fn may_be_waited_for(self) -> bool {
+        !matches!(self, Event::XDEL | Event::XTRIM | Event::EXPIRE | Event::PERSIST)
+    }
+
     /// The class by which notify-keyspace-events knows it.
     fn class(self) -> KeyspaceEvents {
         match self.0 {
@@ -190,8 +196,7 @@ impl Effects {
             if !self.watches.is_empty() {
                 self.watches.changed(db, key, matches!(event, Event::EXPIRED | Event::INVALIDATED));
             }
-            // Nobody waits for a stream to become shorter.
-            if self.waiting.any() && event != Event::XDEL && event != Event::XTRIM {
+            if self.waiting.any() && event.may_be_waited_for() {
                 self.waiting.changed(db, key);
             }
             if self.told {

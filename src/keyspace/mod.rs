@@ -706,6 +706,10 @@ impl Keyspace {
                 self.preserve(db, position);
                 let old = self.database_mut(db).replace(position, entry);
                 self.discard(old);
+                if event == Some(Event::RESTORE) {
+                    // To Redis that is another key, not a new value.
+                    self.effects.created(db, key.bytes);
+                }
             }
             None => {
                 self.database_mut(db).insert(key.hash, entry);

@@ -22,8 +22,9 @@ pub const REPLY_BUFFER_MIN: usize = 1024;
 /// Redis sets memory for replies that do not fit its buffer aside in blocks of 16 KB and a header, for which its allocator
 /// takes this much.
 const OUTPUT_BLOCK: usize = 20 * 1024;
-/// What one read of a socket may bring.
+/// What one read of a socket may bring, and what it may bring when the ones before were full.
 pub const READ_SIZE: usize = 16 * 1024;
+pub const LONG_READ: usize = 128 * 1024;
 
 /// Whether replies are sent: CLIENT REPLY.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -93,6 +94,8 @@ pub struct Client {
     pub blocked: bool,
     /// `input` may hold whole commands: no more is read before they have run.
     pub behind: bool,
+    /// How often the next read doubles [`READ_SIZE`], because the ones before were full.
+    pub read_doublings: u8,
     /// Set when the connection is to end.
     pub closing: Option<Closing>,
     /// It has said who it is, or was let in when nobody had to.
@@ -203,6 +206,7 @@ impl Client {
             input: Vec::new(),
             parsed: 0,
             behind: false,
+            read_doublings: 0,
             replay: Vec::new(),
             readable: false,
             hung_up: false,

@@ -20,7 +20,7 @@ use crate::command::table::{Flags, Names, Registered};
 use crate::command::{Ctx, Verdict};
 use crate::keyspace::Keyspace;
 use crate::net::Client;
-use crate::net::client::{Class, READ_SIZE, REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
+use crate::net::client::{Class, LONG_READ, REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
 use crate::resp::request::{Parsed, Span};
 use crate::resp::{Args, Limits, ProtocolError, RequestParser};
 use crate::types::table::Step;
@@ -138,7 +138,7 @@ pub struct Batch {
 impl Batch {
     /// One whose commands are put `behind` one from within which others may be served.
     pub fn new(behind: Rc<Behind>) -> Batch {
-        let text = Text { arena: Vec::with_capacity(ARENA + READ_SIZE), spans: Vec::new() };
+        let text = Text { arena: Vec::with_capacity(ARENA + LONG_READ), spans: Vec::new() };
         Batch { text, queue: Queue::default(), goes_deep: false, attends: false, behind, pool: Vec::new() }
     }
 
@@ -476,6 +476,7 @@ fn run(
     postponed: &mut Vec<u8>,
 ) -> Verdict {
     let verdict = cx.run(command, args, key_hash);
+    cx.reply.out.end_long_piece();
     if verdict == Verdict::Postponed {
         args.encode(postponed);
     } else if let Some(text) = text {

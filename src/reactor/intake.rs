@@ -9,14 +9,14 @@ use mio::{Interest, Registry, Token};
 use super::batch::{Batch, Behind, Parsing, Served};
 use crate::command::client::describe;
 use crate::command::state::Server;
-use crate::net::client::READ_SIZE;
+use crate::net::client::{LONG_READ, READ_SIZE};
 use crate::net::{Client, Closing, ReplyMode};
 use crate::resp::ProtocolError;
 
 /// Bytes of a big argument that one turn reads.
 const BIG_READ: usize = 1 << 20;
-/// Bytes that one turn reads at most of a request with many arguments.
-const LONG_READ: usize = 128 * 1024;
+/// [`READ_SIZE`] doubled so often is [`LONG_READ`].
+const MOST_DOUBLINGS: u8 = (LONG_READ / READ_SIZE).ilog2() as u8;
 /// Bytes that one turn writes to a client.
 const WRITE_LIMIT: usize = 4 << 20;
 /// A client that may queue output without limit is not read while it leaves so much unread.
@@ -152,9 +152,15 @@ impl Intake {
         let client = &mut server.clients[token];
         let start = self.batch.arena().len();
         if client.readable && !held_up && !client.behind {
-            // As much again of a request that is not complete: a long one takes a few turns, not one for each piece.
-            let most = client.input.len().clamp(READ_SIZE, LONG_READ);
+            // As much again of a request that is not complete: a long one takes a few turns, not one for each piece. So with many
+            // requests of which reads bring only a part.
+            let most = (READ_SIZE << client.read_doublings).max(client.input.len().min(LONG_READ));
             let came = client.stream.read_into(self.batch.arena(), most);
+            match came {
+                Ok(read) if read == most => client.read_doublings = MOST_DOUBLINGS.min(client.read_doublings + 1),
+                Ok(read) if read < most / 4 => client.read_doublings = client.read_doublings.saturating_sub(1),
+                _ => {}
+            }
             if !received(server, token, came, most) {
                 return;
             }

@@ -6,6 +6,9 @@ use std::rc::Rc;
 
 /// From this many bytes on, a string is queued by reference instead of being copied.
 pub const BY_REFERENCE: usize = 16 * 1024;
+/// A tail of so many bytes becomes a piece of its own when a reply is complete: one that grew with all replies of a long pipeline
+/// would be copied each time it doubles, into memory that is new to the process.
+const PIECE: usize = 64 * 1024;
 /// Bytes that have been sent are dropped from the tail when they are so many, and more than those that have not.
 const SENT_MAX: usize = 64 * 1024;
 /// Chunks handed to one write call.
@@ -115,13 +118,31 @@ impl Output {
         std::mem::take(&mut self.tail)
     }
 
+    /// Ends the piece that replies are appended to, if it is long. To be called where a reply is complete.
+    #[inline]
+    pub fn end_long_piece(&mut self) {
+        if self.tail.len() >= PIECE {
+            self.end_piece();
+        }
+    }
+
+    #[cold]
+    fn end_piece(&mut self) {
+        let piece = std::mem::replace(&mut self.tail, Vec::with_capacity(PIECE + PIECE / 4));
+        self.queue.get_or_insert_default().push(Chunk::Bytes(piece));
+    }
+
     /// Queues a value by reference.
     pub fn push_shared(&mut self, blob: &Rc<Vec<u8>>) {
+        self.push(Chunk::Shared(Rc::clone(blob)));
+    }
+
+    fn push(&mut self, chunk: Chunk) {
         let queue = self.queue.get_or_insert_default();
         if !self.tail.is_empty() {
             queue.push(Chunk::Bytes(std::mem::take(&mut self.tail)));
         }
-        queue.push(Chunk::Shared(Rc::clone(blob)));
+        queue.push(chunk);
     }
 
     /// Everything in one piece, of which nothing may have been sent. What is shared is copied.
@@ -147,8 +168,9 @@ impl Output {
         }
         for chunk in other.queue.take().into_iter().flat_map(|queue| queue.chunks) {
             match chunk {
-                Chunk::Bytes(bytes) => self.tail.extend_from_slice(&bytes),
-                Chunk::Shared(blob) => self.push_shared(&blob),
+                Chunk::Bytes(bytes) if bytes.len() < PIECE => self.tail.extend_from_slice(&bytes),
+                Chunk::Bytes(bytes) => self.push(Chunk::Bytes(bytes)),
+                Chunk::Shared(blob) => self.push(Chunk::Shared(blob)),
             }
         }
         self.tail.append(&mut other.tail);
@@ -263,6 +285,31 @@ mod tests {
                 assert!(output.write_to(&mut socket).is_ok_and(|sent| sent > 0));
             }
             assert_eq!(socket.taken, expected);
+        }
+    }
+
+    #[test]
+    fn long_pieces_leave_in_order() {
+        for width in [1000, PIECE - 1, PIECE, 10 * PIECE] {
+            let (mut output, mut earlier) = (Output::default(), Output::default());
+            let mut socket = Narrow { taken: Vec::new(), width };
+            let mut expected = Vec::new();
+            for n in 0..200_usize {
+                let reply = vec![n as u8; n * 37];
+                output.tail().extend_from_slice(&reply);
+                output.end_long_piece();
+                assert!(output.tail().len() < PIECE);
+                expected.extend_from_slice(&reply);
+            }
+            assert!(output.chunks() > 5);
+            earlier.tail().extend_from_slice(b"earlier");
+            earlier.append(&mut output);
+            assert_eq!(earlier.len(), 7 + expected.len());
+            earlier.truncate(7 + expected.len() / 2);
+            while !earlier.is_empty() {
+                assert!(earlier.write_to(&mut socket).is_ok_and(|sent| sent > 0));
+            }
+            assert_eq!(socket.taken, [b"earlier", &expected[..expected.len() / 2]].concat());
         }
     }
 
