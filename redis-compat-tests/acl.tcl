@@ -165,6 +165,20 @@ case "ACL DRYRUN" {
     ACL DELUSER u               -> :1
 }
 
+case "keys are looked for behind what is no count, too" {
+    COMMAND GETKEYS ZUNION +1 a -> ["a"]
+    COMMAND GETKEYS ZUNION 1.5 a -> ["a"]
+    COMMAND GETKEYS EVAL x 1x a -> ["a"]
+    COMMAND GETKEYS ZUNION x a  -> -ERR Invalid arguments specified for command
+    ACL SETUSER u reset on nopass +@all ~mine -> +OK
+    B: AUTH u ""                -> +OK
+    ZUNION +1 a                 -> -NOPERM No permissions to access a key
+    SINTERCARD 1.5 a            -> -NOPERM No permissions to access a key
+    FCALL f 1x a                -> -NOPERM No permissions to access a key
+    ZUNION +1 mine              -> -ERR value is not an integer or out of range
+    A: ACL DELUSER u            -> :1
+}
+
 case "one selector must allow all of a command" {
     ACL SETUSER u reset on nopass (+@write ~w*) (+@read ~r*) (+mget ~a) (+mget ~a ~b) -> +OK
     B: AUTH u ""                -> +OK

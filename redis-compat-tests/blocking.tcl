@@ -431,3 +431,24 @@ check "a pause does not hold up a timeout" {
     then B nil*
     ask CLIENT UNPAUSE
 }
+
+check "who waits for a stream is not served again for a time to live" -config {notify-keyspace-events KEAm} {
+    set c [run::connection B]
+    resp::send $c {XREAD BLOCK 0 STREAMS missing s 0 0}
+    ask XGROUP CREATE s g $ MKSTREAM
+    set events [run::connection EVENTS]
+    resp::send $events {PSUBSCRIBE __keyevent@*}
+    resp::read $events
+    blocked_clients 1
+    ask EXPIRE s 1000
+    ask PERSIST s
+    ask SET the-end x
+    set got {}
+    while {[lindex [lindex [lindex [resp::read $events] 1] 3] 1] ne "the-end"} {
+        lappend got one
+    }
+    # expire and persist, and no keymiss of the other stream.
+    same 2 [llength $got]
+    ask XADD s 1-1 a b
+    resp::read $c
+}

@@ -195,6 +195,10 @@ check "new keys and missing ones" -config {notify-keyspace-events AEnm} {
         {new a} {set a} {new b} {set b} {new b} {rename_from a} {rename_to b} {new c} {copy_to c} {new c} {copy_to c}
         {new c 9} {move_from c} {move_to c 9}
     }
+    ask SET k 5
+    set five [lindex [ask DUMP k] 1]
+    ask FLUSHALL
+    events [list {SET k v} [list RESTORE k 0 $five REPLACE]] {{new k} {set k} {new k} {restore k}}
     events {{LPUSHX l a} {DEL nokey} {EXPIRE nokey 1} {MGET a b} {GETDEL c} {HGET h f} {SMISMEMBER s a b}} {
         {keymiss a} {keymiss b} {keymiss c} {keymiss h} {keymiss s}
     }

@@ -58,6 +58,10 @@ set quick {--repl-diskless-sync-delay 0}
 
 check "a replica lets clients read, but not write" -server $quick {
     with_replica {} {
+        foreach {c role} [list $m master $r replica] {
+            expect "{\"server\" any \"version\" any \"proto\" any \"id\" any \"mode\" any \"role\" \"$role\" \"modules\" any}" \
+                [on $c HELLO $run::protocol]
+        }
         on $m SET k v
         on $m FUNCTION LOAD "#!lua name=l\nredis.register_function('w', function() return 1 end)"
         reaches $r $m
