@@ -878,10 +878,12 @@ fn incrbyfloat(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn lcs(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let keys = [cx.key(args, 1), cx.key(args, 2)];
-    for key in keys {
-        if cx.server.keys.read(cx.db, key, cx.touch).is_some_and(|entry| entry.kind() != Type::String) {
-            return Err(Error::fixed("ERR The specified keys must contain string values"));
-        }
+    // Both are looked up, whatever the first one is.
+    let is_other = keys.map(|key| {
+        cx.server.keys.read(cx.db, key, cx.touch).is_some_and(|entry| entry.kind() != Type::String)
+    });
+    if is_other.contains(&true) {
+        return Err(Error::fixed("ERR The specified keys must contain string values"));
     }
     let (mut length_only, mut positions, mut with_lengths) = (false, false, false);
     let mut shortest = 0;
