@@ -15,6 +15,8 @@ use crate::resp::ProtocolError;
 
 /// Bytes of a big argument that one turn reads.
 const BIG_READ: usize = 1 << 20;
+/// To copy an argument of so many bytes costs more than another read.
+const COPIED: usize = 64 * 1024;
 /// [`READ_SIZE`] doubled so often is [`LONG_READ`].
 const MOST_DOUBLINGS: u8 = (LONG_READ / READ_SIZE).ilog2() as u8;
 /// Bytes that one turn writes to a client.
@@ -131,6 +133,10 @@ impl Intake {
         let held_up = !client.replay.is_empty();
         if let Some(big) = client.parser.big_arg().filter(|_| !held_up) {
             let (bytes, missing) = big.remaining();
+            if bytes.len() + missing >= COPIED {
+                // The less comes with the head of the next one, the less of it is copied.
+                client.read_doublings = 0;
+            }
             let most = missing.min(BIG_READ);
             let came = client.stream.read_into(bytes, most);
             let complete = matches!(came, Ok(read) if read == missing);
