@@ -879,9 +879,8 @@ fn incrbyfloat(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 fn lcs(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let keys = [cx.key(args, 1), cx.key(args, 2)];
     // Both are looked up, whatever the first one is.
-    let is_other = keys.map(|key| {
-        cx.server.keys.read(cx.db, key, cx.touch).is_some_and(|entry| entry.kind() != Type::String)
-    });
+    let is_other =
+        keys.map(|key| cx.server.keys.read(cx.db, key, cx.touch).is_some_and(|entry| entry.kind() != Type::String));
     if is_other.contains(&true) {
         return Err(Error::fixed("ERR The specified keys must contain string values"));
     }

@@ -115,17 +115,9 @@ impl SnapshotFile {
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("fsync"))?;
         Ok(self.written)
     }
-}
 
-impl SnapshotFile {
     fn is_permitted(&self) -> bool {
         *self.permission.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        *self.permission.lock().unwrap_or_else(PoisonError::into_inner) = false;
     }
 }
 
@@ -179,6 +171,12 @@ impl Background {
         if self.messages.send(message).is_err() {
             log::debug!("The snapshot's thread has ended already");
         }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        *self.permission.lock().unwrap_or_else(PoisonError::into_inner) = false;
     }
 }
 
