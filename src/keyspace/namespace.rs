@@ -394,6 +394,12 @@ impl Namespace {
             }
             self.settle_tags(position);
         } else if let Some(Object::Blob(blob)) = self.entry_mut(position).object_mut() {
+            if Rc::get_mut(blob).is_none() {
+                // Replies keep the old bytes; what is about to grow is copied to where it has room.
+                let mut own = Vec::with_capacity(if len > blob.len() { with_room(len) } else { len });
+                own.extend_from_slice(&blob[..len.min(blob.len())]);
+                *blob = Rc::new(own);
+            }
             let bytes = Rc::make_mut(blob);
             if len > bytes.capacity() {
                 bytes.reserve_exact(with_room(len) - bytes.len());
@@ -686,9 +692,10 @@ fn tell(db: usize, tags: Option<&Tags>, walk: u32, entry: &mut EntryMut<'_>, sna
 }
 
 /// The capacity of a long string that has just grown to `len` bytes: room to grow by an eighth, so that appending copies
-/// each byte a few times at most and wastes little.
+/// each byte a few times at most and wastes little. Two megabytes are enough, for the pages of large blocks are moved
+/// ([`crate::memory`]).
 fn with_room(len: usize) -> usize {
-    len + len / 8
+    len + (len / 8).min(2 << 20)
 }
 
 /// A string's bytes as an entry takes them; those of a long string leave `bytes`.

@@ -7,6 +7,7 @@
 //! allocated it: each counter alone may drift or go negative, their sum is exact.
 #![allow(unsafe_code)]
 
+mod moving;
 pub mod warm;
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -31,10 +32,10 @@ unsafe impl Sync for Options {}
 /// One arena, because one thread owns the data; free pages serve any smaller request, so that those made ready ahead
 /// ([`touch_ahead`]) are found. Huge pages are not asked for here, neither for data nor for the allocator's own, but there: one
 /// that is touched first by the reactor can hold it up for ten milliseconds, where the host of a virtual machine has to find the
-/// memory.
+/// memory. Large blocks begin where a page does, so that their pages can be moved ([`moving`]), and have none to spare.
 #[unsafe(export_name = "_rjem_malloc_conf")]
 pub static OPTIONS: Options =
-    Options(c"thp:default,metadata_thp:disabled,narenas:1,lg_extent_max_active_fit:16".as_ptr());
+    Options(c"thp:default,metadata_thp:disabled,narenas:1,lg_extent_max_active_fit:16,cache_oblivious:false".as_ptr());
 
 static BY_REACTOR: AtomicIsize = AtomicIsize::new(0);
 static BY_OTHERS: AtomicIsize = AtomicIsize::new(0);
@@ -206,8 +207,8 @@ fn count(delta: isize) {
     }
 }
 
-// SAFETY: every call is forwarded unchanged to jemalloc, which upholds the contract of `GlobalAlloc`; the
-// counting around it touches no memory of the caller.
+// SAFETY: every call is forwarded unchanged to jemalloc, which upholds the contract of `GlobalAlloc`, or to `moving`, which does what
+// `realloc` is to do; the counting around it touches no memory of the caller.
 unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -239,7 +240,13 @@ unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller's contract is passed on.
-        let moved = unsafe { Jemalloc.realloc(block, layout, size) };
+        let moved = unsafe {
+            if moving::is_due(layout, size) {
+                moving::grow(block, layout, size)
+            } else {
+                Jemalloc.realloc(block, layout, size)
+            }
+        };
         if !moved.is_null() {
             count(size_class(size) as isize - size_class(layout.size()) as isize);
         }
