@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::Ctx;
 use super::error::{Error, Outcome};
+use super::state::Server;
 use super::table::{Command, Doc, Flags, KeyFlags, KeySpec};
 use crate::keyspace::entry::EntryRef;
 use crate::keyspace::weight::{FIELDS_CELL_BYTES, SLOT_BYTES, WHEEL_CELL_BYTES};
@@ -99,6 +100,35 @@ pub const COMMANDS: &[Command] = &[Command {
     ..Command::NONE
 }];
 
+/// What the allocator and the kernel know of the memory. To ask them takes longer than all the rest of INFO.
+#[derive(Clone, Copy)]
+pub struct Footprint {
+    heap: Heap,
+    /// In RAM, in bytes.
+    resident: usize,
+    /// When they are asked again, in milliseconds of uptime.
+    until_ms: u64,
+}
+
+/// For so many milliseconds what they said is good enough, as in Redis.
+const FOOTPRINT_MS: u64 = 100;
+
+impl Footprint {
+    /// As of now, or a moment ago.
+    fn of(server: &Server) -> Footprint {
+        let now_ms = server.clock.uptime_ms();
+        match server.footprint.get() {
+            Some(known) if now_ms < known.until_ms => known,
+            _ => {
+                let (heap, resident) = (heap::books(), usage::resident_bytes());
+                let footprint = Footprint { heap, resident, until_ms: now_ms + FOOTPRINT_MS };
+                server.footprint.set(Some(footprint));
+                footprint
+            }
+        }
+    }
+}
+
 /// Where the memory goes, at one moment. All numbers are bytes, save for the number of keys.
 pub struct Account {
     /// In use, as the server counts it.
@@ -126,6 +156,7 @@ impl Account {
     pub fn new(cx: &Ctx<'_>) -> Account {
         let server = &cx.server;
         let used = memory::used();
+        let footprint = Footprint::of(server);
         let others = server.clients.iter().filter(|(_, client)| client.class() != Class::Replica);
         let clients: usize = others.map(|(token, _)| server.client_bytes(token)).sum();
         let databases = (0..server.keys.databases()).filter_map(|db| Some((db, server.keys.database(db)?)));
@@ -145,8 +176,8 @@ impl Account {
                     (db, table, wheel)
                 })
                 .collect(),
-            heap: heap::books(),
-            resident: usage::resident_bytes(),
+            heap: footprint.heap,
+            resident: footprint.resident,
         }
     }
 
@@ -293,6 +324,7 @@ fn malloc_stats(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
 
 fn purge(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
     memory::give_back_free_pages();
+    cx.server.footprint.set(None);
     cx.reply.ok();
     Ok(())
 }

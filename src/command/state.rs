@@ -1,5 +1,6 @@
 //! The server's state: what commands work on besides their own client.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::blocking::{FlushWait, SweepWait};
 use super::client::describe;
 use super::load::Counts;
 use super::loading::Loading;
+use super::memory::Footprint;
 use super::migrate::Migrations;
 use super::pause::Pause;
 use super::replication::CopyWait;
@@ -137,6 +139,8 @@ pub struct Server {
     pub startup_memory: usize,
     /// The most memory ever in use, in bytes.
     pub peak_memory: usize,
+    /// What was heard of the memory last.
+    pub footprint: Cell<Option<Footprint>>,
     /// Switches that only DEBUG turns.
     pub debug: DebugSwitches,
     /// Snapshots that are written.
@@ -277,6 +281,7 @@ impl Server {
             shutdown_waits: Vec::new(),
             startup_memory: 0,
             peak_memory: 0,
+            footprint: Cell::new(None),
             debug: DebugSwitches::default(),
             saving: Saving::new(started_unix),
             last_load: Counts::default(),

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::mem::MaybeUninit;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// Time spent on processors.
@@ -52,7 +53,8 @@ pub fn resident_bytes() -> usize {
 
 /// Bytes of memory that the machine has.
 pub fn machine_bytes() -> usize {
-    system(libc::_SC_PHYS_PAGES) * system(libc::_SC_PAGESIZE)
+    static BYTES: LazyLock<usize> = LazyLock::new(|| system(libc::_SC_PHYS_PAGES) * system(libc::_SC_PAGESIZE));
+    *BYTES
 }
 
 fn system(name: libc::c_int) -> usize {
