@@ -272,8 +272,8 @@ impl Server {
     }
 
     /// Takes over the setting of the default user's password.
-    pub(super) fn set_default_password(&mut self, settings: &Settings) {
-        let user = self.acl.with_default_password(&default_password(settings));
+    pub(super) fn set_default_password(&mut self) {
+        let user = self.acl.with_default_password(&default_password(&self.settings));
         self.acl.publish(user);
         self.follow_users(None);
     }

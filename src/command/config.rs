@@ -23,6 +23,13 @@ const FLAGS: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).u
 /// Bytes of the replication backlog that CONFIG SET leaves it at least.
 const LEAST_BACKLOG: u64 = 16 << 10;
 
+/// What decides on what is done about crashes, and by the watchdog.
+const CRASH: &[&str] =
+    &["hide-user-data-from-log", "crash-memcheck-enabled", "use-exit-on-panic", "crash-log-enabled", "watchdog-period"];
+
+/// The setting that the process knows better, for somebody may have moved the directory.
+const DIRECTORY: &str = "dir";
+
 const fn doc(summary: &'static str, since: &'static str, complexity: &'static str, syntax: &'static str) -> Doc {
     Doc { summary, since, group: "server", complexity, syntax, ..Command::NONE.doc }
 }
@@ -91,7 +98,9 @@ pub const COMMANDS: &[Command] = &[Command {
 
 fn get(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let patterns: Vec<&[u8]> = args.iter_from(2).collect();
-    cx.server.note_directory();
+    if patterns.iter().any(|pattern| glob::matches(pattern, DIRECTORY.as_bytes(), true)) {
+        cx.server.note_directory();
+    }
     let found = cx.server.settings.matching(&patterns, glob::matches);
     cx.reply.map(found.len());
     for (name, value) in found {
@@ -170,13 +179,23 @@ impl Server {
     /// # Errors
     /// The first setting that cannot be changed, and why.
     pub fn change_settings(&mut self, pairs: &[(&[u8], &[u8])], rights: Rights) -> Result<(), SetError> {
-        self.note_directory();
-        let mut settings = std::mem::take(&mut self.settings);
-        let outcome = settings.set(pairs, rights, &mut |settings, changed| self.apply(settings, changed));
-        self.settings = settings;
+        if pairs.iter().any(|(name, _)| name.eq_ignore_ascii_case(DIRECTORY.as_bytes())) {
+            self.note_directory();
+        }
+        let change = self.settings.set(pairs, rights)?;
+        if change.rows.is_empty() {
+            return Ok(());
+        }
+        let applied = self.apply(&change.rows);
+        if applied.is_err() {
+            self.settings.take_back(&change);
+            if let Err(again) = self.apply(&change.rows) {
+                log::warn!("Failed restoring {} after a failed CONFIG SET: {}", again.setting, again.reason);
+            }
+        }
         self.look_for_troubles();
         self.decide_expiry();
-        outcome
+        applied.map_err(|error| SetError::Refused { name: error.setting.to_owned(), reason: error.reason })
     }
 
     /// Re-reads the settings file, as SIGHUP asks for, and puts into effect what may change in a running server. Without a
@@ -256,9 +275,10 @@ impl Server {
     }
 
     /// Puts changed settings into effect, besides those that are simply looked up when they matter.
-    fn apply(&mut self, settings: &mut Settings, changed: &[&'static Setting]) -> Result<(), ApplyError> {
+    fn apply(&mut self, changed: &[&'static Setting]) -> Result<(), ApplyError> {
         let has = |names: &[&str]| changed.iter().any(|setting| names.contains(&setting.name));
         let failed = |setting: &'static str, reason: String| Err(ApplyError { setting, reason });
+        let settings = &mut self.settings;
         if has(&["maxclients"]) {
             let possible = make_room_for_clients(settings.maxclients).unwrap_or(0);
             if possible < settings.maxclients {
@@ -302,25 +322,24 @@ impl Server {
             return failed("dir", error.to_string());
         }
         if has(&["requirepass", "auth-enabled"]) {
-            self.set_default_password(settings);
+            self.set_default_password();
         }
-        if has(&["aof-disable-auto-gc"]) && !settings.aof_disable_auto_gc {
+        if has(&["aof-disable-auto-gc"]) && !self.settings.aof_disable_auto_gc {
             self.remove_history();
         }
-        if has(&["appendonly"]) && settings.appendonly != (self.aof.state != State::Off) {
-            // That needs the new settings, which are not the server's yet.
-            std::mem::swap(&mut self.settings, settings);
+        if has(&["appendonly"]) && self.settings.appendonly != (self.aof.state != State::Off) {
             let turned = if self.settings.appendonly {
                 self.turn_aof_on()
             } else {
                 self.turn_aof_off();
                 Ok(())
             };
-            std::mem::swap(&mut self.settings, settings);
             if turned.is_err() {
                 return failed("appendonly", "Unable to turn on AOF. Check server logs.".to_string());
             }
         }
+        self.follow_thresholds();
+        let settings = &mut self.settings;
         if has(&["loglevel"]) {
             crate::observe::log::set_level(settings.loglevel);
         }
@@ -332,20 +351,23 @@ impl Server {
         self.keys.effects.journal.lazy = lazy_removals(settings);
         self.keys.effects.follow(settings);
         self.aof.follow(settings);
-        self.follow_thresholds(settings);
-        if settings.watchdog_period > 0 {
+        let watchdog = settings.watchdog_period;
+        if watchdog > 0 {
             // Twice the time between two turns, at least.
-            settings.watchdog_period = settings.watchdog_period.max(2000 / settings.hz.max(1));
+            settings.watchdog_period = watchdog.max(2000 / settings.hz.max(1));
         }
         if has(&["repl-backlog-size"]) {
             settings.repl_backlog_size = settings.repl_backlog_size.max(LEAST_BACKLOG);
         }
-        crash::follow(settings);
+        if has(CRASH) || settings.watchdog_period != watchdog {
+            crash::follow(settings);
+        }
         if has(&["namespace"]) {
             self.keys.follow_namespaces(settings);
         }
         if has(&["maxmemory", "maxmemory-clients"]) {
-            self.limit_clients(settings.maxmemory_clients.bytes(settings.maxmemory));
+            let limit = settings.maxmemory_clients.bytes(settings.maxmemory);
+            self.limit_clients(limit);
         }
         Ok(())
     }

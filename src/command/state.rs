@@ -304,7 +304,8 @@ impl Server {
     }
 
     /// Puts the thresholds of the slow log and of the latency monitor into effect, and what statistics are kept.
-    pub fn follow_thresholds(&mut self, settings: &Settings) {
+    pub fn follow_thresholds(&mut self) {
+        let settings = &self.settings;
         self.slow_ticks = slow_ticks(settings, &self.cycles);
         self.tracks_latency = settings.tracks_latency();
         self.hot_keys.turn(settings.stats_enabled);

@@ -8,7 +8,7 @@
 //! - This page is what CONFIG needs: get, match, set.
 //!
 //! `Settings` is plain data that the reactor owns. Whoever reads a setting reads a field; whoever must act when one
-//! changes is called by [`Settings::set`] with the rows that changed.
+//! changes goes by the rows that [`Settings::set`] answers.
 
 mod amount;
 mod choices;
@@ -25,7 +25,6 @@ pub mod text;
 pub mod words;
 mod yaml;
 
-use std::collections::HashSet;
 use std::fmt;
 
 pub use amount::parse_size;
@@ -83,8 +82,14 @@ impl fmt::Display for SetError {
     }
 }
 
-/// Puts changed settings into effect; see [`Settings::set`].
-pub type Apply<'a> = dyn FnMut(&mut Settings, &[&'static Setting]) -> Result<(), ApplyError> + 'a;
+/// What CONFIG SET did to the settings.
+#[derive(Default)]
+pub struct Change {
+    /// The settings that are others now, each once.
+    pub rows: Vec<&'static Setting>,
+    /// What all those that were given were before.
+    old: Vec<(&'static Setting, String)>,
+}
 
 /// Glob matching as Redis does it: pattern, text, whether case is ignored.
 pub type Glob = fn(&[u8], &[u8], bool) -> bool;
@@ -110,14 +115,18 @@ impl Settings {
                 found.push((name.to_owned(), self.value(setting)));
             }
         };
-        let shown = || SETTINGS.iter().filter(|setting| !setting.kind.is_directive());
         for pattern in patterns {
-            let exact = !pattern.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['));
-            for setting in shown().filter(|setting| exact || !setting.flags.contains(Flags::HIDDEN)) {
+            if !pattern.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[')) {
+                let typed = String::from_utf8_lossy(pattern);
+                if let Some((setting, _)) = Setting::find(&typed).filter(|(setting, _)| !setting.kind.is_directive()) {
+                    add(&typed, setting);
+                }
+                continue;
+            }
+            let hidden = |setting: &Setting| setting.kind.is_directive() || setting.flags.contains(Flags::HIDDEN);
+            for setting in SETTINGS.iter().filter(|setting| !hidden(setting)) {
                 for name in [Some(setting.name), setting.alias].into_iter().flatten() {
-                    if exact && name.as_bytes().eq_ignore_ascii_case(pattern) {
-                        add(&String::from_utf8_lossy(pattern), setting);
-                    } else if !exact && glob(pattern, name.as_bytes(), true) {
+                    if glob(pattern, name.as_bytes(), true) {
                         add(name, setting);
                     }
                 }
@@ -126,18 +135,19 @@ impl Settings {
         found
     }
 
-    /// CONFIG SET: takes over all `pairs` of name and value, or none.
+    /// CONFIG SET: takes over all `pairs` of name and value, or none. Returns what changed, which the caller puts into effect, or
+    /// takes back; meanwhile it may correct values.
     ///
-    /// All values are checked first. Then `apply` is called with the new settings and the rows that changed, to put
-    /// them into effect; it may correct values. If it fails, the old values are restored and it is called once more
-    /// to put those into effect. It is not called if nothing changed.
-    pub fn set(&mut self, pairs: &[(&[u8], &[u8])], rights: Rights, apply: &mut Apply<'_>) -> Result<(), SetError> {
-        let mut chosen: Vec<(&'static Setting, &str)> = Vec::new();
+    /// # Errors
+    /// The first pair that is refused, and why.
+    pub fn set(&mut self, pairs: &[(&[u8], &[u8])], rights: Rights) -> Result<Change, SetError> {
+        let mut chosen: Vec<(&'static Setting, &str)> = Vec::with_capacity(pairs.len());
         for (name, _) in pairs {
-            let typed = String::from_utf8_lossy(name).into_owned();
+            let typed = String::from_utf8_lossy(name);
             let found = Setting::find(&typed).filter(|(setting, _)| !setting.kind.is_directive());
-            let Some((setting, name)) = found else { return Err(SetError::Unknown(typed)) };
-            let refused = |reason: &str| Err(SetError::Refused { name: typed.clone(), reason: reason.to_owned() });
+            let Some((setting, name)) = found else { return Err(SetError::Unknown(typed.into_owned())) };
+            let refused =
+                |reason: &str| Err(SetError::Refused { name: typed.clone().into_owned(), reason: reason.to_owned() });
             if !setting.is_mutable() {
                 return refused("can't set immutable config");
             }
@@ -154,33 +164,36 @@ impl Settings {
             chosen.push((setting, name));
         }
 
-        let mut next = self.clone();
-        for ((setting, name), (_, value)) in chosen.iter().zip(pairs) {
+        let mut change = Change::default();
+        for ((setting, name), (_, value)) in chosen.into_iter().zip(pairs) {
+            if !change.old.iter().any(|(row, _)| row.name == setting.name) {
+                change.old.push((setting, self.value(setting)));
+            }
             let text = text::from_bytes(value);
-            text::check_escapes(setting, &[&text])
-                .and_then(|()| next.assign_line(setting, &text))
-                .map_err(|reason| SetError::Refused { name: (*name).to_owned(), reason })?;
+            let assigned = text::check_escapes(setting, &[&text]).and_then(|()| self.assign_line(setting, &text));
+            if let Err(reason) = assigned {
+                self.take_back(&change);
+                return Err(SetError::Refused { name: name.to_owned(), reason });
+            }
         }
-        next.settle();
-        if let Some((setting, reason)) = next.contradiction() {
+        self.settle();
+        if let Some((setting, reason)) = self.contradiction() {
+            self.take_back(&change);
             return Err(SetError::Refused { name: setting.to_owned(), reason });
         }
+        let changed = |row: &&'static Setting, old: &str| row.flags.contains(Flags::VOLATILE) || self.value(row) != old;
+        change.rows = change.old.iter().filter(|(row, old)| changed(row, old)).map(|(row, _)| *row).collect();
+        Ok(change)
+    }
 
-        let mut changed: Vec<&'static Setting> = chosen.iter().map(|(setting, _)| *setting).collect();
-        let mut seen = HashSet::new();
-        changed.retain(|row| seen.insert(row.name));
-        changed.retain(|row| row.flags.contains(Flags::VOLATILE) || self.value(row) != next.value(row));
-        if changed.is_empty() {
-            return Ok(());
-        }
-        let old = std::mem::replace(self, next);
-        apply(self, &changed).map_err(|error| {
-            *self = old;
-            if let Err(again) = apply(self, &changed) {
-                log::warn!("Failed restoring {} after a failed CONFIG SET: {}", again.setting, again.reason);
+    /// Gives the settings that were changed their old values again.
+    pub fn take_back(&mut self, change: &Change) {
+        for (setting, old) in &change.old {
+            if let Err(reason) = self.assign_line(setting, old) {
+                // A directory, say, that has gone meanwhile.
+                log::warn!("The setting {} cannot be what it was before: {reason}", setting.name);
             }
-            SetError::Refused { name: error.setting.to_owned(), reason: error.reason }
-        })
+        }
     }
 
     /// Settings that are not at their default though what they steer is not there yet.
@@ -255,12 +268,8 @@ mod tests {
     fn set(settings: &mut Settings, pairs: &[(&str, &str)], rights: Rights) -> Result<Vec<&'static str>, String> {
         let pairs: Vec<(&[u8], &[u8])> =
             pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-        let mut changed = Vec::new();
-        let result = settings.set(&pairs, rights, &mut |_, rows| {
-            changed.extend(rows.iter().map(|row| row.name));
-            Ok(())
-        });
-        result.map(|()| changed).map_err(|error| error.to_string())
+        let result = settings.set(&pairs, rights);
+        result.map(|change| change.rows.iter().map(|row| row.name).collect()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -458,31 +467,38 @@ mod tests {
         }
         let mut settings = Settings::default();
         let invalid: &[u8] = b"\xff";
-        let mut error = |pair| settings.set(&[pair], ALL, &mut |_, _| Ok(())).unwrap_err().to_string();
+        let mut error = |pair| settings.set(&[pair], ALL).err().unwrap().to_string();
         let title: &[u8] = b"proc-title-template";
         assert_eq!(Err(error((title, invalid))), failed("proc-title-template", "argument must be valid UTF-8"));
         assert_eq!(Err(error((invalid, b"x"))), unknown("\u{fffd}"));
         assert_eq!(Err(error((b"nope\0nope", b"x"))), unknown("nope"));
-        settings.set(&[(b"requirepass", b"a\xffb")], ALL, &mut |_, _| Ok(())).unwrap();
+        settings.set(&[(b"requirepass", b"a\xffb")], ALL).unwrap();
         assert_eq!(text::to_bytes(&settings.requirepass), b"a\xffb");
     }
 
     #[test]
     fn a_change_that_cannot_take_effect_is_taken_back() {
-        let mut settings = Settings::default();
-        let mut seen = Vec::new();
-        let pairs: &[(&[u8], &[u8])] = &[(b"maxmemory", b"1mb"), (b"port", b"7000")];
-        let error = settings.set(pairs, ALL, &mut |settings, changed| {
-            assert_eq!(changed.len(), 2);
-            seen.push((settings.maxmemory, settings.port));
-            let busy = settings.port == 7000;
-            let reason = "Unable to listen on this port. Check server logs.".to_owned();
-            if busy { Err(ApplyError { setting: "port", reason }) } else { Ok(()) }
-        });
-        let text = "CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port. Check server logs.";
-        assert_eq!(error.map_err(|error| error.to_string()), Err(text.to_owned()));
-        assert_eq!(seen, [(1 << 20, 7000), (0, 6380)]);
-        assert_eq!(differences(&settings), Vec::<&str>::new());
+        for seed in 0..300 {
+            let mut random = Random::seeded(seed);
+            let mut settings = Settings::default();
+            let mutable = || SETTINGS.iter().filter(|row| !row.kind.is_directive() && row.is_mutable());
+            for row in mutable() {
+                assert_eq!(settings.assign_line(row, &random.value(row)), Ok(()), "{}", row.name);
+            }
+            settings.memory_pressure_warning = settings.memory_pressure_warning.min(settings.memory_pressure_critical);
+            settings.settle();
+            let before = settings.clone();
+            let values: Vec<(&str, String)> = mutable().map(|row| (row.name, random.value(row))).collect();
+            let pairs: Vec<(&[u8], &[u8])> = values
+                .iter()
+                .filter(|(name, _)| !name.starts_with("memory-pressure"))
+                .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+                .collect();
+            let change = settings.set(&pairs, ALL).map_err(|error| error.to_string()).unwrap();
+            assert!(!change.rows.is_empty());
+            settings.take_back(&change);
+            assert_eq!(fixtures::differences(&settings, &before), []);
+        }
     }
 
     #[test]

@@ -7,6 +7,11 @@
 //! A row reads `field: type = kind("name", "default", …)` and then what is special about it. Redis settings have
 //! Redis' names and defaults (but for the port); CacheStorm's own are named in the same style.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use foldhash::quality::RandomState;
+
 use super::choices::*;
 use super::compound::*;
 use super::kind::{Field, Kind, MemoryLimit};
@@ -70,11 +75,13 @@ pub struct Setting {
 impl Setting {
     /// The setting with this redis.conf name or alias, in any case, and the name that matched.
     pub fn find(name: &str) -> Option<(&'static Setting, &'static str)> {
-        SETTINGS.iter().find_map(|setting| {
-            let mut names = [Some(setting.name), setting.alias].into_iter().flatten();
-            let matched = names.find(|own| own.eq_ignore_ascii_case(name))?;
-            Some((setting, matched))
-        })
+        /// By their names and aliases, all of which are in lower case.
+        static NAMES: LazyLock<HashMap<&str, &Setting, RandomState>> = LazyLock::new(|| {
+            let names = |setting: &'static Setting| [Some(setting.name), setting.alias].into_iter().flatten();
+            SETTINGS.iter().flat_map(|setting| names(setting).map(move |name| (name, setting))).collect()
+        });
+        let (name, setting) = NAMES.get_key_value(&*name.to_ascii_lowercase())?;
+        Some((setting, name))
     }
 
     /// The path in a YAML file.
