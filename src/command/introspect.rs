@@ -137,7 +137,7 @@ fn named(server: &Server, name: &[u8]) -> Option<&'static Registered> {
 }
 
 fn count(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
-    cx.reply.count(cx.server.names.iter().count());
+    cx.reply.count(cx.server.names.count());
     Ok(())
 }
 

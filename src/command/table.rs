@@ -516,6 +516,7 @@ struct Name {
 pub struct Names {
     /// Open addressing; a power of two of places, at most a quarter of them used.
     places: Vec<Option<Name>>,
+    count: usize,
 }
 
 impl Names {
@@ -539,6 +540,7 @@ impl Names {
                 words.push((new.to_lowercase(), command));
             }
         }
+        let count = words.len();
         let mut places: Vec<Option<Name>> = Vec::new();
         places.resize_with((words.len() * 4).next_power_of_two(), || None);
         for (word, command) in words {
@@ -551,7 +553,7 @@ impl Names {
             let is_plain = word.len() <= 8 && word.iter().all(u8::is_ascii_lowercase);
             places[at] = Some(Name { head, len: word.len(), is_plain, word, command });
         }
-        Ok(Names { places })
+        Ok(Names { places, count })
     }
 
     /// The command that a word calls, in any case.
@@ -567,6 +569,11 @@ impl Names {
             at = (at + 1) & (self.places.len() - 1);
         }
         None
+    }
+
+    /// How many words call a command.
+    pub fn count(&self) -> usize {
+        self.count
     }
 
     /// All words in use with their commands.

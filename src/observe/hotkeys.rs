@@ -34,6 +34,7 @@ const NOTHING: f32 = 0.01;
 #[derive(Clone, Copy, Default)]
 struct Counter {
     hash: u64,
+    /// The label of its database.
     db: u32,
     /// Accesses, faded; 0 if it is free.
     accesses: f32,
@@ -58,6 +59,8 @@ pub struct HotKeys {
     pace: u32,
     on: bool,
     sets: Box<[[Counter; WAYS]]>,
+    /// Labels of databases, by their numbers: they change places when databases do. What lies beyond has its number for a label.
+    labels: Vec<u32>,
     /// Accesses that are still to be counted: at the end of the turn, so that their cache misses overlap.
     drawn: Vec<Counter>,
     rng: Rng,
@@ -70,7 +73,7 @@ impl HotKeys {
     pub fn new(seed: u64) -> HotKeys {
         let sets = vec![[Counter::default(); WAYS]; SETS].into_boxed_slice();
         let (drawn, rng) = (Vec::with_capacity(MOST_DRAWN), Rng::with_seed(seed));
-        HotKeys { left: 1, weight: 1, pace: 1, on: true, sets, drawn, rng, faded_ms: 0 }
+        HotKeys { left: 1, weight: 1, pace: 1, on: true, sets, labels: Vec::new(), drawn, rng, faded_ms: 0 }
     }
 
     /// Turns the drawing on or off. What is known is kept, and fades.
@@ -106,7 +109,11 @@ impl HotKeys {
         if self.drawn.len() == MOST_DRAWN {
             self.count_drawn();
         }
-        self.drawn.push(Counter { hash, db: db as u32, accesses: accesses as f32 });
+        self.drawn.push(Counter { hash, db: self.label(db), accesses: accesses as f32 });
+    }
+
+    fn label(&self, db: usize) -> u32 {
+        self.labels.get(db).copied().unwrap_or(db as u32)
     }
 
     fn count_drawn(&mut self) {
@@ -154,7 +161,8 @@ impl HotKeys {
     /// The keys of a database that are accessed once a minute or more often, the hottest on top. Some may not exist any more.
     pub fn hottest(&mut self, db: usize) -> BinaryHeap<Hot> {
         self.count_drawn();
-        let counters = self.sets.as_flattened().iter().filter(|counter| counter.db == db as u32);
+        let label = self.label(db);
+        let counters = self.sets.as_flattened().iter().filter(|counter| counter.db == label);
         let hot =
             counters.map(|counter| Hot { accesses: counter.accesses.round() as u64, hash: Reverse(counter.hash) });
         hot.filter(|hot| hot.accesses > 0).collect()
@@ -162,25 +170,8 @@ impl HotKeys {
 
     /// Follows the exchange of two databases.
     pub fn exchange(&mut self, a: usize, b: usize) {
-        self.count_drawn();
-        let (a, b) = (a as u32, b as u32);
-        let moving: Vec<Counter> = self
-            .sets
-            .as_flattened_mut()
-            .iter_mut()
-            .filter(|counter| counter.db == a || counter.db == b)
-            .map(std::mem::take)
-            .collect();
-        for counter in moving {
-            let db = if counter.db == a { b } else { a };
-            let set = &mut self.sets[set_of(db, counter.hash)];
-            // Where it comes to all may be taken: then the least goes.
-            if let Some(least) = set.iter_mut().min_by(|one, other| one.accesses.total_cmp(&other.accesses))
-                && least.accesses < counter.accesses
-            {
-                *least = Counter { db, ..counter };
-            }
-        }
+        self.labels.extend(self.labels.len() as u32..=a.max(b) as u32);
+        self.labels.swap(a, b);
     }
 }
 
@@ -326,6 +317,10 @@ mod tests {
         assert_eq!(top(&mut keys, 2, 10), [(7, 5)]);
         keys.exchange(2, 2);
         assert_eq!(top(&mut keys, 2, 10), [(7, 5)]);
+        keys.add(0, 7, 1);
+        keys.exchange(0, 2);
+        assert_eq!(top(&mut keys, 0, 10), [(7, 5)]);
+        assert_eq!(top(&mut keys, 2, 10), [(7, 11)]);
     }
 
     #[test]
