@@ -42,9 +42,9 @@ pub use library::{Register, Registration};
 pub const MEMORY_MAX: usize = 1 << 30;
 /// Between two looks at the clock a script runs so many instructions.
 const INSTRUCTIONS: c_int = 100_000;
-/// The garbage collector keeps step with what scripts make. An interpreter that has grown beyond so many bytes gets a further
-/// step after so many runs, of this many kilobytes, so that what a single script left does not stay until as much has been
-/// made again.
+/// The garbage collector keeps step with what scripts make. An interpreter that has grown beyond so many bytes, and by half since
+/// all of it was looked at last, gets a further step after so many runs, of this many kilobytes, so that what a single script left
+/// does not stay until as much has been made again.
 const LARGE: usize = 1 << 20;
 const COLLECT_EVERY: u32 = 50;
 const COLLECT_STEP: c_int = 50;
@@ -107,6 +107,8 @@ pub struct Engine {
     kind: Kind,
     /// Runs of a large interpreter since the last step that the garbage collector was given.
     runs: Cell<u32>,
+    /// The fewest bytes that it has taken since all of it was looked at last.
+    least: Cell<usize>,
     /// What it may take, in bytes.
     limit: Cell<usize>,
 }
@@ -179,8 +181,8 @@ impl Engine {
                 lua::lua_settop(raw, 0);
             })
         };
-        let engine =
-            Engine { lua: ManuallyDrop::new(lua), state, shared, kind, runs: Cell::new(0), limit: Cell::new(0) };
+        let (runs, least, limit) = (Cell::new(0), Cell::new(0), Cell::new(0));
+        let engine = Engine { lua: ManuallyDrop::new(lua), state, shared, kind, runs, least, limit };
         made.and_then(|()| engine.limit_memory(MEMORY_MAX)).map(|()| engine)
     }
 
@@ -217,7 +219,7 @@ impl Engine {
                 lua::lua_settop(state, 0);
             })
         };
-        self.collect();
+        self.collect_now_and_then(self.memory_bytes());
         match (ran, compiled) {
             (Ok(()), Some(function)) => Ok(function),
             // SAFETY: nothing runs that could use the buffer.
@@ -287,11 +289,9 @@ impl Engine {
             // What is garbage is not to be in the way of the next script.
             // SAFETY: as in `collect`.
             unsafe { lua::lua_gc(self.state, lua::LUA_GCCOLLECT, 0) };
-        } else if bytes > LARGE {
-            self.runs.set(self.runs.get() + 1);
-            if self.runs.get() >= COLLECT_EVERY {
-                self.collect();
-            }
+            self.least.set(self.memory_bytes());
+        } else {
+            self.collect_now_and_then(bytes);
         }
     }
 
@@ -305,11 +305,25 @@ impl Engine {
         }
     }
 
+    /// Something has run, and so many bytes are taken: the garbage collector gets a step if it is time for one.
+    fn collect_now_and_then(&self, bytes: usize) {
+        self.least.set(self.least.get().min(bytes));
+        if bytes > LARGE.max(self.least.get() + self.least.get() / 2) {
+            self.runs.set(self.runs.get() + 1);
+            if self.runs.get() >= COLLECT_EVERY {
+                self.collect();
+            }
+        }
+    }
+
     /// Runs the garbage collector a little.
     fn collect(&self) {
         self.runs.set(0);
         // SAFETY: nothing runs. No finalizer that a script wrote exists, so collecting raises no errors.
-        unsafe { lua::lua_gc(self.state, lua::LUA_GCSTEP, COLLECT_STEP) };
+        let is_through = unsafe { lua::lua_gc(self.state, lua::LUA_GCSTEP, COLLECT_STEP) != 0 };
+        if is_through {
+            self.least.set(self.memory_bytes());
+        }
     }
 }
 
