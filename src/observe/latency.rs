@@ -122,7 +122,10 @@ pub fn draw(event: &str, series: &Series, now_seconds: u64) -> String {
     let mut text = format!("{event} - high {most} ms, low {least} ms (all time high {} ms)\n", series.worst);
     text.push_str(&"-".repeat(COLUMNS));
     text.push('\n');
-    for samples in series.samples().chunks(COLUMNS) {
+    for (part, samples) in series.samples().chunks(COLUMNS).enumerate() {
+        if part > 0 {
+            text.push('\n');
+        }
         let heights: Vec<usize> = samples.iter().map(|sample| height(sample.millis, least, most)).collect();
         for line in (0..LINES).rev() {
             let drawn = heights.iter().map(|height| match height.checked_sub(line * STEPS.len()) {
@@ -132,20 +135,18 @@ pub fn draw(event: &str, series: &Series, now_seconds: u64) -> String {
             });
             push_line(&mut text, drawn);
         }
-        text.push('\n');
+        push_line(&mut text, samples.iter().map(|_| ' '));
         let ages: Vec<Vec<char>> =
             samples.iter().map(|sample| age(now_seconds.saturating_sub(sample.unix_seconds))).collect();
         for at in 0..ages.iter().map(Vec::len).max().unwrap_or(0) {
             push_line(&mut text, ages.iter().map(|age| age.get(at).copied().unwrap_or(' ')));
         }
-        text.push('\n');
     }
     text
 }
 
 fn push_line(text: &mut String, letters: impl Iterator<Item = char>) {
-    let line: String = letters.collect();
-    text.push_str(line.trim_end());
+    text.extend(letters);
     text.push('\n');
 }
 
@@ -221,7 +222,7 @@ mod tests {
         let lines: Vec<&str> = drawing.lines().collect();
         assert_eq!(lines[0], "command - high 500 ms, low 100 ms (all time high 500 ms)");
         assert_eq!(lines[1].len(), COLUMNS);
-        assert_eq!(lines[2..], ["  ##", "  ||", " _||", "_|||", "", "1122", "mm54", "  ss", ""]);
+        assert_eq!(lines[2..], ["  ##", "  ||", " _||", "_|||", "    ", "1122", "mm54", "  ss"]);
         let flat = self::monitor(&[(1, 7)]);
         assert!(draw("command", flat.series(b"command").unwrap().1, 2).contains("\n_\n"));
     }
