@@ -432,6 +432,8 @@ check "users in the settings file, and CONFIG REWRITE" {
         [ask ACL GETUSER alice]
     expect +OK [ask ACL SETUSER bob on ">\xff" &c]
     expect +OK [ask CONFIG REWRITE]
+    # Nothing but a line's first character begins a comment.
+    same 1 [string match "*user alice * #2d711642*" [slurp $file]] [slurp $file]
     run::disconnect
     server::stop $run::server
     set run::server [server::launch $port $dir [list $file]]
@@ -440,6 +442,11 @@ check "users in the settings file, and CONFIG REWRITE" {
     expect {-NOPERM User default has no permissions to run the 'flushdb' command} [ask FLUSHDB]
     expect {{any any any any any any any any any any "selectors" [{"commands" "-@all +set" "keys" "~b" "channels" ""}]}} \
         [ask ACL GETUSER alice]
+}
+
+case "rules with backslashes in selectors" {
+    ACL SETUSER u reset "(&\\*)" -> +OK
+    ACL LIST                    -> [any "user u off sanitize-payload resetchannels -@all (resetchannels &\\* -@all)"]
 }
 
 case "acl-pubsub-default" -config {acl-pubsub-default allchannels} {

@@ -404,7 +404,7 @@ fn joined(words: impl Iterator<Item = Vec<u8>>, is_root: bool) -> Vec<u8> {
 
 /// Appends a rule. In parentheses one that holds quotes or parentheses needs quotes to be read back.
 fn push_word(word: &[u8], is_root: bool, text: &mut Vec<u8>) {
-    if is_root || !word.iter().any(|byte| matches!(byte, b'"' | b'\'' | b'\\' | b')')) {
+    if is_root || !word.iter().any(|byte| matches!(byte, b'"' | b'\'' | b')')) {
         text.extend_from_slice(word);
     } else {
         text.extend_from_slice(quote_word(word).as_bytes());

@@ -53,9 +53,9 @@ pub fn quote_bytes(word: &[u8]) -> String {
     out
 }
 
-/// Writes `word` as it is where that is safe, in double quotes otherwise.
+/// Writes `word` as it is where that is safe, in double quotes otherwise. It must not be a line's first, where `#` begins a comment.
 pub fn quote_if_needed(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\' | b'#');
+    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\');
     if !word.is_empty() && word.bytes().all(plain) { word.to_owned() } else { quote(word) }
 }
 
