@@ -417,6 +417,8 @@ check "a wait counts once, when it is over, and MONITOR shows it once, when it b
     ask CLIENT UNBLOCK $id ERROR
     set stats [lindex [ask INFO commandstats] 1]
     same 1 [regexp {cmdstat_blpop:calls=2,.*,failed_calls=1} $stats] $stats
+    # The error counts for the command that caused it, too.
+    same 1 [regexp {(?n)cmdstat_client\|unblock:calls=1,.*,failed_calls=1} $stats] $stats
     ask ECHO end
     set shown {}
     while {![string match *ECHO* [set line [lindex [resp::read [run::connection M]] 1]]]} {

@@ -635,6 +635,10 @@ fn unblock(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         Some(token) => blocking::unblock(cx.server, token, with_error),
         None => false,
     };
+    if unblocked && with_error {
+        // As in Redis, the other client's error is one of this command, too.
+        cx.server.stats_of(cx.command.id).failed += 1;
+    }
     cx.reply.integer(unblocked as i64);
     Ok(())
 }
