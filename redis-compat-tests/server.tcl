@@ -445,6 +445,7 @@ case "CONFIG SET's errors" {
     CONFIG SET maxmemory lots   -> -ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must be a memory value
     CONFIG SET maxmemory -1     -> -ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must be a memory value
     CONFIG SET maxmemory 10xb   -> -ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must be a memory value
+    CONFIG SET repl-backlog-size 99999999999999999999 -> -ERR CONFIG SET failed (possibly related to argument 'repl-backlog-size') - argument must be between 1 and 9223372036854775807 inclusive
     CONFIG SET maxmemory-policy nonsense -> /'maxmemory-policy'\) - argument\(s\) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, /
     CONFIG SET appendonly maybe -> -ERR CONFIG SET failed (possibly related to argument 'appendonly') - argument must be 'yes' or 'no'
     CONFIG SET appendfsync sometimes -> -ERR CONFIG SET failed (possibly related to argument 'appendfsync') - argument(s) must be one of the following: everysec, always, no
@@ -685,7 +686,35 @@ case "COMMAND DOCS" {
     COMMAND DOCS hdel           -> {"hdel" {"summary" any "since" any "group" any "complexity" any "history" ~[["2.4.0" any]] ...}}
     COMMAND DOCS bgsave         -> {"bgsave" {"summary" any "since" any "group" any "complexity" any "history" ~[["3.2.2" any]] ...}}
     COMMAND DOCS lpop           -> {"lpop" {"summary" any "since" any "group" any "complexity" any "history" ~[["6.2.0" any]] "arguments" [any {"name" "count" "type" "integer" "display_text" "count" "since" "6.2.0" "flags" ~[+"optional"]}]}}
+    COMMAND DOCS function|restore -> {"function|restore" {any any any any any any any any "arguments" [any {"name" "policy" "type" "oneof" ...}]}}
+    COMMAND DOCS function|list  -> {"function|list" {any any any any any any any any "arguments" [{"name" "library-name-pattern" "type" "string" ...} any]}}
+    COMMAND DOCS script|debug   -> {"script|debug" {any any any any any any any any "arguments" [{"name" "mode" "type" "oneof" ...}]}}
+    COMMAND DOCS monitor        -> {"monitor" {"summary" any "since" "1.0.0" "group" "server"}}
+    COMMAND DOCS sync           -> {"sync" {"summary" any "since" "1.0.0" "group" "server"}}
+    COMMAND DOCS zrevrange      -> {"zrevrange" {any any any any any any any any "doc_flags" any "deprecated_since" "6.2.0" "replaced_by" "`ZRANGE` with the `REV` argument" ...}}
     COMMAND DOCS config|set     -> {"config|set" {"summary" any "since" "2.0.0" "group" "server" ...}}
+}
+
+# The parts of a command's documentation that tell of an argument.
+proc argument {command name} {
+    set documented [lindex [ask COMMAND DOCS $command] 1 1 1]
+    foreach {field value} $documented {
+        if {[lindex $field 1] eq "arguments"} {
+            foreach argument [lindex $value 1] {
+                if {[lindex $argument 1 1 1] eq $name} {
+                    return $argument
+                }
+            }
+        }
+    }
+}
+
+check "COMMAND DOCS knows the keys that patterns name" {
+    foreach command {sort sort_ro} {
+        expect {{"name" any "type" "pattern" "display_text" any "key_spec_index" :1 "token" "BY" "flags" any}} [argument $command by-pattern]
+        expect {{"name" any "type" "pattern" "display_text" any "key_spec_index" :1 "token" "GET" "flags" any}} [argument $command get-pattern]
+    }
+    expect {{"name" any "type" "key" "display_text" any "key_spec_index" :2 "token" "STORE" "flags" any}} [argument sort destination]
 }
 
 # --- MEMORY --------------------------------------------------------------------------------------
@@ -928,6 +957,12 @@ case "arity of the small ones" {
     TIME x                      -> -ERR wrong number of arguments for 'time' command
     LOLWUT                      -> /7\.4\.\d/
     LOLWUT VERSION 5            -> any
+    LOLWUT VERSION 5 x          -> -ERR value is not an integer or out of range
+    LOLWUT VERSION 5 1 2 x      -> -ERR value is not an integer or out of range
+    LOLWUT VERSION 6 1 x        -> -ERR value is not an integer or out of range
+    LOLWUT VERSION 6 1 2 x      -> any
+    LOLWUT VERSION 9 x          -> any
+    LOLWUT x y                  -> any
 }
 
 case "ROLE of a master" -needs {ROLE} {

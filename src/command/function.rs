@@ -145,7 +145,7 @@ pub const COMMANDS: &[Command] = &[
                 doc: Doc {
                     summary: "Adds the libraries that FUNCTION DUMP answered.",
                     complexity: "O(N) where N is the number of functions in them",
-                    syntax: "serialized-value [FLUSH | APPEND | REPLACE]",
+                    syntax: "serialized-value [policy: FLUSH | APPEND | REPLACE]",
                     ..DOC
                 },
                 handler: restore,

@@ -17,7 +17,6 @@ pub const COMMANDS: &[Command] = &[Command {
         summary: "Sends every command that the server runs to this connection.",
         since: "1.0.0",
         group: "server",
-        complexity: "O(1); each command costs more for each monitor",
         ..Command::NONE.doc
     },
     handler: monitor,

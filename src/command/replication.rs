@@ -48,12 +48,7 @@ pub const COMMANDS: &[Command] = &[
         name: "psync",
         arity: -3,
         flags: HANDSHAKE,
-        doc: doc(
-            "2.8.0",
-            "O(N) where N is the number of keys",
-            "replicationid offset",
-            "Begins to feed a replica that may have a part of the data.",
-        ),
+        doc: doc("2.8.0", "", "replicationid offset", "Begins to feed a replica that may have a part of the data."),
         handler: psync,
         ..Command::NONE
     },
@@ -92,7 +87,7 @@ pub const COMMANDS: &[Command] = &[
         name: "sync",
         arity: 1,
         flags: HANDSHAKE,
-        doc: doc("1.0.0", "O(N) where N is the number of keys", "", "Begins to feed a replica."),
+        doc: doc("1.0.0", "", "", "Begins to feed a replica."),
         handler: sync,
         ..Command::NONE
     },

@@ -95,7 +95,7 @@ pub const COMMANDS: &[Command] = &[
                     summary: "Chooses whether the client's scripts run in the debugger.",
                     since: "3.2.0",
                     complexity: "O(1)",
-                    syntax: "<YES | SYNC | NO>",
+                    syntax: "<mode: YES | SYNC | NO>",
                     ..DOC
                 },
                 handler: script_debug::choose,

@@ -20,7 +20,6 @@ pub const COMMANDS: &[Command] = &[
         doc: Doc {
             summary: "Draws a thunderstorm, and tells the version.",
             since: "5.0.0",
-            complexity: "O(1)",
             syntax: "[VERSION version]",
             ..DOC
         },
@@ -59,18 +58,25 @@ const COLUMNS: usize = 64;
 const ROWS: usize = 20;
 
 fn lolwut(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
-    // There is one picture for all versions, but no version that is no number.
+    // There is one picture for all versions and sizes, but none for what is no number.
     if args.len() > 2 && args[1].eq_ignore_ascii_case(b"version") {
-        parse_i64(&args[2]).ok_or(Error::NOT_AN_INTEGER)?;
+        let number = |word: &[u8]| parse_i64(word).ok_or(Error::NOT_AN_INTEGER);
+        let sizes = match number(&args[2])? {
+            5 => 3,
+            6 => 2,
+            _ => 0,
+        };
+        args.iter_from(3).take(sizes).try_for_each(|size| number(size).map(drop))?;
     }
     let mut art = thunderstorm(&mut fastrand::Rng::with_seed(cx.server.clock.unix_us));
-    art.push_str(&format!("\nCacheStorm {}. Redis ver. {REDIS_VERSION}\n", env!("CARGO_PKG_VERSION")));
-    cx.reply.verbatim("txt", art.as_bytes());
+    let version = env!("CARGO_PKG_VERSION");
+    art.extend_from_slice(format!("\nCacheStorm {version}. Redis ver. {REDIS_VERSION}\n").as_bytes());
+    cx.reply.verbatim("txt", &art);
     Ok(())
 }
 
 /// A cloud, rain, and lightning that finds its way to the ground.
-fn thunderstorm(rng: &mut fastrand::Rng) -> String {
+fn thunderstorm(rng: &mut fastrand::Rng) -> Vec<u8> {
     const CLOUD: [&str; 4] = [
         r"            .-~~~-.       .-~~~~~-.",
         r"     .- ~ ~-(       )_ _ (         )~ - .",
@@ -83,8 +89,11 @@ fn thunderstorm(rng: &mut fastrand::Rng) -> String {
         row[shift..][..line.len()].copy_from_slice(line.as_bytes());
     }
     let sky = CLOUD.len()..ROWS - 1;
-    for row in &mut picture[sky.clone()] {
-        row.iter_mut().filter(|_| rng.u8(0..12) == 0).for_each(|place| *place = b'\'');
+    let air = picture[sky.clone()].as_flattened_mut();
+    let mut drop = rng.usize(0..24);
+    while drop < air.len() {
+        air[drop] = b'\'';
+        drop += rng.usize(1..24);
     }
     for _ in 0..rng.usize(1..4) {
         let mut column = rng.usize(COLUMNS / 4..COLUMNS * 3 / 4);
@@ -104,8 +113,7 @@ fn thunderstorm(rng: &mut fastrand::Rng) -> String {
             *place = if rng.u8(0..6) == 0 { b'^' } else { b'_' };
         }
     }
-    let lines = picture.iter().map(|row| String::from_utf8_lossy(row).trim_end().to_string() + "\n");
-    lines.collect()
+    picture.iter().flat_map(|row| [row.trim_ascii_end(), b"\n"]).collect::<Vec<_>>().concat()
 }
 
 // --- the others ------------------------------------------------------------------------------------------------
@@ -189,7 +197,7 @@ mod tests {
     #[test]
     fn every_storm_is_a_picture() {
         for seed in 0..200 {
-            let art = thunderstorm(&mut fastrand::Rng::with_seed(seed));
+            let art = String::from_utf8(thunderstorm(&mut fastrand::Rng::with_seed(seed))).expect("all of it is ASCII");
             let lines: Vec<&str> = art.lines().collect();
             assert_eq!(lines.len(), ROWS);
             assert!(lines.iter().all(|line| line.len() <= COLUMNS && line.is_ascii()));

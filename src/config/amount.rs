@@ -8,7 +8,12 @@ use std::time::Duration;
 /// Bytes that `text` spells. `None` if it is no size or does not fit.
 pub fn parse_size(text: &str) -> Option<u64> {
     let (number, suffix) = split_number(text)?;
-    let factor: u64 = match suffix.to_ascii_lowercase().as_str() {
+    number.checked_mul(factor(suffix)?)
+}
+
+/// Bytes of a unit.
+fn factor(suffix: &str) -> Option<u64> {
+    Some(match suffix.to_ascii_lowercase().as_str() {
         "" | "b" => 1,
         "k" => 1_000,
         "kb" => 1 << 10,
@@ -19,16 +24,25 @@ pub fn parse_size(text: &str) -> Option<u64> {
         "t" => 1_000_000_000_000,
         "tb" => 1 << 40,
         _ => return None,
-    };
-    number.checked_mul(factor)
+    })
 }
 
-/// Bytes that `text` spells where Redis' grammar holds: nothing is no bytes, and what is behind a NUL does not count.
-/// `None` if Redis takes it for no size, or it does not fit.
+/// Digits that Redis reads of a size.
+const DIGITS_MAX: usize = 127;
+
+/// Bytes that `text` spells where Redis' grammar holds: nothing is no bytes, what is behind a NUL does not count, and a number
+/// beyond 64 bits is the largest that they hold. `None` if Redis takes it for no size, or does not see that its unit makes it too
+/// large.
 pub fn parse_redis_size(text: &str) -> Option<u64> {
     let text = text.split('\0').next().unwrap_or_default();
-    let (_, suffix) = if text.is_empty() { return Some(0) } else { split_number(text)? };
-    if suffix.starts_with(['t', 'T']) { None } else { parse_size(text) }
+    if text.is_empty() {
+        return Some(0);
+    }
+    let (digits, suffix) = split_digits(text);
+    if suffix.starts_with(['t', 'T']) || digits.is_empty() || digits.len() > DIGITS_MAX {
+        return None;
+    }
+    digits.parse().unwrap_or(u64::MAX).checked_mul(factor(suffix)?)
 }
 
 /// The shortest spelling of `bytes` that loses nothing. Stops at `gb`, the largest unit Redis reads.
@@ -67,9 +81,12 @@ pub fn format_duration(duration: Duration) -> String {
 }
 
 fn split_number(text: &str) -> Option<(u64, &str)> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, suffix) = text.split_at(digits);
+    let (number, suffix) = split_digits(text);
     Some((number.parse().ok()?, suffix))
+}
+
+fn split_digits(text: &str) -> (&str, &str) {
+    text.split_at(text.bytes().take_while(u8::is_ascii_digit).count())
 }
 
 #[cfg(test)]
@@ -103,9 +120,15 @@ mod tests {
         ];
         for (text, bytes) in cases {
             assert_eq!(parse_size(text), bytes, "{text}");
-            let known = if text.is_empty() { Some(0) } else { bytes.filter(|_| !text.contains('t')) };
+            let known = match text {
+                "" => Some(0),
+                "18446744073709551616" => Some(u64::MAX),
+                _ => bytes.filter(|_| !text.contains('t')),
+            };
             assert_eq!(parse_redis_size(text), known, "{text}");
         }
+        assert_eq!(parse_redis_size(&"9".repeat(DIGITS_MAX)), Some(u64::MAX));
+        assert_eq!(parse_redis_size(&"9".repeat(DIGITS_MAX + 1)), None);
         for (bytes, text) in [(0, "0"), (1, "1"), (1_024, "1kb"), (734_003_200, "700mb"), (1 << 40, "1024gb")] {
             assert_eq!(format_size(bytes), text);
             assert_eq!(parse_size(text), Some(bytes));

@@ -156,7 +156,7 @@ pub const COMMANDS: &[Command] = &[
         keys: &[listed(1)],
         doc: Doc {
             summary: "Answers the entries of several streams behind an ID in each, and may wait for one.",
-            complexity: BY_ANSWERED,
+            complexity: "",
             syntax: "[COUNT count] [BLOCK milliseconds] STREAMS <key ...> <id ...>",
             ..DOC
         },

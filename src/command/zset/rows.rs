@@ -214,7 +214,7 @@ pub const COMMANDS: &[Command] = &[
             complexity: LOG_M,
             syntax: "key start stop [WITHSCORES]",
             deprecated_since: "6.2.0",
-            replaced_by: "`ZRANGE` with `REV`",
+            replaced_by: "`ZRANGE` with the `REV` argument",
             ..DOC
         },
         handler: |cx, args| range(cx, args, Some(By::Rank), Some(true)),
@@ -231,7 +231,7 @@ pub const COMMANDS: &[Command] = &[
             complexity: LOG_M,
             syntax: "key min max [WITHSCORES] [LIMIT offset count]",
             deprecated_since: "6.2.0",
-            replaced_by: "`ZRANGE` with `BYSCORE`",
+            replaced_by: "`ZRANGE` with the `BYSCORE` argument",
             ..DOC
         },
         handler: |cx, args| range(cx, args, Some(By::Score), Some(false)),
@@ -248,7 +248,7 @@ pub const COMMANDS: &[Command] = &[
             complexity: LOG_M,
             syntax: "key max min [WITHSCORES] [LIMIT offset count]",
             deprecated_since: "6.2.0",
-            replaced_by: "`ZRANGE` with `REV` and `BYSCORE`",
+            replaced_by: "`ZRANGE` with the `REV` and `BYSCORE` arguments",
             ..DOC
         },
         handler: |cx, args| range(cx, args, Some(By::Score), Some(true)),
@@ -265,7 +265,7 @@ pub const COMMANDS: &[Command] = &[
             complexity: LOG_M,
             syntax: "key min max [LIMIT offset count]",
             deprecated_since: "6.2.0",
-            replaced_by: "`ZRANGE` with `BYLEX`",
+            replaced_by: "`ZRANGE` with the `BYLEX` argument",
             ..DOC
         },
         handler: |cx, args| range(cx, args, Some(By::Member), Some(false)),
@@ -282,7 +282,7 @@ pub const COMMANDS: &[Command] = &[
             complexity: LOG_M,
             syntax: "key max min [LIMIT offset count]",
             deprecated_since: "6.2.0",
-            replaced_by: "`ZRANGE` with `REV` and `BYLEX`",
+            replaced_by: "`ZRANGE` with the `REV` and `BYLEX` arguments",
             ..DOC
         },
         handler: |cx, args| range(cx, args, Some(By::Member), Some(true)),
