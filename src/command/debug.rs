@@ -273,15 +273,15 @@ fn segfault() -> ! {
 // --- how much of a snapshot values take ---------------------------------------------------------------------------------
 
 /// How many bytes a hash takes in a snapshot: as a listpack with Redis' header, or field by field behind their number.
-fn hash_serialized_bytes(hash: HashView<'_>) -> usize {
+fn hash_serialized_bytes(hash: HashView<'_>, encoding: Encoding) -> usize {
     match hash {
-        HashView::Compact(bytes, _) => text_bytes(bytes.len() + 5),
-        HashView::Large(fields) => {
-            let mut bytes = count_bytes(fields.len());
-            fields.each(|field| {
-                // A deadline is written relative to the earliest, as a number of its own.
-                let deadline = fields.earliest().map_or(0, |_| 8);
-                bytes += deadline + serialized_bytes(field.name()) + serialized_bytes(field.value());
+        HashView::Compact(bytes, _) if !encoding.is_outgrown() => text_bytes(bytes.len() + 5),
+        hash => {
+            let mut bytes = count_bytes(hash.len());
+            // A deadline is written relative to the earliest, as a number of its own.
+            let deadline = hash.earliest().map_or(0, |_| 8);
+            hash.each(|name, value, _| {
+                bytes += deadline + name.with_bytes(serialized_bytes) + value.with_bytes(serialized_bytes);
             });
             bytes
         }
@@ -355,15 +355,16 @@ fn object(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
     };
     let serialized = match (entry.list(), entry.set()) {
         // As a listpack with Redis' header, or as such listpacks with a byte before each that tells what it is.
-        (Some(List::Compact(bytes)), _) | (_, Some(SetRef::List(bytes))) => text_bytes(bytes.len() + 5),
+        (Some(List::Compact(bytes)), _) => text_bytes(bytes.len() + 5),
+        (_, Some(SetRef::List(bytes))) if !entry.encoding().is_outgrown() => text_bytes(bytes.len() + 5),
         (Some(List::Nodes(list)), _) => list.node_sizes().map(|size| 1 + text_bytes(size)).sum(),
         // Redis' header is seven bytes longer than ours.
         (_, Some(SetRef::Ints(bytes))) => text_bytes(bytes.len() + 7),
-        (_, Some(SetRef::Table(members))) => {
-            count_bytes(members.len()) + members.iter().map(serialized_bytes).sum::<usize>()
+        (_, Some(set)) => {
+            count_bytes(set.len()) + set.iter().map(|member| member.with_bytes(serialized_bytes)).sum::<usize>()
         }
         (None, None) => match HashView::of(entry) {
-            Some(hash) => hash_serialized_bytes(hash),
+            Some(hash) => hash_serialized_bytes(hash, entry.encoding()),
             None => match entry.zset() {
                 Some(ZsetRef::List(bytes)) => text_bytes(bytes.len() + 5),
                 // Scores take eight bytes each.
@@ -589,6 +590,10 @@ fn key_table_sizes(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
         Some(Object::Set(members)) => (members.capacity(), members.len()),
         Some(Object::Hash(fields)) => (fields.capacity(), fields.len()),
         Some(Object::Zset(tree)) => (tree.capacity(), tree.len()),
+        _ if entry.encoding().is_outgrown() => {
+            let len = entry.set().map(SetRef::len).or_else(|| HashView::of(entry).map(HashView::len)).unwrap_or(0);
+            (len, len)
+        }
         _ => {
             return Err(Error::fixed(
                 "ERR The value stored at the specified key is not represented using an hash table",

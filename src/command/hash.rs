@@ -295,7 +295,7 @@ fn set_fields(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Result<usize, Error> {
         return Err(wrong_arity(&cx.command.full_name));
     }
     let limits = limits(cx);
-    let allowed = limits.allow(args.len() / 2 - 1, args.iter_from(2).map(<[u8]>::len));
+    let room = limits.room(args.len() / 2 - 1, args.iter_from(2).map(<[u8]>::len));
     // Values with memory of their own, and where they stood.
     let mut owned = Vec::new();
     for at in (3..args.len()).step_by(2) {
@@ -312,7 +312,7 @@ fn set_fields(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Result<usize, Error> {
             };
             (&args[at], value)
         });
-        let result = hashmap::set(hash, pairs, Expiry::Clear, allowed, limits, &hasher);
+        let result = hashmap::set(hash, pairs, Expiry::Clear, room, limits, &hasher);
         Changed { result, changes: (args.len() / 2 - 1) as u64, empty: false }
     })?;
     Ok(created)
@@ -347,8 +347,8 @@ fn update_field<'p, R>(
     let change = |hash: &mut Value<'_>| {
         let (value, result) = decide(hashmap::view(hash).get(name, now_ms));
         let Some(value) = value else { return Changed { result, changes: 0, empty: false } };
-        let allowed = limits.allow(1, [name.len(), value.bytes().len()].into_iter());
-        hashmap::set(hash, std::iter::once((name, value)), Expiry::Keep, allowed, limits, &hasher);
+        let room = limits.room(1, [name.len(), value.bytes().len()].into_iter());
+        hashmap::set(hash, std::iter::once((name, value)), Expiry::Keep, room, limits, &hasher);
         Changed { result, changes: 1, empty: false }
     };
     Ok(cx.server.keys.change_or_create(cx.db, key, FRESH, event, change)?)

@@ -510,6 +510,7 @@ fn store(cx: &mut Ctx<'_>, key: Key<'_>, set: Set, event: Event) -> Outcome {
     let (encoding, bytes) = match set {
         Set::Ints(bytes) => (Encoding::Intset, bytes),
         Set::List(bytes) => (Encoding::Listpack, bytes),
+        Set::Few(bytes) => (Encoding::Hashtable, bytes),
         Set::Table(members) => {
             let value = NewValue::Boxed(Box::new(Object::Set(members)));
             keys.store(cx.db, key, Type::Set, Encoding::Hashtable, value, event);

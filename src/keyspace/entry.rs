@@ -94,7 +94,7 @@ pub enum Encoding {
     Listpack = 3,
     /// A short set of integers, sorted.
     Intset = 4,
-    /// A large set or hash.
+    /// A set or hash that has outgrown the settings' limits: a table, or a listpack while it has few entries.
     Hashtable = 5,
     /// A long list.
     Quicklist = 6,
@@ -104,6 +104,8 @@ pub enum Encoding {
     Stream = 8,
     /// A short hash in one piece of memory, whose fields may have deadlines.
     ListpackEx = 9,
+    /// A hash in a listpack, with few fields that may have deadlines, that has outgrown the settings' limits.
+    HashtableEx = 10,
 }
 
 impl Encoding {
@@ -115,12 +117,18 @@ impl Encoding {
             Encoding::Embstr => "embstr",
             Encoding::Listpack => "listpack",
             Encoding::Intset => "intset",
-            Encoding::Hashtable => "hashtable",
+            Encoding::Hashtable | Encoding::HashtableEx => "hashtable",
             Encoding::Quicklist => "quicklist",
             Encoding::Skiplist => "skiplist",
             Encoding::Stream => "stream",
             Encoding::ListpackEx => "listpackex",
         }
+    }
+
+    /// Whether it is that of a set or hash which has outgrown the settings' limits, be it a table or not.
+    #[inline]
+    pub fn is_outgrown(self) -> bool {
+        matches!(self, Encoding::Hashtable | Encoding::HashtableEx)
     }
 
     fn from_bits(bits: u8) -> Encoding {
@@ -135,6 +143,7 @@ impl Encoding {
             7 => Encoding::Skiplist,
             8 => Encoding::Stream,
             9 => Encoding::ListpackEx,
+            10 => Encoding::HashtableEx,
             _ => unreachable!("an entry holds only encodings that were written to it"),
         }
     }

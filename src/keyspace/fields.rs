@@ -177,7 +177,7 @@ mod tests {
     use crate::keyspace::{Expiry, Fresh, NewValue, StringValue, Touch};
     use crate::types::listpack;
 
-    const FIELDS: u32 = 6;
+    const FIELDS: u32 = 12;
 
     fn set(keys: &mut Keyspace, db: usize, name: &[u8], field: &[u8], limits: Limits) {
         let (key, hasher) = (Key { bytes: name, hash: keys.hash(name) }, keys.hasher().clone());
@@ -185,7 +185,8 @@ mod tests {
         // What is no hash stays what it is.
         let _ = keys.change_or_create(db, key, fresh, Event("hset"), |hash| {
             let pair = std::iter::once((field, StringValue::Borrowed(b"value")));
-            let result = hashmap::set(hash, pair, Expiry::Clear, limits.entries > 0, limits, &hasher);
+            let room = limits.room(1, [field.len(), b"value".len()].into_iter());
+            let result = hashmap::set(hash, pair, Expiry::Clear, room, limits, &hasher);
             Changed { result, changes: 1, empty: false }
         });
     }

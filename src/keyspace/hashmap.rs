@@ -1,7 +1,9 @@
 //! A hash: fields with their values.
 //!
-//! While there are few fields and all of them are short, field and value stand in turn in a listpack; otherwise they are
-//! in a [`FieldTable`]. A hash that has become large stays so.
+//! While there are few fields and all of them are short, field and value stand in turn in a listpack. How few and how short
+//! is set by [`Limits`]. A hash that has outgrown them has another encoding for good, but it stays a listpack as long as it
+//! has not more than eight fields in 4 KB, because a table would take much more memory; then it is a [`FieldTable`], and
+//! stays one.
 //!
 //! Fields can have deadlines. The first one that gets a deadline turns a compact hash into a listpack of triples, the
 //! third element of which is the deadline in Unix milliseconds, or 0 for none. Triples stand in the order of their
@@ -18,7 +20,7 @@ use super::value::Value;
 use super::{Expiry, Schedule, StringValue};
 use crate::types::field::{FieldRef, FieldTable};
 use crate::types::hash::KeyHasher;
-use crate::types::listpack::{self, Element, START};
+use crate::types::listpack::{self, Element, FEW_BYTES, START};
 
 /// A listpack gets no longer than this, whatever the settings allow.
 const COMPACT_BYTES_MAX: usize = 1 << 30;
@@ -26,7 +28,10 @@ const COMPACT_BYTES_MAX: usize = 1 << 30;
 /// The latest deadline of a field, in Unix milliseconds: it has 48 bits in Redis' snapshots.
 pub const LATEST_MS: u64 = (1 << 48) - 1;
 
-/// What a compact hash may hold.
+/// A hash that has outgrown its limits becomes a table when it gets more fields than this, or [`FEW_BYTES`].
+const FEW_FIELDS: usize = 8;
+
+/// What a compact hash may hold before its encoding tells that it has outgrown that.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Fields.
@@ -35,16 +40,34 @@ pub struct Limits {
     pub bytes: usize,
 }
 
+/// How pairs can be kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Room {
+    /// In a compact hash, as the limits allow.
+    Compact,
+    /// In a listpack, because they are few.
+    Few,
+    /// Only in a table.
+    Table,
+}
+
 impl Limits {
-    /// Whether pairs may be written to a compact hash, given how many there are and all their texts.
-    pub fn allow(self, pairs: usize, mut texts: impl Iterator<Item = usize>) -> bool {
-        pairs <= self.entries
-            && texts
-                .try_fold(0usize, |sum, len| {
-                    Some(sum + len).filter(|&sum| len <= self.bytes && sum <= COMPACT_BYTES_MAX)
-                })
-                .is_some()
+    /// How pairs can be kept, given how many there are and the lengths of all their texts.
+    pub fn room(self, pairs: usize, texts: impl Iterator<Item = usize>) -> Room {
+        let (sum, longest) = texts.fold((0, 0), |(sum, longest), len| (sum + len, len.max(longest)));
+        if pairs <= self.entries && longest <= self.bytes && sum <= COMPACT_BYTES_MAX {
+            Room::Compact
+        } else if are_few(pairs, sum) {
+            Room::Few
+        } else {
+            Room::Table
+        }
     }
+}
+
+/// Whether so many fields, in a listpack of so many bytes, stay in it although they have outgrown the limits.
+pub fn are_few(fields: usize, bytes: usize) -> bool {
+    fields <= FEW_FIELDS && bytes <= FEW_BYTES
 }
 
 /// A value as it is in the hash.
@@ -89,7 +112,7 @@ pub enum Form {
 impl Form {
     /// The form that an encoding stands for.
     fn of(encoding: Encoding) -> Form {
-        if encoding == Encoding::ListpackEx { Form::Triples } else { Form::Pairs }
+        if matches!(encoding, Encoding::ListpackEx | Encoding::HashtableEx) { Form::Triples } else { Form::Pairs }
     }
 
     fn step(self) -> usize {
@@ -236,18 +259,19 @@ fn form(hash: &Value<'_>) -> Form {
 }
 
 /// Gives fields their values, where a field may come more than once; deadlines stay if `expiry` says so, and go
-/// otherwise. Pairs of which the [`Limits`] do not `allow` that they are compact make the hash large. Returns how many
-/// fields are new.
+/// otherwise. `room` is what the [`Limits`] say of the pairs. Returns how many fields are new.
 pub fn set<'p>(
     hash: &mut Value<'_>,
     pairs: impl Iterator<Item = (&'p [u8], StringValue<'p>)>,
     expiry: Expiry,
-    allowed: bool,
+    room: Room,
     limits: Limits,
     hasher: &KeyHasher,
 ) -> usize {
-    if !allowed {
-        enlarge(hash, hasher);
+    match room {
+        Room::Compact => {}
+        Room::Few => outgrow(hash),
+        Room::Table => enlarge(hash, hasher),
     }
     if let Some(fields) = fields_mut(hash) {
         return pairs.map(|(name, value)| fields.set_expiring(name, value, expiry) as usize).sum();
@@ -261,8 +285,13 @@ pub fn set<'p>(
         Form::Triples => pairs.map(|(name, value)| set_triple(hash, name, value.bytes(), expiry) as usize).sum(),
     };
     let bytes = hash.compact();
-    if listpack::len(bytes) / form.step() > limits.entries || bytes.len() > COMPACT_BYTES_MAX {
-        enlarge(hash, hasher);
+    let (fields, bytes) = (listpack::len(bytes) / form.step(), bytes.len());
+    if fields > limits.entries || bytes > COMPACT_BYTES_MAX || hash.encoding().is_outgrown() {
+        if are_few(fields, bytes) {
+            outgrow(hash);
+        } else {
+            enlarge(hash, hasher);
+        }
     }
     created
 }
@@ -396,23 +425,27 @@ pub fn validate(bytes: &[u8], form: Form) -> bool {
     })
 }
 
-/// The compact form of fields if the limits allow it, a listpack of triples if a field has a deadline: for those who
+/// Fields in a listpack, if there is room for them in one, a listpack of triples if a field has a deadline: for those who
 /// gather the fields of a hash first.
 pub fn compacted(fields: &FieldTable, limits: Limits) -> Option<(Encoding, Vec<u8>)> {
-    let mut all = Vec::with_capacity(fields.len().min(limits.entries));
-    let mut texts = Vec::with_capacity(all.capacity() * 2);
-    if fields.len() > limits.entries {
+    if fields.len() > limits.entries.max(FEW_FIELDS) {
         return None;
     }
+    let mut all = Vec::with_capacity(fields.len());
+    let mut texts = Vec::with_capacity(all.capacity() * 2);
     fields.each(|field| {
         all.push(field);
         texts.extend([field.name().len(), field.value().len()]);
     });
-    if !limits.allow(all.len(), texts.into_iter()) {
-        return None;
-    }
+    let encoding = match (limits.room(all.len(), texts.into_iter()), fields.earliest()) {
+        (Room::Compact, None) => Encoding::Listpack,
+        (Room::Compact, Some(_)) => Encoding::ListpackEx,
+        (Room::Few, None) => Encoding::Hashtable,
+        (Room::Few, Some(_)) => Encoding::HashtableEx,
+        (Room::Table, _) => return None,
+    };
+    let form = Form::of(encoding);
     all.sort_by_key(|field| field.deadline().unwrap_or(u64::MAX));
-    let form = if fields.earliest().is_some() { Form::Triples } else { Form::Pairs };
     let mut bytes = listpack::EMPTY.to_vec();
     for field in all {
         listpack::push(&mut bytes, field.name());
@@ -423,7 +456,7 @@ pub fn compacted(fields: &FieldTable, limits: Limits) -> Option<(Encoding, Vec<u
             listpack::append(&mut bytes, &deadline, 1);
         }
     }
-    Some((if form == Form::Triples { Encoding::ListpackEx } else { Encoding::Listpack }, bytes))
+    Some((encoding, bytes))
 }
 
 /// Removes a field. Returns whether it was there.
@@ -456,9 +489,12 @@ pub fn remove_due(hash: &mut Value<'_>, before_ms: u64, most: usize, lend: &mut 
 
 /// Makes room for deadlines in a compact hash that has none yet.
 pub fn allow_deadlines(hash: &mut Value<'_>) {
-    if hash.encoding() != Encoding::Listpack {
-        return;
-    }
+    let encoding = match (hash.encoding(), hash.object()) {
+        (_, Some(Object::Hash(_))) => return,
+        (Encoding::Listpack, _) => Encoding::ListpackEx,
+        (Encoding::Hashtable, _) => Encoding::HashtableEx,
+        _ => return,
+    };
     let pairs = hash.compact();
     let mut triples = Vec::with_capacity(pairs.len() + listpack::len(pairs));
     triples.extend_from_slice(listpack::EMPTY);
@@ -472,7 +508,7 @@ pub fn allow_deadlines(hash: &mut Value<'_>) {
         listpack::append(&mut triples, &triple, 3);
         at = end;
     }
-    hash.convert_to_compact(Encoding::ListpackEx, triples);
+    hash.convert_to_compact(encoding, triples);
 }
 
 /// Lets a command decide about the deadline of a field, given the one it has, even if that has passed. Returns what it
@@ -521,9 +557,18 @@ fn fields_mut<'v>(hash: &'v mut Value<'_>) -> Option<&'v mut FieldTable> {
     }
 }
 
+/// Gives a compact hash the encoding of one that has outgrown its limits, and keeps its bytes.
+fn outgrow(hash: &mut Value<'_>) {
+    match hash.encoding() {
+        Encoding::Listpack => hash.set_encoding(Encoding::Hashtable),
+        Encoding::ListpackEx => hash.set_encoding(Encoding::HashtableEx),
+        _ => {}
+    }
+}
+
 /// Moves a compact hash to a table.
 fn enlarge(hash: &mut Value<'_>, hasher: &KeyHasher) {
-    if hash.encoding() == Encoding::Hashtable {
+    if fields_mut(hash).is_some() {
         return;
     }
     let mut fields = FieldTable::new(hasher.clone());
@@ -565,11 +610,11 @@ mod tests {
         let pairs: Vec<_> =
             (0..rng.usize(1..4)).map(|_| (rng.u32(..names).to_string().into_bytes(), text(rng, longest))).collect();
         let expiry = if rng.bool() { Expiry::Keep } else { Expiry::Clear };
-        let allowed = LIMITS.allow(pairs.len(), pairs.iter().flat_map(|(name, value)| [name.len(), value.len()]));
+        let room = LIMITS.room(pairs.len(), pairs.iter().flat_map(|(name, value)| [name.len(), value.len()]));
         let created = keys
             .change_or_create(0, key, fresh, Event("hset"), |hash| {
                 let pairs = pairs.iter().map(|(name, value)| (&**name, StringValue::Borrowed(value)));
-                let result = set(hash, pairs, expiry, allowed, LIMITS, &hasher);
+                let result = set(hash, pairs, expiry, room, LIMITS, &hasher);
                 Changed { result, changes: 1, empty: false }
             })
             .expect("a hash");
@@ -579,7 +624,7 @@ mod tests {
             *held = (value, held.1.filter(|_| expiry == Expiry::Keep));
         }
         assert_eq!(created, model.len() - before);
-        !allowed || model.len() > LIMITS.entries
+        room != Room::Compact || model.len() > LIMITS.entries
     }
 
     fn remove_one(keys: &mut Keyspace, model: &mut Model, name: &[u8]) {
@@ -649,18 +694,20 @@ mod tests {
 
     #[test]
     fn random_changes_against_a_map() {
+        let mut forms = HashSet::new();
         for seed in 0..80 {
             let mut rng = fastrand::Rng::with_seed(seed);
             let mut keys = Keyspace::new(1, seed, 1);
             let key = Key { bytes: b"key", hash: keys.hash(b"key") };
             let mut model = Model::new();
-            let (mut large, mut triples) = (false, false);
-            // Most stay compact, some grow beyond what is inline, and every other never has a deadline.
-            let (names, longest) = [(10, 20), (10, 20), (400, 20), (10, 20_000)][seed as usize % 4];
+            let (mut large, mut outgrown, mut triples) = (false, false, false);
+            // Some stay as compact as they were, some are few all the time, some grow beyond what is inline, and every other
+            // never has a deadline.
+            let (names, longest) = [(10, 20), (5, 700), (400, 20), (10, 20_000), (12, 700)][seed as usize % 5];
             let timed = seed % 8 < 4;
             for _ in 0..300 {
                 match rng.u8(..20) {
-                    0..10 => large |= set_some(&mut keys, &mut model, &mut rng, names, longest),
+                    0..10 => outgrown |= set_some(&mut keys, &mut model, &mut rng, names, longest),
                     10..14 if timed => {
                         triples |= !model.is_empty();
                         reschedule_some(&mut keys, &mut model, &mut rng, names);
@@ -676,14 +723,23 @@ mod tests {
                 }
                 let Some(entry) = keys.read(0, key, Touch::No) else {
                     assert!(model.is_empty());
-                    (large, triples) = (false, false);
+                    (large, outgrown, triples) = (false, false, false);
                     continue;
                 };
                 let hash = HashView::of(entry).expect("a hash");
+                assert_eq!(entry.encoding().is_outgrown(), outgrown);
                 match hash {
-                    HashView::Large(_) => assert!(large),
-                    HashView::Compact(_, form) => assert_eq!((large, form == Form::Triples), (false, triples)),
+                    HashView::Large(_) => {
+                        assert!(outgrown);
+                        large = true;
+                    }
+                    HashView::Compact(bytes, form) => {
+                        assert_eq!((large, form == Form::Triples), (false, triples));
+                        // Deadlines, which take ten bytes each at most, do not make it a table by themselves.
+                        assert!(!outgrown || are_few(hash.len(), bytes.len().saturating_sub(10 * hash.len())));
+                    }
                 }
+                forms.insert((large, outgrown, triples));
                 assert_eq!((hash.len(), hash.earliest()), (model.len(), earliest));
                 let live = model.values().filter(|held| !is_past(held.1, now_ms)).count();
                 assert_eq!(hash.live_len(now_ms), live);
@@ -701,6 +757,7 @@ mod tests {
                 assert_eq!(found, expected);
             }
         }
+        assert_eq!(forms.len(), 6, "pairs and triples, in a compact hash, among few fields, and in a table");
     }
 
     #[test]
@@ -747,21 +804,44 @@ mod tests {
         let all: Vec<_> = entries(&bytes, Form::Triples).map(|(name, _, deadline)| (name.to_vec(), deadline)).collect();
         assert_eq!(all, [(b"c".to_vec(), Some(10)), (b"b".to_vec(), Some(20)), (b"a".to_vec(), None)]);
         fields.set(b"long", StringValue::Borrowed(&[b'x'; 21]));
-        assert!(compacted(&fields, LIMITS).is_none());
-        fields.remove(b"long");
-        for n in 0..10 {
+        let (encoding, bytes) = compact(&fields);
+        assert!(encoding == Encoding::HashtableEx && validate(&bytes, Form::Triples));
+        for n in 0..4 {
             fields.set(&[n], StringValue::Borrowed(b""));
         }
+        assert_eq!((fields.len(), compact(&fields).0), (8, Encoding::HashtableEx));
+        for name in [b"b", b"c"] {
+            fields.set(name, StringValue::Borrowed(b""));
+        }
+        assert_eq!(compact(&fields).0, Encoding::Hashtable);
+        fields.set(b"ninth", StringValue::Borrowed(b""));
+        assert!(compacted(&fields, LIMITS).is_none());
+        fields.remove(b"long");
+        for n in 4..8 {
+            fields.set(&[n], StringValue::Borrowed(b""));
+        }
+        assert_eq!((fields.len(), compact(&fields).0), (12, Encoding::Listpack));
+        fields.set(b"long", StringValue::Borrowed(b""));
         assert!(compacted(&fields, LIMITS).is_none());
     }
 
     #[test]
     fn limits_are_what_is_allowed_still() {
-        assert!(LIMITS.allow(12, [20, 20].into_iter()));
-        assert!(!LIMITS.allow(13, [1].into_iter()));
-        assert!(!LIMITS.allow(1, [1, 21].into_iter()));
         let wide = Limits { entries: usize::MAX, bytes: usize::MAX };
-        assert!(wide.allow(2, [COMPACT_BYTES_MAX].into_iter()));
-        assert!(!wide.allow(2, [COMPACT_BYTES_MAX, 1].into_iter()));
+        let narrow = Limits { entries: 0, bytes: 0 };
+        let cases: &[(Limits, usize, &[usize], Room)] = &[
+            (LIMITS, 12, &[20, 20], Room::Compact),
+            (LIMITS, 13, &[1], Room::Table),
+            (LIMITS, 1, &[1, 21], Room::Few),
+            (LIMITS, FEW_FIELDS, &[1, FEW_BYTES - 1], Room::Few),
+            (LIMITS, FEW_FIELDS, &[1, FEW_BYTES], Room::Table),
+            (LIMITS, FEW_FIELDS + 1, &[1, 21], Room::Table),
+            (narrow, 1, &[1, 1], Room::Few),
+            (wide, 2, &[COMPACT_BYTES_MAX], Room::Compact),
+            (wide, 2, &[COMPACT_BYTES_MAX, 1], Room::Table),
+        ];
+        for &(limits, pairs, texts, room) in cases {
+            assert_eq!(limits.room(pairs, texts.iter().copied()), room, "{limits:?}, {pairs} pairs of {texts:?}");
+        }
     }
 }

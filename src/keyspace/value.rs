@@ -64,6 +64,11 @@ impl<'k> Value<'k> {
         self.namespace.entry_mut(self.position).into_object_mut()
     }
 
+    /// Has OBJECT ENCODING tell another encoding of the same bytes.
+    pub fn set_encoding(&mut self, encoding: Encoding) {
+        self.namespace.entry_mut(self.position).set_encoding(encoding);
+    }
+
     /// Another representation of the value, in the place of the present one, which is returned if it was an object.
     pub fn convert(&mut self, encoding: Encoding, value: NewValue<'_>) -> Option<Box<Object>> {
         self.namespace.convert(self.position, encoding, value)
@@ -106,10 +111,15 @@ impl SetMut for Value<'_> {
         }
     }
 
+    fn is_outgrown(&self) -> bool {
+        self.encoding().is_outgrown()
+    }
+
     fn transform(&mut self, form: Set) {
         match form {
             Set::Ints(bytes) => drop(self.convert_to_compact(Encoding::Intset, bytes)),
             Set::List(bytes) => drop(self.convert_to_compact(Encoding::Listpack, bytes)),
+            Set::Few(bytes) => drop(self.convert_to_compact(Encoding::Hashtable, bytes)),
             Set::Table(members) => {
                 self.convert(Encoding::Hashtable, NewValue::Boxed(Box::new(Object::Set(members))));
             }

@@ -181,7 +181,7 @@ mod tests {
     use super::*;
     use crate::effects::Event;
     use crate::keyspace::entry::{Encoding, NewValue, Type};
-    use crate::keyspace::hashmap::{self, Limits};
+    use crate::keyspace::hashmap::{self, Limits, Room};
     use crate::keyspace::value::Changed;
     use crate::keyspace::{Expiry, Key, Keyspace, Schedule, StringValue, Touch};
     use crate::types::listpack;
@@ -268,12 +268,13 @@ mod tests {
                         let (hasher, value) = (keys.hasher().clone(), text(&mut rng));
                         let entries = if with_tables { 4 } else { 10_000 };
                         let limits = Limits { entries, bytes: usize::MAX };
+                        let room = if with_tables { Room::Compact } else { Room::Table };
                         let fields: Vec<Vec<u8>> =
                             (0..rng.usize(1..40)).map(|_| rng.u32(..2000).to_string().into_bytes()).collect();
                         let fresh = (Type::Hash, Encoding::Listpack, listpack::EMPTY);
                         let _ = keys.change_or_create(db, from, fresh, Event("hset"), |hash| {
                             let pairs = fields.iter().map(|field| (&field[..], StringValue::Borrowed(&value[..])));
-                            let result = hashmap::set(hash, pairs, Expiry::Clear, with_tables, limits, &hasher);
+                            let result = hashmap::set(hash, pairs, Expiry::Clear, room, limits, &hasher);
                             Changed { result, changes: 1, empty: false }
                         });
                     }

@@ -30,6 +30,11 @@ pub const EMPTY: &[u8] = &[0, 0];
 /// Where the first element lies, if there is one.
 pub const START: usize = 2;
 
+/// A set or hash that has outgrown the settings' limits, but has few entries, stays a listpack up to so many bytes. Its entry
+/// then takes a block of 4 KB at most. A table would take some 400 bytes besides its entries; in a block of the next sizes
+/// more than that may be unused.
+pub const FEW_BYTES: usize = 4096 - 64;
+
 /// The count that says: walk.
 const UNCOUNTED: u16 = u16::MAX;
 

@@ -4,6 +4,9 @@
 //! How few and how short is set by [`Limits`]; when a set changes its form is what Redis does, because OBJECT ENCODING tells
 //! and memory use follows from it: a set that once grew out of a form never goes back by itself.
 //!
+//! But a set that OBJECT ENCODING calls a hash table stays a listpack, or becomes one, as long as it has not more than 16
+//! members in 4 KB, because a table would take much more memory.
+//!
 //! [`SetRef`] is a set to be read, [`Set`] one on its way into the keyspace, and [`SetMut`] is what both a `Set` and a
 //! value of the keyspace are to the functions that change one.
 
@@ -13,11 +16,13 @@ use std::ops::{ControlFlow, Range};
 
 use super::hash::KeyHasher;
 use super::intset::{self, Seeker};
-use super::listpack::{self, Buffer, Element};
+use super::listpack::{self, Buffer, Element, FEW_BYTES};
 use super::member::{self, Members};
 
 /// No listpack gets longer than this, in bytes, whatever the limits allow.
 const LISTPACK_MAX: usize = 1 << 30;
+/// A set that has outgrown its limits becomes a table when it gets more members than this, or [`FEW_BYTES`].
+const FEW_MEMBERS: usize = 16;
 /// No intset gets more integers than this, whatever the limits allow.
 const INTSET_MAX: usize = 1 << 30;
 
@@ -37,6 +42,11 @@ impl Limits {
     fn listpack_takes(&self, bytes: usize, members: usize, member: usize) -> bool {
         members < self.listpack_entries && member <= self.listpack_value && bytes + member <= LISTPACK_MAX
     }
+}
+
+/// Whether so many members, in a listpack of so many bytes, stay in it although they have outgrown the limits.
+fn are_few(members: usize, bytes: usize) -> bool {
+    members <= FEW_MEMBERS && bytes <= FEW_BYTES
 }
 
 /// What the functions that change sets need to know beside the set.
@@ -208,6 +218,8 @@ impl<'a> Iterator for Iter<'a> {
 pub enum Set {
     Ints(Vec<u8>),
     List(Vec<u8>),
+    /// A listpack that has outgrown its limits.
+    Few(Vec<u8>),
     Table(Members),
 }
 
@@ -223,6 +235,9 @@ pub trait SetMut: Buffer {
     /// It, to be read.
     fn set(&self) -> SetRef<'_>;
 
+    /// Whether it has outgrown its limits, be it a table or not.
+    fn is_outgrown(&self) -> bool;
+
     /// Its members, if it is a table.
     fn members_mut(&mut self) -> Option<&mut Members>;
 
@@ -233,21 +248,21 @@ pub trait SetMut: Buffer {
 impl Buffer for Set {
     fn bytes(&self) -> &[u8] {
         match self {
-            Set::Ints(bytes) | Set::List(bytes) => bytes,
+            Set::Ints(bytes) | Set::List(bytes) | Set::Few(bytes) => bytes,
             Set::Table(_) => &[],
         }
     }
 
     fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
-            Set::Ints(bytes) | Set::List(bytes) => bytes,
+            Set::Ints(bytes) | Set::List(bytes) | Set::Few(bytes) => bytes,
             Set::Table(_) => &mut [],
         }
     }
 
     fn reshape(&mut self, range: Range<usize>, len: usize) -> &mut [u8] {
         match self {
-            Set::Ints(bytes) | Set::List(bytes) => bytes.reshape(range, len),
+            Set::Ints(bytes) | Set::List(bytes) | Set::Few(bytes) => bytes.reshape(range, len),
             Set::Table(_) => &mut [],
         }
     }
@@ -257,9 +272,13 @@ impl SetMut for Set {
     fn set(&self) -> SetRef<'_> {
         match self {
             Set::Ints(bytes) => SetRef::Ints(bytes),
-            Set::List(bytes) => SetRef::List(bytes),
+            Set::List(bytes) | Set::Few(bytes) => SetRef::List(bytes),
             Set::Table(members) => SetRef::Table(members),
         }
+    }
+
+    fn is_outgrown(&self) -> bool {
+        matches!(self, Set::Few(_) | Set::Table(_))
     }
 
     fn members_mut(&mut self) -> Option<&mut Members> {
@@ -278,11 +297,12 @@ impl SetMut for Set {
 pub fn expect(set: &mut impl SetMut, count: usize, rules: &Rules) {
     let too_many = match set.set() {
         SetRef::Ints(_) => count > rules.limits.intset_entries,
+        SetRef::List(_) if set.is_outgrown() => count > FEW_MEMBERS,
         SetRef::List(_) => count > rules.limits.listpack_entries,
         SetRef::Table(_) => false,
     };
     if too_many {
-        into_table(set, rules);
+        outgrow(set, count, 0, rules);
     }
 }
 
@@ -333,7 +353,12 @@ pub fn add_element(set: &mut impl SetMut, element: Element<'_>, rules: &Rules) -
             if element.with_bytes(|member| listpack::find(list, listpack::START, member, 1)).is_some() {
                 return false;
             }
-            if limits.listpack_takes(list.len(), listpack::len(list), element.text_len()) {
+            let (bytes, members, member) = (list.len(), listpack::len(list), element.text_len());
+            let takes = match set.is_outgrown() {
+                true => are_few(members + 1, bytes + member),
+                false => limits.listpack_takes(bytes, members, member),
+            };
+            if takes {
                 let end = list.len();
                 listpack::insert_element(set, end, element);
                 return true;
@@ -341,8 +366,21 @@ pub fn add_element(set: &mut impl SetMut, element: Element<'_>, rules: &Rules) -
         }
         SetRef::Table(_) => {}
     }
-    into_table(set, rules);
+    outgrow(set, 1, element.text_len(), rules);
     add_element(set, element, rules)
+}
+
+/// Moves a set that is outgrowing its limits, or is no longer small, to where there is room for so many more members of so many
+/// bytes.
+fn outgrow(set: &mut impl SetMut, more: usize, bytes: usize, rules: &Rules) {
+    if set.is_outgrown() || !are_few(set.set().len().saturating_add(more), set.bytes().len() + bytes) {
+        return into_table(set, rules);
+    }
+    let mut elements = Vec::new();
+    set.set().iter().for_each(|element| element.encode(&mut elements));
+    let mut list = listpack::EMPTY.to_vec();
+    listpack::append(&mut list, &elements, set.set().len());
+    set.transform(Set::Few(list));
 }
 
 fn into_table(set: &mut impl SetMut, rules: &Rules) {
@@ -402,10 +440,12 @@ pub fn pop(
     rules: &Rules,
     mut see: impl FnMut(Element<'_>),
 ) {
+    /// So many times as many as are left are taken out of a set that has outgrown its limits if those that are left move.
+    const MUCH: usize = 5;
     let len = set.set().len();
     let left = len - count;
     if let Some(members) = set.members_mut() {
-        if left * 5 > count {
+        if left * MUCH > count {
             for _ in 0..count {
                 members.pop(rng, |member| see(Element::Text(member)));
             }
@@ -442,6 +482,14 @@ pub fn pop(
         }
         SetRef::Table(_) => return,
     };
+    if set.is_outgrown() && left * MUCH <= count {
+        let mut rest = Set::List(listpack::EMPTY.to_vec());
+        for (_, element) in listpack::iter(&kept) {
+            add_element(&mut rest, element, rules);
+        }
+        set.transform(rest);
+        return;
+    }
     let end = set.bytes().len();
     set.splice(0..end, &kept);
 }
@@ -558,6 +606,7 @@ mod tests {
         match set {
             Set::Ints(_) => "intset",
             Set::List(_) => "listpack",
+            Set::Few(_) => "few",
             Set::Table(_) => "hashtable",
         }
     }
@@ -565,6 +614,10 @@ mod tests {
     /// A member: mostly an integer if `integers`.
     fn member(rng: &mut fastrand::Rng, integers: bool) -> Vec<u8> {
         let number = rng.i32(-30..30);
+        if rng.u8(..150) == 0 {
+            // Three of these fit into a listpack of few members, four do not.
+            return format!("{number}{}", "x".repeat(1300)).into_bytes();
+        }
         if integers && rng.u8(..50) > 0 {
             number.to_string()
         } else {
@@ -620,7 +673,7 @@ mod tests {
                 assert_eq!(members(set.set()), model);
             }
         }
-        assert_eq!(forms.len(), 3);
+        assert_eq!(forms.len(), 4);
     }
 
     #[test]
@@ -667,14 +720,21 @@ mod tests {
             (numbers(0..20), "intset"),
             (numbers(0..21), "hashtable"),
             (words(0..12), "listpack"),
-            (words(0..13), "hashtable"),
+            (words(0..13), "few"),
+            (words(0..16), "few"),
+            (words(0..17), "hashtable"),
             ([numbers(0..11), words(0..1)].concat(), "listpack"),
-            ([numbers(0..12), words(0..1)].concat(), "hashtable"),
+            ([numbers(0..12), words(0..1)].concat(), "few"),
+            ([numbers(0..16), words(0..1)].concat(), "hashtable"),
             (vec!["sixsix".to_string()], "listpack"),
-            (vec!["sevenxx".to_string()], "hashtable"),
+            (vec!["sevenxx".to_string()], "few"),
+            (vec!["x".repeat(FEW_BYTES - 2)], "few"),
+            (vec!["x".repeat(FEW_BYTES - 1)], "hashtable"),
+            (vec!["x".repeat(FEW_BYTES - 9), "y".to_string()], "few"),
+            (vec!["x".repeat(FEW_BYTES - 8), "yyyy".to_string()], "hashtable"),
             (vec!["1234567".to_string()], "intset"),
-            (vec!["1234567".to_string(), "word".to_string()], "hashtable"),
-            (vec!["-123456".to_string(), "word".to_string()], "hashtable"),
+            (vec!["1234567".to_string(), "word".to_string()], "few"),
+            (vec!["-123456".to_string(), "word".to_string()], "few"),
             (vec!["-12345".to_string(), "word".to_string()], "listpack"),
             (vec!["01".to_string()], "listpack"),
         ];
@@ -683,9 +743,13 @@ mod tests {
             added.iter().for_each(|member| assert!(add(&mut set, member.as_bytes(), rules)));
             assert_eq!(form(&set), expected, "{added:?}");
         }
-        for (start, count, expected) in
-            [("1", 20, "intset"), ("1", 21, "hashtable"), ("w", 12, "listpack"), ("w", 13, "hashtable")]
-        {
+        for (start, count, expected) in [
+            ("1", 20, "intset"),
+            ("1", 21, "hashtable"),
+            ("w", 12, "listpack"),
+            ("w", 13, "few"),
+            ("w", 16, "hashtable"),
+        ] {
             let mut set = Set::empty();
             add(&mut set, start.as_bytes(), rules);
             expect(&mut set, count, rules);
@@ -697,6 +761,23 @@ mod tests {
             added.iter().for_each(|member| assert!(add(&mut set, member.as_bytes(), rules)));
             into_ints(&mut set, rules);
             assert_eq!(form(&set), expected, "{added:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_set_that_outgrew_its_limits_may_be_compact_again() {
+        let rules = &rules();
+        let mut rng = fastrand::Rng::with_seed(8);
+        for (members, popped, expected) in
+            [(13, 10, "few"), (14, 11, "few"), (12, 10, "listpack"), (16, 14, "listpack")]
+        {
+            let mut set = Set::List(listpack::EMPTY.to_vec());
+            expect(&mut set, 13, rules);
+            (0..members).for_each(|number| assert!(add(&mut set, format!("w{number}").as_bytes(), rules)));
+            assert_eq!(form(&set), "few");
+            assert!(!add(&mut set, b"w1", rules), "it is there");
+            pop(&mut set, popped, &mut rng, rules, |_| {});
+            assert_eq!((form(&set), set.set().len()), (expected, members - popped));
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::config::{EvictionPolicy, KeyspaceEvents, Settings};
 use crate::effects::journal::Sink;
 use crate::effects::{Event, News};
 use crate::keyspace::entry::{Encoding, EntryRef, NewValue, Object, Type};
-use crate::keyspace::hashmap::{self, HashView, Limits};
+use crate::keyspace::hashmap::{self, HashView, Limits, Room};
 use crate::keyspace::snapshot::{Head, Recorder};
 use crate::keyspace::tags::record::{NO_NODE, State};
 use crate::keyspace::tests::in_use;
@@ -345,7 +345,8 @@ impl Pair {
         let names: Vec<String> = (first..first + count).map(|n| format!("field:{n}")).collect();
         let set = self.keys.change_or_create(db, at, fresh, Event("hset"), |hash| {
             let pairs = names.iter().map(|name| (name.as_bytes(), StringValue::Borrowed(b"value")));
-            hashmap::set(hash, pairs, Expiry::Keep, hashmap::view(hash).len() < 5, limits, &hasher);
+            let room = [Room::Compact, Room::Few, Room::Table][(hashmap::view(hash).len() / 4).min(2)];
+            hashmap::set(hash, pairs, Expiry::Keep, room, limits, &hasher);
             Changed { result: hashmap::view(hash).len(), changes: 1, empty: false }
         });
         match (self.find(db, &key), set) {

@@ -10,7 +10,7 @@ use super::error::Error;
 use super::source::Source;
 use super::{frames, node, stream, tag, ziplist};
 use crate::keyspace::entry::{Encoding, INLINE_MAX, NewValue, Object, Type};
-use crate::keyspace::hashmap;
+use crate::keyspace::hashmap::{self, Room};
 use crate::keyspace::string_encoding;
 use crate::keyspace::{Expiry, StringValue};
 use crate::types::field::FieldTable;
@@ -27,6 +27,7 @@ use crate::types::zset;
 /// Items of a large value that are read at once.
 const PIECE: usize = 256;
 const BAD_HASH: &str = "Hash with dup elements";
+const TWICE: &str = "Duplicate hash fields detected";
 const BAD_SET: &str = "Duplicate set members detected";
 const BAD_ZSET: &str = "Duplicate zset fields detected";
 
@@ -65,7 +66,7 @@ impl Made {
     /// Whether it is a hash with fields that expire.
     pub fn has_fields_that_expire(&self) -> bool {
         match &self.body {
-            Body::Bytes(_) => self.encoding == Encoding::ListpackEx,
+            Body::Bytes(_) => matches!(self.encoding, Encoding::ListpackEx | Encoding::HashtableEx),
             Body::Object(object) => matches!(&**object, Object::Hash(fields) if fields.earliest().is_some()),
         }
     }
@@ -104,10 +105,11 @@ enum Form {
     /// Text by text; or node by node, by its type.
     List(u8, Quicklist),
     Set(Set),
-    /// Fields and values in turn, while they may become a listpack.
+    /// Fields and values in turn, while they may become a listpack, and whether they have outgrown the settings' limits.
     Fields {
         list: Vec<u8>,
         elements: usize,
+        outgrown: bool,
     },
     Hash(FieldTable),
     /// Fields of which some have deadlines, counted from the earliest if that is given.
@@ -145,7 +147,7 @@ impl Decoder {
             | tag::HASH_LISTPACK_EX => return Ok(Decoder { left: 1, form: Form::Whole(tag) }),
             tag::LIST | tag::LIST_QUICKLIST | tag::LIST_QUICKLIST_2 => Form::List(tag, Quicklist::new(rules.list)),
             tag::SET => Form::Set(Set::empty()),
-            tag::HASH => Form::Fields { list: listpack::EMPTY.to_vec(), elements: 0 },
+            tag::HASH => Form::Fields { list: listpack::EMPTY.to_vec(), elements: 0, outgrown: false },
             tag::HASH_METADATA_PRE_GA => Form::Expiring { first: None, fields: FieldTable::new(rules.hasher.clone()) },
             tag::HASH_METADATA => {
                 let first = Some(u64::from_le_bytes(source.array()?));
@@ -172,12 +174,12 @@ impl Decoder {
                 // Those of Redis become what they can be at once, too.
                 let most = rules.set.limits.intset_entries.max(rules.set.limits.listpack_entries);
                 if left > most as u64 {
-                    set::expect(&mut set, usize::MAX, &rules.set);
+                    set::expect(&mut set, left as usize, &rules.set);
                 }
                 Form::Set(set)
             }
-            Form::Fields { .. } if left > rules.hash.entries as u64 => {
-                Form::Hash(FieldTable::new(rules.hasher.clone()))
+            Form::Fields { list, elements, .. } => {
+                Form::Fields { list, elements, outgrown: left > rules.hash.entries as u64 }
             }
             form => form,
         };
@@ -206,7 +208,7 @@ impl Decoder {
             let stream = Object::Stream(Box::new(stream::read_rest(log, kind, source)?));
             return Ok(Some(Outcome::Value(Made::object(Type::Stream, Encoding::Stream, stream))));
         }
-        if let Form::Fields { list, elements } = &mut self.form {
+        if let Form::Fields { list, elements, .. } = &mut self.form {
             count_elements(list, *elements);
             if rules.thorough && has_twins(pairs(list).map(|(name, _)| name)) {
                 return Err(source.corrupt(BAD_HASH));
@@ -239,10 +241,21 @@ impl Decoder {
                     return Err(source.corrupt(BAD_SET));
                 }
             }
-            Form::Fields { list, elements } => {
+            Form::Fields { list, elements, outgrown } => {
                 let (name, value) = (source.text()?, source.text()?);
-                let texts = [name.len(), value.len()].into_iter();
-                if rules.hash.allow(*elements / 2 + 1, texts) && list.len() + name.len() + value.len() <= LISTPACK_MAX {
+                let bytes = list.len() + name.len() + value.len();
+                let room = rules.hash.room(*elements / 2 + 1, [name.len(), value.len()].into_iter());
+                if !*outgrown && (room != Room::Compact || bytes > LISTPACK_MAX) {
+                    *outgrown = true;
+                    count_elements(list, *elements);
+                    if has_twins(pairs(list).map(|(name, _)| name)) {
+                        return Err(source.corrupt(BAD_HASH));
+                    }
+                }
+                if *outgrown && listpack::find(list, listpack::START, &name, 2).is_some() {
+                    return Err(source.corrupt(TWICE));
+                }
+                if !*outgrown || hashmap::are_few((*elements / 2).saturating_add(self.left as usize), bytes) {
                     listpack::encode(&name, list);
                     listpack::encode(&value, list);
                     *elements += 2;
@@ -250,7 +263,7 @@ impl Decoder {
                     count_elements(list, *elements);
                     let mut fields = to_fields(list, rules).ok_or_else(|| source.corrupt(BAD_HASH))?;
                     if !fields.set(&name, StringValue::Owned(value)) {
-                        return Err(source.corrupt("Duplicate hash fields detected"));
+                        return Err(source.corrupt(TWICE));
                     }
                     self.form = Form::Hash(fields);
                 }
@@ -258,7 +271,7 @@ impl Decoder {
             Form::Hash(fields) => {
                 let (name, value) = (source.text()?, source.text()?);
                 if !fields.set(&name, StringValue::Owned(value)) {
-                    return Err(source.corrupt("Duplicate hash fields detected"));
+                    return Err(source.corrupt(TWICE));
                 }
             }
             Form::Expiring { first, fields } => {
@@ -272,7 +285,7 @@ impl Decoder {
                 let expiry = if deadline == 0 { Expiry::Clear } else { Expiry::At(deadline) };
                 let (name, value) = (source.text()?, source.text()?);
                 if !fields.set_expiring(&name, StringValue::Owned(value), expiry) {
-                    return Err(source.corrupt("Duplicate hash fields detected"));
+                    return Err(source.corrupt(TWICE));
                 }
             }
             Form::Zset { old, tree, longest } => {
@@ -308,17 +321,15 @@ impl Form {
             Form::Set(set) if set.set().is_empty() => return Outcome::Empty,
             Form::Set(set) => finish_set(set),
             Form::Fields { elements: 0, .. } => return Outcome::Empty,
-            Form::Fields { mut list, .. } => {
+            Form::Fields { mut list, outgrown, .. } => {
                 list.shrink_to_fit();
-                Made::bytes(Type::Hash, Encoding::Listpack, list)
+                let encoding = if outgrown { Encoding::Hashtable } else { Encoding::Listpack };
+                Made::bytes(Type::Hash, encoding, list)
             }
             Form::Hash(fields) if fields.is_empty() => return Outcome::Empty,
             Form::Hash(fields) => Made::object(Type::Hash, Encoding::Hashtable, Object::Hash(fields)),
             Form::Expiring { fields, .. } if fields.is_empty() => return Outcome::Empty,
-            Form::Expiring { fields, .. } => match hashmap::compacted(&fields, rules.hash) {
-                Some((encoding, bytes)) => Made::bytes(Type::Hash, encoding, bytes),
-                None => Made::object(Type::Hash, Encoding::Hashtable, Object::Hash(fields)),
-            },
+            Form::Expiring { fields, .. } => finish_hash(fields, rules),
             Form::Zset { tree, .. } if tree.is_empty() => return Outcome::Empty,
             Form::Zset { tree, longest, .. } => finish_zset(tree, longest, rules),
         };
@@ -337,7 +348,16 @@ fn finish_set(set: Set) -> Made {
     match set {
         Set::Ints(bytes) => Made::bytes(Type::Set, Encoding::Intset, bytes),
         Set::List(bytes) => Made::bytes(Type::Set, Encoding::Listpack, bytes),
+        Set::Few(bytes) => Made::bytes(Type::Set, Encoding::Hashtable, bytes),
         Set::Table(members) => Made::object(Type::Set, Encoding::Hashtable, Object::Set(members)),
+    }
+}
+
+/// A hash becomes a listpack if there is room for it in one.
+fn finish_hash(fields: FieldTable, rules: &Rules) -> Made {
+    match hashmap::compacted(&fields, rules.hash) {
+        Some((encoding, bytes)) => Made::bytes(Type::Hash, encoding, bytes),
+        None => Made::object(Type::Hash, Encoding::Hashtable, Object::Hash(fields)),
     }
 }
 
@@ -473,7 +493,7 @@ fn whole(tag: u8, source: &mut impl Source, rules: &Rules) -> Result<Outcome, Er
                     let (name, value) = (name.to_vec(), StringValue::Owned(value.to_vec()));
                     fields.set_expiring(&name, value, deadline.map_or(Expiry::Clear, Expiry::At));
                 }
-                Made::object(Type::Hash, Encoding::Hashtable, Object::Hash(fields))
+                finish_hash(fields, rules)
             } else {
                 Made::bytes(Type::Hash, Encoding::ListpackEx, list)
             }
@@ -498,7 +518,7 @@ fn whole(tag: u8, source: &mut impl Source, rules: &Rules) -> Result<Outcome, Er
             let too_long = |list| listpack::iter(list).any(|(_, element)| element.text_len() > rules.hash.bytes);
             if listpack::len(&list) / 2 > rules.hash.entries || tag == tag::HASH_ZIPMAP && too_long(&list) {
                 let fields = to_fields(&list, rules).ok_or_else(|| source.corrupt(BAD_HASH))?;
-                Made::object(Type::Hash, Encoding::Hashtable, Object::Hash(fields))
+                finish_hash(fields, rules)
             } else {
                 Made::bytes(Type::Hash, Encoding::Listpack, list)
             }

@@ -117,7 +117,9 @@ pub fn aux(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 
 /// The type that a value is written as.
 pub fn tag_of(entry: EntryRef<'_>) -> u8 {
-    let large = entry.object().is_some_and(|object| !matches!(object, Object::Compact(_) | Object::Blob(_)));
+    // One that has outgrown the settings' limits is written as a table, even if it is none.
+    let large = entry.encoding().is_outgrown()
+        || entry.object().is_some_and(|object| !matches!(object, Object::Compact(_) | Object::Blob(_)));
     match (entry.kind(), entry.encoding()) {
         (kind, _) if large => large_tag(kind, entry.earliest_field()),
         (Type::Set, Encoding::Intset) => tag::SET_INTSET,
@@ -185,12 +187,29 @@ fn small(out: &mut Vec<u8>, entry: EntryRef<'_>, compress: bool) {
             listpack(out, bytes, compress);
         }
         Type::Set if entry.encoding() == Encoding::Intset => ints(out, bytes, compress),
+        Type::Set | Type::Hash if entry.encoding().is_outgrown() => few(out, entry, compress),
         Type::Hash => {
             if let Some(HashView::Compact(bytes, form)) = HashView::of(entry) {
                 compact_hash(out, bytes, form, entry.earliest_field(), compress);
             }
         }
         Type::Set | Type::Zset | Type::Stream => listpack(out, bytes, compress),
+    }
+}
+
+/// Appends a set or hash that has outgrown the settings' limits, but is no table.
+fn few(out: &mut Vec<u8>, entry: EntryRef<'_>, compress: bool) {
+    if let Some(set) = entry.set() {
+        prefix(out, set.len(), None);
+        set.iter().for_each(|member| member.with_bytes(|member| piece(out, Piece::Member(member), None, compress)));
+    } else if let Some(hash) = HashView::of(entry) {
+        let earliest = hash.earliest();
+        prefix(out, hash.len(), earliest);
+        hash.each(|name, value, deadline| {
+            name.with_bytes(|name| {
+                value.with_bytes(|value| piece(out, Piece::Field { name, value, deadline }, earliest, compress));
+            });
+        });
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::decode::{Outcome, Rules};
+use super::decode::{Decoder, Outcome, Rules};
 use super::error::Reason;
 use super::file::{Item, Reader, Verdict};
 use super::payload::{self, Refused};
@@ -139,6 +139,7 @@ fn fill(keys: &mut Keyspace, rng: &mut fastrand::Rng) -> usize {
             match set {
                 Set::Ints(bytes) => install_bytes(keys, &name(), Type::Set, Encoding::Intset, &bytes),
                 Set::List(bytes) => install_bytes(keys, &name(), Type::Set, Encoding::Listpack, &bytes),
+                Set::Few(bytes) => install_bytes(keys, &name(), Type::Set, Encoding::Hashtable, &bytes),
                 Set::Table(members) => {
                     let object = NewValue::Boxed(Box::new(Object::Set(members)));
                     install(keys, &name(), Type::Set, Encoding::Hashtable, object);
@@ -192,6 +193,28 @@ fn fill(keys: &mut Keyspace, rng: &mut fastrand::Rng) -> usize {
             }
         }
     }
+    // What has outgrown the settings' limits, but is few.
+    for count in [1, 5, 8] {
+        let (mut set, mut fields) = (Set::empty(), FieldTable::new(rules.hasher.clone()));
+        let names: Vec<String> = (0..count).map(|n| format!("field{n}")).collect();
+        for name in &names {
+            fields.set(name.as_bytes(), StringValue::Owned(text(rng, 50)));
+        }
+        fields.set(b"field0", StringValue::Owned(vec![b'x'; rng.usize(65..3000)]));
+        for n in 0..count {
+            set::add(&mut set, &vec![b'0' + n; rng.usize(65..300)], &rules.set);
+        }
+        let Set::Few(bytes) = set else { panic!("{count} members are few") };
+        install_bytes(keys, &name(), Type::Set, Encoding::Hashtable, &bytes);
+        for encoding in [Encoding::Hashtable, Encoding::HashtableEx] {
+            let (few, bytes) = hashmap::compacted(&fields, rules.hash).expect("there is room");
+            assert_eq!(few, encoding);
+            install_bytes(keys, &name(), Type::Hash, encoding, &bytes);
+            for name in names.iter().step_by(2) {
+                fields.set_deadline(name.as_bytes(), Some(2_000_000 + rng.u64(..1 << 46)));
+            }
+        }
+    }
     keys.database(0).map_or(0, |database| database.len())
 }
 
@@ -206,7 +229,7 @@ fn every_value_comes_back_as_it_was() {
     for seed in 0..8 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut keys = keyspace();
-        assert_eq!(fill(&mut keys, &mut rng), 12 + 4 * 5 + 4);
+        assert_eq!(fill(&mut keys, &mut rng), 12 + 4 * 5 + 4 + 3 * 3);
         let rules = rules(&keys);
         for name in names(&keys) {
             for compress in [false, true] {
@@ -224,6 +247,42 @@ fn every_value_comes_back_as_it_was() {
                 assert_eq!(contents(keys.view(0, copy).expect("just installed")), before);
             }
         }
+    }
+}
+
+/// Fields and values of a hash as text, in the form of a table; what it becomes, or what is wrong with it.
+#[test]
+fn fields_come_once() {
+    let keys = keyspace();
+    let long = "x".repeat(65);
+    let cases: &[(&[&str], Result<Encoding, &str>)] = &[
+        (&["a", "1", "b", "2"], Ok(Encoding::Listpack)),
+        (&["a", "1", "b", &long], Ok(Encoding::Hashtable)),
+        (&["1", &long, "2", "b"], Ok(Encoding::Hashtable)),
+        (&["1", &long, "1", "b"], Err("Duplicate hash fields detected")),
+        (&["1", "b", "1", &long], Err("Duplicate hash fields detected")),
+        (&["1", "a", "1", "b", "c", &long], Err("Hash with dup elements")),
+        (&["a", &long, "b", "", "c", "", "d", "", "e", "", "f", "", "g", "", "h", ""], Ok(Encoding::Hashtable)),
+        (
+            &["a", &long, "b", "", "c", "", "d", "", "e", "", "f", "", "g", "", "h", "", "i", ""],
+            Ok(Encoding::Hashtable),
+        ),
+        (
+            &["a", &long, "b", "", "c", "", "d", "", "e", "", "f", "", "g", "", "h", "", "h", ""],
+            Err("Duplicate hash fields detected"),
+        ),
+    ];
+    for (texts, expected) in cases {
+        let mut out = Vec::new();
+        encode::prefix(&mut out, texts.len() / 2, None);
+        texts.iter().for_each(|text| encode::text(&mut out, text.as_bytes(), true));
+        let rules = Rules { thorough: false, ..rules(&keys) };
+        let read = match Decoder::read(tag::HASH, &mut Slice::new(&out), &rules) {
+            Ok(Outcome::Value(made)) => Ok(made.encoding),
+            Ok(Outcome::Empty) => panic!("there are fields"),
+            Err(error) => Err(error.to_string()),
+        };
+        assert_eq!(read, expected.map_err(str::to_owned), "{texts:?}");
     }
 }
 
