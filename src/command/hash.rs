@@ -572,11 +572,12 @@ fn draw<'a>(
 ) {
     match hash {
         HashView::Compact(bytes, form) => {
-            let fields: Vec<_> = hashmap::entries(bytes, form).collect();
-            for _ in 0..count {
-                let (name, value, _) = fields[rng.usize(..fields.len())];
-                visit(name, FieldValue::Short(value));
-            }
+            let len = hash.len();
+            let indexes = (0..count).map(|_| rng.usize(..len));
+            listpack::pick(bytes, form.step(), indexes, |at| {
+                let value = listpack::get(bytes, listpack::end(bytes, at));
+                visit(listpack::get(bytes, at), FieldValue::Short(value));
+            });
         }
         HashView::Large(fields) => {
             for field in (0..count).filter_map(|_| fields.random(|| rng.u64(..))) {
@@ -596,6 +597,7 @@ fn choose<'a>(
     /// From this part of all fields on, going through all is cheaper than drawing until enough are different.
     const PART: usize = 3;
     match hash {
+        HashView::Compact(..) if count == 1 => draw(hash, 1, rng, visit),
         HashView::Large(fields) if count < fields.len() / PART => {
             let mut chosen: HashSet<FieldRef<'a>> = HashSet::with_capacity(count);
             while chosen.len() < count {

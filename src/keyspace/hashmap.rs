@@ -115,7 +115,8 @@ impl Form {
         if matches!(encoding, Encoding::ListpackEx | Encoding::HashtableEx) { Form::Triples } else { Form::Pairs }
     }
 
-    fn step(self) -> usize {
+    /// So many elements belong to a field.
+    pub fn step(self) -> usize {
         self as usize
     }
 }

@@ -377,6 +377,24 @@ pub fn seek(bytes: &[u8], index: i64) -> Option<usize> {
     }
 }
 
+/// Visits the offsets of elements: of those with these indexes, counted in groups of `step`, which must be there.
+pub fn pick(bytes: &[u8], step: usize, indexes: impl ExactSizeIterator<Item = usize>, mut visit: impl FnMut(usize)) {
+    /// So many are sought one by one, which on average walks through a quarter of the listpack; for more, all of it is
+    /// walked through once.
+    const FEW: usize = 4;
+    if indexes.len() <= FEW {
+        indexes.for_each(|index| visit(seek(bytes, (index * step) as i64).expect("the element is there")));
+        return;
+    }
+    let mut offsets = Vec::with_capacity(len(bytes) / step);
+    let mut at = START;
+    while at < bytes.len() {
+        offsets.push(at);
+        at = (0..step).fold(at, |at, _| end(bytes, at));
+    }
+    indexes.for_each(|index| visit(offsets[index]));
+}
+
 /// The elements with their offsets, from either end.
 pub fn iter(bytes: &[u8]) -> Iter<'_> {
     Iter { bytes, front: START, back: bytes.len() }
@@ -675,6 +693,21 @@ mod tests {
         assert_eq!(find(&bytes, START, b"3", 2), None);
         assert_eq!(find(&bytes, START, b"3", 4), None);
         assert_eq!(find(&bytes, bytes.len(), b"3", 1), None);
+    }
+
+    #[test]
+    fn groups_are_picked_by_their_indexes() {
+        let texts: Vec<Vec<u8>> = (0..60).map(|n: usize| vec![b'x'; n * 3]).collect();
+        let bytes = listpack(&texts.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        for step in [1, 2, 3] {
+            for count in [0, 1, 4, 5, 90] {
+                let indexes: Vec<usize> = (0..count).map(|n| n * 7 % (60 / step)).collect();
+                let mut picked = Vec::new();
+                pick(&bytes, step, indexes.iter().copied(), |at| picked.push(get(&bytes, at).text_len()));
+                let expected: Vec<usize> = indexes.iter().map(|index| index * step * 3).collect();
+                assert_eq!(picked, expected, "{count} of every {step}");
+            }
+        }
     }
 
     #[test]

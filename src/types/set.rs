@@ -119,9 +119,10 @@ impl<'a> SetRef<'a> {
                 let len = intset::len(ints);
                 (0..count).for_each(|_| visit(Element::Integer(intset::get(ints, rng.usize(..len)))));
             }
-            SetRef::List(_) => {
-                let elements: Vec<Element<'a>> = self.iter().collect();
-                (0..count).for_each(|_| visit(elements[rng.usize(..elements.len())]));
+            SetRef::List(list) => {
+                let len = listpack::len(list);
+                let indexes = (0..count).map(|_| rng.usize(..len));
+                listpack::pick(list, 1, indexes, |at| visit(listpack::get(list, at)));
             }
             SetRef::Table(members) => {
                 (0..count).filter_map(|_| members.random(rng)).for_each(|member| visit(Element::Text(member)));
@@ -136,6 +137,7 @@ impl<'a> SetRef<'a> {
         let len = self.len();
         match self {
             _ if count >= len => self.iter().for_each(visit),
+            SetRef::List(_) if count == 1 => self.draw(1, rng, visit),
             SetRef::Ints(ints) => {
                 choose(len, count, rng).into_iter().for_each(|index| visit(Element::Integer(intset::get(ints, index))));
             }
