@@ -98,6 +98,9 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     if let Some(integer) = parse_i64(text) {
         return Some(integer as f64);
     }
+    if let Some(decimal) = parse_short_decimal(text) {
+        return Some(decimal);
+    }
     let literal = FloatLiteral::scan(text)?;
     let magnitude = match literal.kind {
         FloatKind::Infinity => f64::INFINITY,
@@ -118,6 +121,36 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
         }
     };
     Some(if literal.negative { -magnitude } else { magnitude })
+}
+
+/// Reads a plain decimal of few digits, such as `-12.5`; `None` for anything else.
+#[inline]
+fn parse_short_decimal(text: &[u8]) -> Option<f64> {
+    // A double holds a whole number of so many digits and a power of ten of so many zeros exactly, and rounds their quotient
+    // correctly (W. Clinger, "How to read floating point numbers accurately", 1990).
+    const DIGITS: usize = 15;
+    const POWERS: [f64; DIGITS] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.len() > DIGITS + 1 {
+        return None;
+    }
+    let (mut value, mut behind_point) = (0u64, 0);
+    for (at, &byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => value = value * 10 + u64::from(byte - b'0'),
+            b'.' if at > 0 && behind_point == 0 => behind_point = at + 1,
+            _ => return None,
+        }
+    }
+    let decimals = digits.len() - behind_point;
+    if behind_point == 0 || decimals == 0 {
+        return None;
+    }
+    let magnitude = value as f64 / POWERS[decimals];
+    Some(if negative { -magnitude } else { magnitude })
 }
 
 /// Writes an integer into `buffer` and returns the written part, which is at the end of the buffer.
@@ -692,6 +725,25 @@ mod tests {
         ];
         for text in refused {
             assert_eq!(parse_f64(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn short_decimals_are_rounded_as_all_others() {
+        let mut rng = fastrand::Rng::with_seed(4);
+        for _ in 0..50_000 {
+            let digits = rng.usize(2..=15);
+            let point = rng.usize(1..digits);
+            let mut text: String = (0..digits).map(|_| rng.digit(10)).collect();
+            text.insert(point, '.');
+            if rng.bool() {
+                text.insert(0, '-');
+            }
+            let expected = text.parse::<f64>().map(f64::to_bits).ok();
+            assert_eq!(parse_short_decimal(text.as_bytes()).map(f64::to_bits), expected, "{text}");
+        }
+        for other in ["", "-", ".", "1", ".5", "5.", "-.5", "1.5.2", "1.5e3", "+1.5", "1234567890.123456", "1.5 "] {
+            assert_eq!(parse_short_decimal(other.as_bytes()), None, "{other:?}");
         }
     }
 
