@@ -446,6 +446,18 @@ impl<'a> DoubleEndedIterator for Iter<'a> {
 /// The offset of the first element that equals `text`, among the one at `from` and every `step`-th behind it. So the
 /// fields of a hash are found with 2, the members of a set with 1. `from` may be the end.
 pub fn find(bytes: &[u8], from: usize, text: &[u8], step: usize) -> Option<usize> {
+    search(bytes, from, text, step, || {})
+}
+
+/// As [`find`], with how many of those elements come before it.
+pub fn find_nth(bytes: &[u8], from: usize, text: &[u8], step: usize) -> Option<(usize, usize)> {
+    let mut passed = 0;
+    search(bytes, from, text, step, || passed += 1).map(|at| (at, passed))
+}
+
+/// As [`find`]; says of each of those elements that it is passed.
+#[inline]
+fn search(bytes: &[u8], from: usize, text: &[u8], step: usize, mut pass: impl FnMut()) -> Option<usize> {
     let number = parse_i64(text);
     let mut at = from;
     while at < bytes.len() {
@@ -457,6 +469,7 @@ pub fn find(bytes: &[u8], from: usize, text: &[u8], step: usize) -> Option<usize
         if same {
             return Some(at);
         }
+        pass();
         at += body + backlen_len(body);
         for _ in 1..step {
             if at >= bytes.len() {

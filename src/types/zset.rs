@@ -70,11 +70,14 @@ pub enum Bounds<'a> {
 }
 
 impl Bounds<'_> {
-    /// Whether an entry comes before the range. The member is asked for only if it matters.
+    /// Whether an entry comes before the range. Score and member are asked for only if they matter.
     #[inline]
-    fn starts_behind(self, score: f64, compare: impl Fn(&[u8]) -> Ordering) -> bool {
+    fn starts_behind(self, score: impl FnOnce() -> f64, compare: impl FnOnce(&[u8]) -> Ordering) -> bool {
         match self {
-            Bounds::Scores(low, _) => score < low.score || low.exclusive && score == low.score,
+            Bounds::Scores(low, _) => {
+                let score = score();
+                score < low.score || low.exclusive && score == low.score
+            }
             Bounds::Members(low, _) => match low {
                 MemberBound::Lowest => false,
                 MemberBound::Highest => true,
@@ -86,9 +89,12 @@ impl Bounds<'_> {
 
     /// Whether an entry does not come behind the range.
     #[inline]
-    fn reaches(self, score: f64, compare: impl Fn(&[u8]) -> Ordering) -> bool {
+    fn reaches(self, score: impl FnOnce() -> f64, compare: impl FnOnce(&[u8]) -> Ordering) -> bool {
         match self {
-            Bounds::Scores(_, high) => score < high.score || !high.exclusive && score == high.score,
+            Bounds::Scores(_, high) => {
+                let score = score();
+                score < high.score || !high.exclusive && score == high.score
+            }
             Bounds::Members(_, high) => match high {
                 MemberBound::Lowest => false,
                 MemberBound::Highest => true,
@@ -160,9 +166,9 @@ impl<'a> ZsetRef<'a> {
     /// How many entries come before a member's, and its score.
     pub fn rank(self, member: &[u8]) -> Option<(usize, f64)> {
         match self {
-            ZsetRef::List(_) => {
-                let mut entries = self.iter(0..self.len()).enumerate();
-                entries.find(|(_, (other, _))| *other == *member).map(|(rank, (_, score))| (rank, score))
+            ZsetRef::List(list) => {
+                let (at, rank) = listpack::find_nth(list, listpack::START, member, 2)?;
+                Some((rank, score_at(list, at)))
             }
             ZsetRef::Tree(tree) => tree.rank(member),
         }
@@ -171,39 +177,31 @@ impl<'a> ZsetRef<'a> {
     /// The ranks of the entries in a range. Of members among different scores, which are not in order, there are none
     /// if the first or the last of all lies on the wrong side of the range.
     pub fn ranks(self, bounds: Bounds<'_>) -> Range<usize> {
-        let len = self.len();
-        let inside = |at: usize, inside: fn(Bounds<'_>, f64, Element<'_>) -> bool| {
-            self.iter(at..at + 1).all(|(member, score)| inside(bounds, score, member))
-        };
-        let is_empty = len == 0
-            || !inside(0, |bounds, score, member| bounds.reaches(score, |text| compare(member, text)))
-            || !inside(len - 1, |bounds, score, member| !bounds.starts_behind(score, |text| compare(member, text)));
-        if is_empty {
-            return 0..0;
-        }
-        let (start, end) = match self {
-            ZsetRef::List(_) => {
-                let mut entries = self.iter(0..self.len()).map(|(member, score)| {
-                    let compare = |text: &[u8]| compare(member, text);
-                    (bounds.starts_behind(score, compare), bounds.reaches(score, compare))
-                });
-                let start = entries.clone().take_while(|(before, _)| *before).count();
-                (start, start + entries.by_ref().skip(start).take_while(|(_, reached)| *reached).count())
-            }
+        self.some_ranks(bounds, false, usize::MAX)
+    }
+
+    /// As [`ZsetRef::ranks`], but those of the first `most` entries, or of the last ones if `backwards`, may be all.
+    pub fn some_ranks(self, bounds: Bounds<'_>, backwards: bool, most: usize) -> Range<usize> {
+        match self {
+            ZsetRef::List(list) => list_ranks(list, bounds, backwards, most),
             ZsetRef::Tree(tree) => {
-                let before = |entry: &Entry| bounds.starts_behind(entry.score(), |text| entry.member().cmp(text));
-                let reached = |entry: &Entry| bounds.reaches(entry.score(), |text| entry.member().cmp(text));
-                (tree.partition_point(before), tree.partition_point(reached))
+                let before = |entry: &Entry| bounds.starts_behind(|| entry.score(), |text| entry.member().cmp(text));
+                let reached = |entry: &Entry| bounds.reaches(|| entry.score(), |text| entry.member().cmp(text));
+                let len = tree.len();
+                if !tree.at(0).is_some_and(reached) || tree.at(len - 1).is_none_or(before) {
+                    return 0..0;
+                }
+                let start = tree.partition_point(before);
+                start..tree.partition_point(reached).max(start)
             }
-        };
-        start..end.max(start)
+        }
     }
 
     /// The entries of a range of ranks, which must be within the set.
     pub fn iter(self, ranks: Range<usize>) -> Iter<'a> {
         match self {
             ZsetRef::List(list) => {
-                let (start, end) = (offset(list, ranks.start), offset(list, ranks.end));
+                let Range { start, end } = offsets(list, ranks);
                 Iter::List(listpack::iter_from(&list[..end], start))
             }
             ZsetRef::Tree(tree) => Iter::Tree(tree.iter(ranks)),
@@ -214,7 +212,7 @@ impl<'a> ZsetRef<'a> {
     pub fn iter_back(self, ranks: Range<usize>) -> Iter<'a> {
         match self {
             ZsetRef::List(list) => {
-                let (start, end) = (offset(list, ranks.start), offset(list, ranks.end));
+                let Range { start, end } = offsets(list, ranks);
                 Iter::ListBack(listpack::iter_from(&list[..end], start))
             }
             ZsetRef::Tree(tree) => Iter::TreeBack(tree.iter_back(ranks)),
@@ -224,12 +222,9 @@ impl<'a> ZsetRef<'a> {
     /// The entries of some ranks, in the order of these, each of which must be below the number of members.
     pub fn visit(self, ranks: &[usize], mut visit: impl FnMut(Element<'a>, f64)) {
         match self {
-            ZsetRef::List(_) => {
-                let entries: Vec<_> = self.iter(0..self.len()).collect();
-                for &rank in ranks {
-                    visit(entries[rank].0, entries[rank].1);
-                }
-            }
+            ZsetRef::List(list) => listpack::pick(list, 2, ranks.iter().copied(), |at| {
+                visit(listpack::get(list, at), score_at(list, at));
+            }),
             ZsetRef::Tree(tree) => {
                 for entry in ranks.iter().filter_map(|&rank| tree.at(rank)) {
                     visit(Element::Text(entry.member()), entry.score());
@@ -239,15 +234,84 @@ impl<'a> ZsetRef<'a> {
     }
 }
 
+/// The ranks of the entries of a listpack that are in a range, as [`ZsetRef::some_ranks`].
+fn list_ranks(list: &[u8], bounds: Bounds<'_>, backwards: bool, most: usize) -> Range<usize> {
+    let compare = |at: usize| move |text: &[u8]| compare(listpack::get(list, at), text);
+    let is_before = |at: usize| bounds.starts_behind(|| score_at(list, at), compare(at));
+    let is_reached = |at: usize| bounds.reaches(|| score_at(list, at), compare(at));
+    let len = list.len();
+    if listpack::is_empty(list) || !is_reached(listpack::START) || is_before(before(list, len)) {
+        return 0..0;
+    }
+    // Scores are in order, so an end of the set that is in the range answers for all up to there. Members need not be.
+    let in_order = matches!(bounds, Bounds::Scores(..));
+    let mut found = 0;
+    if backwards {
+        let (mut at, mut end) = (before(list, len), listpack::len(list) / 2);
+        while !is_reached(at) {
+            (at, end) = (before(list, at), end - 1);
+        }
+        if in_order && !is_before(listpack::START) {
+            return 0..end;
+        }
+        while found < most && !is_before(at) {
+            found += 1;
+            if at == listpack::START {
+                break;
+            }
+            at = before(list, at);
+        }
+        end - found..end
+    } else {
+        let (mut at, mut start) = (listpack::START, 0);
+        while is_before(at) {
+            (at, start) = (end(list, at), start + 1);
+        }
+        if in_order && is_reached(before(list, len)) {
+            return start..listpack::len(list) / 2;
+        }
+        while found < most && at < len && is_reached(at) {
+            (at, found) = (end(list, at), found + 1);
+        }
+        start..start + found
+    }
+}
+
 /// Where the entry of a rank begins: its member's offset, or the end.
 fn offset(list: &[u8], rank: usize) -> usize {
     listpack::seek(list, 2 * rank as i64).unwrap_or(list.len())
 }
 
+/// Where the entries of a range of ranks lie.
+fn offsets(list: &[u8], ranks: Range<usize>) -> Range<usize> {
+    let start = offset(list, ranks.start);
+    let behind = listpack::len(list) / 2 - ranks.end;
+    // The nearer way to the end of the range.
+    start..if ranks.len() < behind { ranks.fold(start, |at, _| end(list, at)) } else { offset(list, ranks.end) }
+}
+
 /// Where a member is in a listpack, and its score.
 fn find(list: &[u8], member: &[u8]) -> Option<(usize, f64)> {
     let at = listpack::find(list, listpack::START, member, 2)?;
-    Some((at, score_of(listpack::get(list, listpack::end(list, at)))))
+    Some((at, score_at(list, at)))
+}
+
+/// The score of the entry at an offset of a listpack.
+#[inline]
+fn score_at(list: &[u8], at: usize) -> f64 {
+    score_of(listpack::get(list, listpack::end(list, at)))
+}
+
+/// Where the entry at an offset of a listpack ends.
+#[inline]
+fn end(list: &[u8], at: usize) -> usize {
+    listpack::end(list, listpack::end(list, at))
+}
+
+/// Where the entry begins that ends at an offset of a listpack, which is not the beginning.
+#[inline]
+fn before(list: &[u8], end: usize) -> usize {
+    listpack::previous(list, end).and_then(|score| listpack::previous(list, score)).expect("an entry is there")
 }
 
 /// The iterator of [`ZsetRef::iter`] and [`ZsetRef::iter_back`].
@@ -286,13 +350,22 @@ pub enum Zset {
 }
 
 impl Zset {
-    /// A sorted set of entries whose members are all different, in whatever order. `expected` is how many there are, as
+    /// A sorted set of entries whose members are all different, in whatever order; in theirs is fastest. `expected` is how many there are, as
     /// far as it matters: what is a tree from the beginning keeps the signs of all its zeros.
     pub fn of<'e>(expected: usize, entries: impl Iterator<Item = (&'e [u8], f64)>, rules: Rules<'_>) -> Zset {
         let mut zset = Zset::List(listpack::EMPTY.to_vec());
         expect(&mut zset, expected, rules);
+        let mut last: Option<(&[u8], f64)> = None;
         for (member, score) in entries {
-            update(&mut zset, member, rules, |_| Some(score));
+            let is_next = last.is_none_or(|last| last.1 < score || last.1 == score && last.0 < member);
+            match &mut zset {
+                Zset::List(list) if is_next && fits(list, member, rules.limits) => {
+                    let end = list.len();
+                    insert_at(list, end, member, score);
+                    last = Some((member, score));
+                }
+                _ => update(&mut zset, member, rules, |_| Some(score)),
+            }
         }
         zset
     }
@@ -390,10 +463,7 @@ pub fn update(
         return;
     }
     let Some(score) = decide(None) else { return };
-    let fits = listpack::len(list) / 2 < rules.limits.entries
-        && member.len() <= rules.limits.value
-        && list.len() + member.len() <= LISTPACK_MAX;
-    if fits {
+    if fits(list, member, rules.limits) {
         insert_entry(zset, member, score);
         return;
     }
@@ -401,6 +471,13 @@ pub fn update(
     if let Some(tree) = zset.tree_mut() {
         tree.set(member, score);
     }
+}
+
+/// Whether a listpack may get one more member.
+fn fits(list: &[u8], member: &[u8], limits: Limits) -> bool {
+    listpack::len(list) / 2 < limits.entries
+        && member.len() <= limits.value
+        && list.len() + member.len() <= LISTPACK_MAX
 }
 
 /// Puts an entry where it belongs in a listpack.
@@ -415,8 +492,13 @@ fn insert_entry(zset: &mut impl ZsetMut, member: &[u8], score: f64) {
             break;
         }
     }
+    insert_at(zset, at, member, score);
+}
+
+/// Puts an entry before the one at an offset of a listpack, or at the end.
+fn insert_at(list: &mut impl Buffer, at: usize, member: &[u8], score: f64) {
     let mut buffer = [0; F64_LEN];
-    listpack::insert_pair(zset, at, (Element::of(member), score_element(score, &mut buffer)));
+    listpack::insert_pair(list, at, (Element::of(member), score_element(score, &mut buffer)));
 }
 
 fn remove_entry(zset: &mut impl ZsetMut, at: usize) {
@@ -440,8 +522,7 @@ pub fn remove_ranks(zset: &mut impl ZsetMut, ranks: Range<usize>) {
     if let Some(tree) = zset.tree_mut() {
         return tree.remove_range(ranks);
     }
-    let list = zset.bytes();
-    let bytes = offset(list, ranks.start)..offset(list, ranks.end);
+    let bytes = offsets(zset.bytes(), ranks.clone());
     listpack::remove(zset, bytes, 2 * ranks.len());
 }
 
@@ -523,8 +604,19 @@ mod tests {
                 let expected = model.iter().filter(|entry| within(entry.1)).count();
                 let ranks = zset.ranks(Bounds::Scores(low, high));
                 assert_eq!(ranks.len(), expected);
-                assert!(model[ranks].iter().all(|entry| within(entry.1)));
+                assert!(model[ranks.clone()].iter().all(|entry| within(entry.1)));
+                let (backwards, most) = (rng.bool(), rng.usize(..20));
+                let some = zset.some_ranks(Bounds::Scores(low, high), backwards, most);
+                let len = most.min(ranks.len());
+                let part = if backwards { ranks.end - len..ranks.end } else { ranks.start..ranks.start + len };
+                assert!(some == ranks || some == part || some.is_empty() && len == 0, "{some:?} of {ranks:?}");
             }
+            let mut shuffled = model.clone();
+            if round % 2 == 0 {
+                rng.shuffle(&mut shuffled);
+            }
+            let entries = shuffled.iter().map(|(member, score)| (member.as_slice(), *score));
+            assert_eq!(contents(Zset::of(0, entries, rules).zset()), model);
             let ranks: Vec<usize> = (0..model.len()).rev().collect();
             let mut visited = Vec::new();
             zset.visit(&ranks, |member, score| visited.push((member.to_vec(), score)));

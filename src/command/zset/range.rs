@@ -43,10 +43,11 @@ impl<'a> Span<'a> {
         })
     }
 
-    /// The ranks that it means in a sorted set. Ranks are those that count from the highest score if `reverse`.
-    pub(super) fn ranks(self, zset: ZsetRef<'_>, reverse: bool) -> Range<usize> {
+    /// The ranks that it means in a sorted set. Ranks are those that count from the highest score if `reverse`. More than
+    /// `most` from there may be missing.
+    pub(super) fn ranks(self, zset: ZsetRef<'_>, reverse: bool, most: usize) -> Range<usize> {
         let (start, stop) = match self {
-            Span::Bounds(bounds) => return zset.ranks(bounds),
+            Span::Bounds(bounds) => return zset.some_ranks(bounds, reverse, most),
             Span::Ranks(start, stop) => (start, stop),
         };
         let len = zset.len();
@@ -170,7 +171,9 @@ impl<'a> RangeQuery<'a> {
 
     /// The ranks of what a sorted set has of it.
     fn ranks(&self, zset: ZsetRef<'_>) -> Range<usize> {
-        let Range { start, end } = self.span.ranks(zset, self.reverse);
+        let most =
+            usize::try_from(self.count).map_or(usize::MAX, |count| count.saturating_add_signed(self.offset as isize));
+        let Range { start, end } = self.span.ranks(zset, self.reverse, most);
         let len = end - start;
         let skipped = usize::try_from(self.offset).map_or(len, |offset| offset.min(len));
         let taken = usize::try_from(self.count).map_or(len - skipped, |count| count.min(len - skipped));

@@ -32,7 +32,7 @@ pub(super) fn remove_range(cx: &mut Ctx<'_>, args: &Args<'_>, by: By, event: Eve
     let span = Span::parse(by, &args[2], &args[3])?;
     let key = cx.key(args, 1);
     let removed = cx.server.keys.change(cx.db, key, Type::Zset, event, |value| {
-        let ranks = span.ranks(value.zset(), false);
+        let ranks = span.ranks(value.zset(), false, usize::MAX);
         let removed = ranks.len();
         zset::remove_ranks(value, ranks);
         Changed { result: removed, changes: removed as u64, empty: value.zset().is_empty() }
