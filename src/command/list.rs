@@ -814,23 +814,12 @@ fn insert_beside(value: &mut Value<'_>, pivot: &[u8], text: Cow<'_, [u8]>, behin
 
 /// The index of the first element that equals `text`.
 fn position(list: List<'_>, text: &[u8]) -> Option<usize> {
-    let (mut index, mut found) = (0, false);
-    list.visit(0, false, |item| {
-        found = equals(item, text, parse_i64(text));
-        index += usize::from(!found);
-        !found
+    let mut found = None;
+    list.visit_equal(text, false, usize::MAX, |index| {
+        found = Some(index);
+        false
     });
-    found.then_some(index)
-}
-
-/// Whether an element equals a text, which is this number if it is one.
-#[inline]
-fn equals(item: Item<'_>, text: &[u8], number: Option<i64>) -> bool {
-    match item {
-        Item::Packed(Element::Text(own)) => own == text,
-        Item::Packed(Element::Integer(value)) => number == Some(value),
-        Item::Plain(blob) => blob.as_slice() == text,
-    }
+    found
 }
 
 fn lrange(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
@@ -936,25 +925,21 @@ fn lpos(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         return Ok(());
     };
     let list = list_of(entry)?;
-    let (text, number, len) = (&args[2], parse_i64(&args[2]), list.len());
-    let backwards = rank < 0;
     let most = match count {
         Some(0) => u64::MAX,
         Some(count) => count.unsigned_abs(),
         None => 1,
     };
-    let (mut compared, mut matched, mut answered) = (0, 0, 0);
+    let looked_at = if longest == 0 { usize::MAX } else { longest as usize };
+    let (mut matched, mut answered) = (0, 0);
     let array = count.map(|_| cx.reply.deferred_array());
-    list.visit(if backwards { len - 1 } else { 0 }, backwards, |item| {
-        if equals(item, text, number) {
-            matched += 1;
-            if matched >= rank.unsigned_abs() {
-                cx.reply.count(if backwards { len - 1 - compared } else { compared });
-                answered += 1;
-            }
+    list.visit_equal(&args[2], rank < 0, looked_at, |index| {
+        matched += 1;
+        if matched >= rank.unsigned_abs() {
+            cx.reply.count(index);
+            answered += 1;
         }
-        compared += 1;
-        answered < most && compared as i64 != longest
+        answered < most
     });
     match array {
         Some(array) => cx.reply.finish_array(array, answered as usize),

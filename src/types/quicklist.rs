@@ -23,6 +23,7 @@ use std::rc::Rc;
 
 use super::listpack::{self, Buffer, Element};
 use super::lzf;
+use super::number::parse_i64;
 use super::table::{Step, prefetch};
 use super::telling::{NODE_ITEMS, Piece, Slot, Told};
 use super::weight::Weight;
@@ -548,6 +549,27 @@ impl Quicklist {
         }
     }
 
+    /// Visits the indexes of elements that equal a text, as [`List::visit_equal`].
+    fn visit_equal(&self, text: &[u8], backwards: bool, most: usize, mut visit: impl FnMut(usize) -> bool) {
+        let mut seen = 0;
+        let mut each = |node: &Node| {
+            let (bytes, count) = (node.open(), node.count());
+            let first = if backwards { self.len - seen - count } else { seen };
+            let goes_on = if node.is_plain() {
+                *bytes != *text || visit(first)
+            } else {
+                visit_equal(&bytes, count, text, backwards, most - seen, |nth| visit(first + nth))
+            };
+            seen += count;
+            goes_on && seen < most
+        };
+        if backwards {
+            self.nodes.iter().rev().all(&mut each);
+        } else {
+            self.nodes.iter().all(&mut each);
+        }
+    }
+
     /// Whether a node takes another element of so many bytes.
     fn fits(&self, at: usize, text_bytes: usize) -> bool {
         self.nodes.get(at).is_some_and(|node| {
@@ -815,6 +837,39 @@ fn visit_listpack(bytes: &[u8], nth: Option<usize>, backwards: bool, visit: &mut
     }
 }
 
+/// Visits the indexes of the elements that equal `text` in a listpack of `count`, from either end, until `visit` returns
+/// false; then returns false, too. It looks at the first `most` from that end.
+fn visit_equal(
+    bytes: &[u8],
+    count: usize,
+    text: &[u8],
+    backwards: bool,
+    most: usize,
+    mut visit: impl FnMut(usize) -> bool,
+) -> bool {
+    if backwards {
+        let number = parse_i64(text);
+        let mut elements = (0..count).rev().zip(listpack::iter(bytes).rev()).take(most);
+        return elements.all(|(index, (_, element))| {
+            let same = match element {
+                Element::Text(own) => own == text,
+                Element::Integer(value) => number == Some(value),
+            };
+            !same || visit(index)
+        });
+    }
+    let bytes = if most < count { &bytes[..offset(bytes, most)] } else { bytes };
+    let (mut at, mut index) = (listpack::START, 0);
+    while let Some((found, passed)) = listpack::find_nth(bytes, at, text, 1) {
+        index += passed;
+        if !visit(index) {
+            return false;
+        }
+        (at, index) = (listpack::end(bytes, found), index + 1);
+    }
+    true
+}
+
 /// Removes elements of a listpack that equal `text`, the first ones from either end: `limit` of them at most. Returns how
 /// many.
 pub fn remove_equal(buffer: &mut impl Buffer, text: &[u8], limit: usize, backwards: bool) -> usize {
@@ -871,6 +926,17 @@ impl List<'_> {
             List::Nodes(list) => list.visit(from, backwards, visit),
         }
     }
+
+    /// Visits the indexes of the elements that equal `text`, from either end, until `visit` returns false. It looks at the
+    /// first `most` elements from that end.
+    pub fn visit_equal(self, text: &[u8], backwards: bool, most: usize, visit: impl FnMut(usize) -> bool) {
+        match self {
+            List::Compact(bytes) => {
+                visit_equal(bytes, listpack::len(bytes), text, backwards, most, visit);
+            }
+            List::Nodes(list) => list.visit_equal(text, backwards, most, visit),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -921,7 +987,7 @@ mod tests {
                     _ => rng.u8(..4).to_string().into_bytes(),
                 };
                 let index = rng.usize(..=model.len());
-                match rng.u8(..14) {
+                match rng.u8(..15) {
                     0..4 => {
                         list.push(Cow::Borrowed(&text), End::Right);
                         model.push(text);
@@ -956,6 +1022,17 @@ mod tests {
                         places.sort();
                         assert_eq!(list.remove_equal(&text, limit, backwards), places.len());
                         places.iter().rev().for_each(|&at| drop(model.remove(at)));
+                    }
+                    13 => {
+                        let (most, wanted, backwards) = (rng.usize(1..60), rng.usize(1..8), rng.bool());
+                        let mut indexes = Vec::new();
+                        List::Nodes(&list).visit_equal(&text, backwards, most, |index| {
+                            indexes.push(index);
+                            indexes.len() < wanted
+                        });
+                        let looked_at = (0..model.len()).map(|at| if backwards { model.len() - 1 - at } else { at });
+                        let equal = looked_at.take(most).filter(|&at| model[at] == text).take(wanted);
+                        assert_eq!(indexes, equal.collect::<Vec<_>>());
                     }
                     _ => {
                         let backwards = rng.bool();
