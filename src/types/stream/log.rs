@@ -310,31 +310,9 @@ impl Log {
         self.nodes.len()
     }
 
-    /// How many nodes the radix tree has in which Redis keeps the IDs of these: one where IDs part, one for the bytes
-    /// between two of these places if there are any, and one at the end of each ID.
+    /// See [`Nodes::radix_nodes`].
     pub fn radix_nodes(&self) -> usize {
-        /// The length of an ID, and the depth above the root, whose first byte nobody leads to.
-        const END: i32 = 16;
-        const NOWHERE: i32 = -1;
-        if self.nodes.first().is_none() {
-            return 1;
-        }
-        let below = |depth: i32, parent: i32| 1 + usize::from(depth - parent > 1);
-        let mut ids = self.nodes.iter().map(|(id, _)| u128::from_be_bytes(id.to_bytes())).peekable();
-        // The depths at which those seen so far part, and how much two neighbours have in common.
-        let (mut total, mut partings, mut left) = (0, Vec::<i32>::new(), NOWHERE);
-        while let Some(id) = ids.next() {
-            let right = ids.peek().map_or(NOWHERE, |next| (id ^ next).leading_zeros() as i32 / 8);
-            total += below(END, left.max(right));
-            while let Some(depth) = partings.pop_if(|depth| *depth > right) {
-                total += below(depth, partings.last().map_or(right, |&parent| parent.max(right)));
-            }
-            if right != NOWHERE && partings.last() != Some(&right) {
-                partings.push(right);
-            }
-            left = right;
-        }
-        total
+        self.nodes.radix_nodes()
     }
 
     /// Bytes of memory the nodes take.

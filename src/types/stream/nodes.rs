@@ -11,6 +11,7 @@
 //! stands by itself, where an append finds it without a search, and the others have no spare capacity. Removing a node moves
 //! at most the rest of its row, and the other rows' headers when a row has become empty.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::id::Id;
@@ -27,6 +28,8 @@ pub struct Nodes {
     rows: VecDeque<Vec<(Id, Box<[u8]>)>>,
     last: Option<(Id, Vec<u8>)>,
     len: usize,
+    /// What [`Nodes::radix_nodes`] has counted, until nodes come or go.
+    radix_nodes: Cell<Option<usize>>,
     telling: Slot<Telling>,
 }
 
@@ -85,6 +88,7 @@ impl Nodes {
     /// Adds a node behind all others.
     pub fn push(&mut self, id: Id, bytes: Vec<u8>) {
         self.len += 1;
+        self.radix_nodes.take();
         if let Some(telling) = self.telling.get_mut() {
             telling.note(id, || None);
         }
@@ -159,6 +163,7 @@ impl Nodes {
     pub fn remove(&mut self, place: Place) {
         self.note(place);
         self.len -= 1;
+        self.radix_nodes.take();
         if let Some(row) = self.rows.get_mut(place.row) {
             row.remove(place.at);
             if row.is_empty() {
@@ -228,6 +233,37 @@ impl Nodes {
         let place = self.find(id).or(self.first())?;
         let found = self.get(place)?;
         if found.0 >= id { Some(found) } else { self.get(self.next(place)?) }
+    }
+
+    /// How many nodes the radix tree has in which Redis keeps their IDs: one where IDs part, one for the bytes
+    /// between two of these places if there are any, and one at the end of each ID.
+    pub fn radix_nodes(&self) -> usize {
+        /// The length of an ID, and the depth above the root, whose first byte nobody leads to.
+        const END: i32 = 16;
+        const NOWHERE: i32 = -1;
+        if self.last.is_none() {
+            return 1;
+        }
+        if let Some(counted) = self.radix_nodes.get() {
+            return counted;
+        }
+        let below = |depth: i32, parent: i32| 1 + usize::from(depth - parent > 1);
+        let mut ids = self.iter().map(|(id, _)| u128::from_be_bytes(id.to_bytes())).peekable();
+        // The depths at which those seen so far part, and how much two neighbours have in common.
+        let (mut total, mut partings, mut left) = (0, Vec::<i32>::new(), NOWHERE);
+        while let Some(id) = ids.next() {
+            let right = ids.peek().map_or(NOWHERE, |next| (id ^ next).leading_zeros() as i32 / 8);
+            total += below(END, left.max(right));
+            while let Some(depth) = partings.pop_if(|depth| *depth > right) {
+                total += below(depth, partings.last().map_or(right, |&parent| parent.max(right)));
+            }
+            if right != NOWHERE && partings.last() != Some(&right) {
+                partings.push(right);
+            }
+            left = right;
+        }
+        self.radix_nodes.set(Some(total));
+        total
     }
 
     /// Frees some nodes of a stream that nobody uses any more. Returns whether there are more.

@@ -417,6 +417,12 @@ fn a_radix_tree_is_counted_without_one() {
         }
         let keys: Vec<_> = log.nodes().map(|(at, _)| at.to_bytes()).collect();
         assert_eq!(log.radix_nodes(), radix_nodes(&keys, 0));
+        // Counted anew when nodes go, and when they come.
+        log.delete(&[Id::from_bytes(keys[0])]);
+        assert_eq!(log.radix_nodes(), if keys.len() > 1 { radix_nodes(&keys[1..], 0) } else { 1 });
+        append(&mut log, Id::MAX, &[vec![], vec![]], Limits { entries: 1, ..LIMITS });
+        let keys: Vec<_> = log.nodes().map(|(at, _)| at.to_bytes()).collect();
+        assert_eq!(log.radix_nodes(), radix_nodes(&keys, 0));
     }
 }
 
