@@ -12,7 +12,6 @@
 //!
 //! A field whose deadline has passed may still be there. Readers say what time it is and do not see it.
 
-use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::entry::{Encoding, EntryRef, NewValue, Object, Type};
@@ -398,32 +397,25 @@ fn remove_compact(hash: &mut Value<'_>, at: usize) {
     listpack::remove(hash, at..end, form.step());
 }
 
-/// Whether bytes of unknown origin are a compact hash: every field once, with a value, and in a listpack of triples with a
-/// deadline, in their order. It never panics.
-pub fn validate(bytes: &[u8], form: Form) -> bool {
-    if !listpack::validate(bytes)
-        || listpack::is_empty(bytes)
-        || !listpack::iter(bytes).count().is_multiple_of(form.step())
-    {
+/// Whether a listpack of unknown origin is a hash of triples: every field once, with a value and a deadline, in their order.
+pub fn are_triples(bytes: &[u8], hasher: &KeyHasher) -> bool {
+    let step = Form::Triples.step();
+    if listpack::is_empty(bytes) || !listpack::len(bytes).is_multiple_of(step) {
         return false;
     }
-    let mut names = HashSet::new();
     let mut earliest = 1;
-    listpack::iter(bytes).enumerate().all(|(n, (_, element))| match n % form.step() {
-        0 => names.insert(element.to_vec()),
-        1 => true,
-        _ => match element {
-            Element::Integer(0) => {
-                earliest = u64::MAX;
-                true
-            }
-            element => deadline_of(element).is_some_and(|deadline| {
-                let in_order = (earliest..=LATEST_MS).contains(&deadline);
-                earliest = deadline;
-                in_order
-            }),
-        },
-    })
+    let in_order = listpack::iter(bytes).skip(2).step_by(step).all(|(_, element)| match element {
+        Element::Integer(0) => {
+            earliest = u64::MAX;
+            true
+        }
+        element => deadline_of(element).is_some_and(|deadline| {
+            let in_order = (earliest..=LATEST_MS).contains(&deadline);
+            earliest = deadline;
+            in_order
+        }),
+    });
+    in_order && !listpack::has_twins(bytes, step, hasher)
 }
 
 /// Fields in a listpack, if there is room for them in one, a listpack of triples if a field has a deadline: for those who
@@ -762,34 +754,34 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_a_hash_passes_for_one() {
+    fn only_triples_pass_for_such() {
         let listpack = |texts: &[&str]| {
             let mut bytes = listpack::EMPTY.to_vec();
             texts.iter().for_each(|text| listpack::push(&mut bytes, text.as_bytes()));
             bytes
         };
-        let cases: &[(&[&str], bool, bool)] = &[
-            (&[], false, false),
-            (&["a", "1"], true, false),
-            (&["a", "1", "5"], false, true),
-            (&["a", "1", "0"], false, true),
-            (&["a", "1", "b", "2", "c", "3"], true, false),
-            (&["a", "1", "5", "b", "2", "5"], true, true),
-            (&["a", "1", "5", "b", "2", "4"], true, false),
-            (&["a", "1", "5", "b", "2", "0"], true, true),
-            (&["a", "1", "0", "b", "2", "5"], true, false),
-            (&["a", "1", "0", "b", "2", "0"], true, true),
-            (&["a", "1", "5", "a", "2", "6"], true, false),
-            (&["a", "1", "a", "2"], false, false),
-            (&["a", "1", "-5"], false, false),
-            (&["a", "1", "281474976710655"], false, true),
-            (&["a", "1", "281474976710656"], false, false),
+        let hasher = KeyHasher::new(5);
+        let cases: &[(&[&str], bool)] = &[
+            (&[], false),
+            (&["a", "1"], false),
+            (&["a", "1", "5"], true),
+            (&["a", "1", "0"], true),
+            (&["a", "1", "b", "2", "c", "3"], false),
+            (&["a", "1", "5", "b", "2", "5"], true),
+            (&["a", "1", "5", "b", "2", "4"], false),
+            (&["a", "1", "5", "b", "2", "0"], true),
+            (&["a", "1", "0", "b", "2", "5"], false),
+            (&["a", "1", "0", "b", "2", "0"], true),
+            (&["a", "1", "5", "a", "2", "6"], false),
+            (&["a", "1", "a", "2"], false),
+            (&["a", "1", "-5"], false),
+            (&["a", "1", "281474976710655"], true),
+            (&["a", "1", "281474976710656"], false),
         ];
-        for &(texts, pairs, triples) in cases {
+        for &(texts, expected) in cases {
             let bytes = listpack(texts);
-            assert_eq!((validate(&bytes, Form::Pairs), validate(&bytes, Form::Triples)), (pairs, triples), "{texts:?}");
+            assert_eq!(are_triples(&bytes, &hasher), expected, "{texts:?}");
         }
-        assert!(!validate(&[], Form::Pairs) && !validate(&[1], Form::Triples));
     }
 
     #[test]
@@ -801,7 +793,7 @@ mod tests {
         fields.set_expiring(b"b", StringValue::Borrowed(b"x"), Expiry::At(20));
         fields.set_expiring(b"c", StringValue::Borrowed(b"y"), Expiry::At(10));
         let (encoding, bytes) = compact(&fields);
-        assert!(encoding == Encoding::ListpackEx && validate(&bytes, Form::Triples));
+        assert!(encoding == Encoding::ListpackEx && are_triples(&bytes, &KeyHasher::new(5)));
         let all: Vec<_> = entries(&bytes, Form::Triples).map(|(name, _, deadline)| (name.to_vec(), deadline)).collect();
         assert_eq!(all, [(b"c".to_vec(), Some(10)), (b"b".to_vec(), Some(20)), (b"a".to_vec(), None)]);
         fields.set(b"long", StringValue::Borrowed(&[b'x'; 21]));

@@ -22,6 +22,7 @@
 
 use std::ops::Range;
 
+use super::hash::KeyHasher;
 use super::number::{I64_LEN, format_i64, parse_i64, write_i64};
 
 /// A listpack without elements.
@@ -608,17 +609,68 @@ pub fn validate(bytes: &[u8]) -> bool {
     let Some(&header) = bytes.first_chunk() else { return false };
     let (mut at, mut count) = (START, 0usize);
     while at < bytes.len() {
-        let rest = &bytes[at..];
-        let Some(body) = body_len(rest) else { return false };
-        let (backlen, len) = backlen_of(body);
-        if body > rest.len() || !rest[body..].starts_with(&backlen[..len]) {
-            return false;
+        let tag = bytes[at];
+        let Some(body) = body_len(&bytes[at..]) else { return false };
+        if body < 128 {
+            if bytes.get(at + body) != Some(&(body as u8)) {
+                return false;
+            }
+            at += body + 1;
+            count += 1;
+            // Short texts of one length often follow each other: the next one's place need not wait for this one's length.
+            while (0x80..0xC0).contains(&tag)
+                && bytes.get(at) == Some(&tag)
+                && bytes.get(at + body) == Some(&(body as u8))
+            {
+                at += body + 1;
+                count += 1;
+            }
+        } else {
+            let (backlen, len) = backlen_of(body);
+            if !bytes.get(at + body..).is_some_and(|rest| rest.starts_with(&backlen[..len])) {
+                return false;
+            }
+            at += body + len;
+            count += 1;
         }
-        at += body + len;
-        count += 1;
     }
     let stored = u16::from_le_bytes(header);
     stored == UNCOUNTED || usize::from(stored) == count
+}
+
+/// Whether two of the first element and every `step`-th one behind it are the same text. It takes a time in proportion to
+/// their number, as long as the hash function is unknown to whoever made the bytes.
+pub fn has_twins(bytes: &[u8], step: usize, hasher: &KeyHasher) -> bool {
+    // The same integer may be there as such and as text.
+    let element = |at| match get(bytes, at) {
+        Element::Text(text) => Element::of(text),
+        integer => integer,
+    };
+    // A table of offsets, half of which stay 0 at least.
+    let mut seen = vec![0; (2 * len(bytes).div_ceil(step)).next_power_of_two()];
+    let mask = seen.len() - 1;
+    let mut at = START;
+    while at < bytes.len() {
+        let new = element(at);
+        let hash = match new {
+            Element::Text(text) => hasher.hash(text),
+            Element::Integer(value) => hasher.hash(&value.to_le_bytes()),
+        };
+        let mut place = hash as usize & mask;
+        while seen[place] != 0 {
+            if element(seen[place]) == new {
+                return true;
+            }
+            place = (place + 1) & mask;
+        }
+        seen[place] = at;
+        for _ in 0..step {
+            if at < bytes.len() {
+                at = end(bytes, at);
+            }
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -720,6 +772,31 @@ mod tests {
                 let expected: Vec<usize> = indexes.iter().map(|index| index * step * 3).collect();
                 assert_eq!(picked, expected, "{count} of every {step}");
             }
+        }
+    }
+
+    #[test]
+    fn twins_are_found() {
+        let hasher = KeyHasher::new(3);
+        let cases: &[(&[&[u8]], [bool; 3])] = &[
+            (&[], [false; 3]),
+            (&[b"a"], [false; 3]),
+            (&[b"a", b"a", b"b", b"b"], [true, false, false]),
+            (&[b"a", b"b", b"a", b"c", b"d"], [true, true, false]),
+            (&[b"1", b"1", b"2", b"1"], [true, false, true]),
+            (&[b"1", b"01", b"-1", b"1 "], [false; 3]),
+        ];
+        for &(texts, expected) in cases {
+            let bytes = listpack(texts);
+            assert_eq!([1, 2, 3].map(|step| has_twins(&bytes, step, &hasher)), expected, "{texts:?}");
+        }
+        // An integer as such and as text.
+        assert!(has_twins(&[2, 0, 7, 1, 0x81, b'7', 2], 1, &hasher));
+        let mut texts: Vec<Vec<u8>> = (0..1000).map(|n: i64| (n * 77).to_string().into_bytes()).collect();
+        for twins in [false, true] {
+            let bytes = listpack(&texts.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            assert_eq!(has_twins(&bytes, 1, &hasher), twins);
+            texts[999] = texts[500].clone();
         }
     }
 

@@ -210,7 +210,7 @@ impl Decoder {
         }
         if let Form::Fields { list, elements, .. } = &mut self.form {
             count_elements(list, *elements);
-            if rules.thorough && has_twins(pairs(list).map(|(name, _)| name)) {
+            if rules.thorough && listpack::has_twins(list, 2, &rules.hasher) {
                 return Err(source.corrupt(BAD_HASH));
             }
         }
@@ -450,8 +450,7 @@ fn whole(tag: u8, source: &mut impl Source, rules: &Rules) -> Result<Outcome, Er
         tag::SET_LISTPACK => {
             let failed = "Set listpack integrity check failed.";
             let list = frames::listpack(text).ok_or_else(|| source.corrupt(failed))?;
-            let members = || listpack::iter(&list).map(|(_, element)| element);
-            if rules.thorough && has_twins(members()) {
+            if rules.thorough && listpack::has_twins(&list, 1, &rules.hasher) {
                 return Err(source.corrupt(failed));
             }
             if listpack::is_empty(&list) {
@@ -484,7 +483,7 @@ fn whole(tag: u8, source: &mut impl Source, rules: &Rules) -> Result<Outcome, Er
             if listpack::is_empty(&list) {
                 return Ok(Outcome::Empty);
             }
-            if !hashmap::validate(&list, hashmap::Form::Triples) {
+            if !hashmap::are_triples(&list, &rules.hasher) {
                 return Err(source.corrupt(failed));
             }
             if listpack::len(&list) / 3 > rules.hash.entries {
@@ -508,7 +507,7 @@ fn whole(tag: u8, source: &mut impl Source, rules: &Rules) -> Result<Outcome, Er
             let list = list.ok_or_else(|| source.corrupt(failed))?;
             // The older forms were never checked when they were written.
             let thorough = rules.thorough || tag != tag::HASH_LISTPACK;
-            if thorough && has_twins(pairs(&list).map(|(name, _)| name)) {
+            if thorough && listpack::has_twins(&list, 2, &rules.hasher) {
                 return Err(source.corrupt(if tag == tag::HASH_ZIPMAP { BAD_HASH } else { failed }));
             }
             if listpack::is_empty(&list) {
@@ -533,33 +532,38 @@ fn compact_zset(list: Option<Vec<u8>>, rules: &Rules) -> Option<Outcome> {
     if listpack::is_empty(&list) {
         return Some(Outcome::Empty);
     }
-    let mut longest = 0;
-    let mut last: Option<(Element<'_>, f64)> = None;
+    let score_of = |element| match element {
+        Element::Integer(whole) => Some(whole as f64),
+        Element::Text(text) => parse_f64(text).filter(|score| !score.is_nan()),
+    };
+    // Where the last member is, and its score.
+    let mut last: Option<(usize, f64)> = None;
     let mut in_order = true;
-    for (member, score) in pairs(&list) {
-        let score = match score {
-            Element::Integer(whole) => whole as f64,
-            Element::Text(text) => parse_f64(text).filter(|score| !score.is_nan())?,
-        };
-        longest = member.text_len().max(longest);
+    let mut at = listpack::START;
+    while at < list.len() {
+        let score_at = listpack::end(&list, at);
+        let score = score_of(listpack::get(&list, score_at))?;
         in_order &= last.is_none_or(|(before, before_score)| {
             before_score < score
-                || before_score == score && before.with_bytes(|before| member.with_bytes(|member| before < member))
+                || before_score == score && {
+                    let (before, member) = (listpack::get(&list, before), listpack::get(&list, at));
+                    before.with_bytes(|before| member.with_bytes(|member| before < member))
+                }
         });
-        last = Some((member, score));
+        last = Some((at, score));
+        at = listpack::end(&list, score_at);
     }
     // As in Redis, the lengths of members do not matter here.
     let few = listpack::len(&list) / 2 <= rules.zset.entries;
-    if few && in_order && !(rules.thorough && has_twins(pairs(&list).map(|(member, _)| member))) {
+    if few && in_order && !(rules.thorough && listpack::has_twins(&list, 2, &rules.hasher)) {
         return Some(Outcome::Value(Made::bytes(Type::Zset, Encoding::Listpack, list)));
     }
     // Twins, too, are found on the way.
+    let mut longest = 0;
     let mut tree = Ordered::new(rules.hasher.clone());
     for (member, score) in pairs(&list) {
-        let score = match score {
-            Element::Integer(whole) => whole as f64,
-            Element::Text(text) => parse_f64(text)?,
-        };
+        let score = score_of(score)?;
+        longest = member.text_len().max(longest);
         if member.with_bytes(|member| tree.set(member, score)).is_some() {
             return None;
         }
@@ -583,14 +587,6 @@ fn to_fields(list: &[u8], rules: &Rules) -> Option<FieldTable> {
         }
     }
     Some(fields)
-}
-
-/// Whether some element comes twice.
-fn has_twins<'a>(elements: impl Iterator<Item = Element<'a>>) -> bool {
-    // The same integer may be there as such and as text.
-    let mut texts: Vec<Vec<u8>> = elements.map(Element::to_vec).collect();
-    texts.sort_unstable();
-    texts.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 /// The name of a module's type: nine letters of six bits each, above ten bits of its version.
