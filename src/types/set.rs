@@ -545,8 +545,17 @@ pub fn smallest<'a>(sets: &[SetRef<'a>]) -> Option<SetRef<'a>> {
 
 /// All members of some sets.
 pub fn union<'a>(sets: impl Iterator<Item = SetRef<'a>>, rules: &Rules) -> Set {
-    let mut all = Set::empty();
-    for element in sets.flat_map(SetRef::iter) {
+    let sets: Vec<SetRef<'_>> = sets.collect();
+    // What has more members than a compact form may have is copied faster than it is filled.
+    let most = rules.limits.intset_entries.max(rules.limits.listpack_entries);
+    let (copied, mut all) = match sets.iter().max_by_key(|set| set.len()) {
+        Some(largest @ SetRef::Table(members)) if members.len() > most => {
+            (Some(*largest), Set::Table(Members::clone(members)))
+        }
+        _ => (None, Set::empty()),
+    };
+    let others = sets.into_iter().filter(|set| !copied.is_some_and(|copied| copied.is(*set)));
+    for element in others.flat_map(SetRef::iter) {
         add_element(&mut all, element, rules);
     }
     all
