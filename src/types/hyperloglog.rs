@@ -275,9 +275,16 @@ impl Registers {
     pub fn estimate(&self) -> i64 {
         // Several histograms, because a counter that was just written takes a while until it can be read.
         let mut counts = [[0u32; 64]; 4];
-        for registers in self.0.as_chunks::<4>().0 {
-            for (counts, &register) in counts.iter_mut().zip(registers) {
-                counts[(register & REGISTER_MASK) as usize] += 1;
+        for registers in self.0.as_chunks::<8>().0 {
+            // In what was sparse, most are 0.
+            if *registers == [0; 8] {
+                counts[0][0] += 8;
+                continue;
+            }
+            for fours in registers.as_chunks::<4>().0 {
+                for (counts, &register) in counts.iter_mut().zip(fours) {
+                    counts[(register & REGISTER_MASK) as usize] += 1;
+                }
             }
         }
         estimate_by(|rank| counts.iter().map(|counts| counts[rank]).sum())
