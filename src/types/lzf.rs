@@ -11,6 +11,7 @@
 //! reads the other's.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 /// Bits of a hash of three bytes.
 const HASH_BITS: u32 = 13;
@@ -20,6 +21,11 @@ const REACH: usize = 1 << 13;
 const COPY_MAX: usize = 264;
 /// The longest run of plain bytes.
 const PLAIN_MAX: usize = 32;
+/// For every so many plain bytes in a row, one byte is left out between two that are looked at, up to a limit.
+const SKIP_FROM: usize = 256;
+const SKIPPED_MAX: usize = 3;
+/// Bytes beyond the limit that may be written before it is looked at again: a run of plain bytes, or a copy.
+const SLACK: usize = PLAIN_MAX + 3;
 
 /// Where each hash was seen last. It is used again for the next text without being cleared, which would cost more than
 /// compressing a short one: places of former texts are below the base.
@@ -33,69 +39,129 @@ thread_local! {
 }
 
 impl Seen {
-    /// Forgets what was seen, for a text of `len` bytes.
-    fn renew(&mut self, len: usize) {
+    /// Forgets what was seen, for a text of `len` bytes. Returns how many of them can be told apart by their places: all
+    /// but those beyond 4 GiB.
+    fn renew(&mut self, len: usize) -> usize {
         if u32::try_from(len).ok().and_then(|len| self.base.checked_add(len)?.checked_add(1)).is_none() {
             self.places.fill(0);
             self.base = 0;
         }
+        len.min((u32::MAX - self.base - 1) as usize)
     }
 
-    /// Notes a place for a hash, and returns the one before.
+    /// Notes a place for a hash, and returns how far behind the one before is: more than `at` if that is not in this text.
     #[inline]
-    fn replace(&mut self, hash: usize, at: usize) -> Option<usize> {
-        // Beyond 4 GiB nothing is found any more, which is harmless.
-        let place = u32::try_from(at + 1).ok().and_then(|at| self.base.checked_add(at)).unwrap_or(0);
-        let before = std::mem::replace(&mut self.places[hash], place);
-        (before > self.base).then(|| (before - self.base - 1) as usize)
+    fn replace(&mut self, hash: usize, at: usize) -> usize {
+        let place = self.base + 1 + at as u32;
+        (place - std::mem::replace(&mut self.places[hash], place)) as usize
     }
 }
 
 /// Compresses `bytes` into less than `limit` bytes. `None` if that is impossible, or not seen to be possible.
 pub fn compress(bytes: &[u8], limit: usize) -> Option<Vec<u8>> {
     SEEN.with_borrow_mut(|seen| {
-        seen.renew(bytes.len());
-        let compressed = compress_with(seen, bytes, limit);
+        let known = seen.renew(bytes.len());
+        let compressed = compress_with(seen, bytes, known, limit);
         seen.base = seen.base.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         compressed
     })
 }
 
-fn compress_with(seen: &mut Seen, bytes: &[u8], limit: usize) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(limit.min(bytes.len()));
-    let (mut at, mut plain_from) = (0, 0);
-    while let Some(&[a, b, c]) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
-        let place = u32::from_le_bytes([a, b, c, 0]).wrapping_mul(0x9E37_79B1) >> (32 - HASH_BITS);
-        let before = seen.replace(place as usize, at);
-        let Some(from) = before.filter(|&from| at - from <= REACH && bytes[from..from + 3] == [a, b, c]) else {
-            at += 1;
-            continue;
-        };
-        let longest = COPY_MAX.min(bytes.len() - at);
-        let same = bytes[at..at + longest].iter().zip(&bytes[from..]).take_while(|(one, other)| one == other).count();
-        write_plain(&bytes[plain_from..at], &mut out);
-        let (length, offset) = (same - 2, at - from - 1);
+fn compress_with(seen: &mut Seen, bytes: &[u8], known: usize, limit: usize) -> Option<Vec<u8>> {
+    let mut out = vec![0; limit + SLACK];
+    let (mut len, mut at) = (0, 0);
+    loop {
+        let copy = next_copy(seen, bytes, known, at);
+        let plain = at..copy.as_ref().map_or(bytes.len(), |copy| copy.at);
+        len = write_plain(bytes, plain, &mut out, len, limit)?;
+        let Some(copy) = copy else { break };
+        let (length, offset) = (copy.len - 2, copy.distance - 1);
         if length < 7 {
-            out.push((length as u8) << 5 | (offset >> 8) as u8);
+            out[len..len + 2].copy_from_slice(&[(length as u8) << 5 | (offset >> 8) as u8, offset as u8]);
+            len += 2;
         } else {
-            out.extend_from_slice(&[7 << 5 | (offset >> 8) as u8, (length - 7) as u8]);
+            out[len..len + 3].copy_from_slice(&[7 << 5 | (offset >> 8) as u8, (length - 7) as u8, offset as u8]);
+            len += 3;
         }
-        out.push(offset as u8);
-        if out.len() >= limit {
-            return None;
-        }
-        at += same;
-        plain_from = at;
+        at = copy.at + copy.len;
     }
-    write_plain(&bytes[plain_from..], &mut out);
-    (out.len() < limit).then_some(out)
+    out.truncate(len);
+    Some(out)
 }
 
-fn write_plain(bytes: &[u8], out: &mut Vec<u8>) {
-    for run in bytes.chunks(PLAIN_MAX) {
-        out.push(run.len() as u8 - 1);
-        out.extend_from_slice(run);
+/// Bytes that were there before.
+struct Copy {
+    at: usize,
+    len: usize,
+    /// How far behind the same bytes are.
+    distance: usize,
+}
+
+/// The first copy from an offset on, of those that begin before `known`.
+#[inline]
+fn next_copy(seen: &mut Seen, bytes: &[u8], known: usize, start: usize) -> Option<Copy> {
+    let mut at = start;
+    while at < known
+        && let Some(three) = three_at(bytes, at)
+    {
+        let hash = three.wrapping_mul(0x9E37_79B1) >> (32 - HASH_BITS);
+        let distance = seen.replace(hash as usize, at);
+        // The bytes are compared first: how far behind they are is chance, which no processor foresees.
+        let from = at.saturating_sub(distance);
+        if three_at(bytes, from) == Some(three) && distance <= REACH.min(at) {
+            let longest = COPY_MAX.min(bytes.len() - at);
+            return Some(Copy {
+                at,
+                len: common_len(&bytes[at..at + longest], &bytes[from..from + longest]),
+                distance,
+            });
+        }
+        // Where nothing repeats, not every byte is looked at.
+        at += 1 + ((at - start) / SKIP_FROM).min(SKIPPED_MAX);
     }
+    None
+}
+
+/// The three bytes from an offset on, as a number.
+#[inline]
+fn three_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let rest = bytes.get(at..)?;
+    match (rest.first_chunk(), rest) {
+        (Some(four), _) => Some(u32::from_le_bytes(*four) & 0xFF_FFFF),
+        (None, &[a, b, c]) => Some(u32::from_le_bytes([a, b, c, 0])),
+        _ => None,
+    }
+}
+
+/// Writes a range of the bytes as they are, behind what has `len` bytes. Returns how many that makes; `None` if they are not
+/// below the limit.
+#[inline]
+fn write_plain(bytes: &[u8], range: Range<usize>, out: &mut [u8], mut len: usize, limit: usize) -> Option<usize> {
+    if len + range.len() + range.len().div_ceil(PLAIN_MAX) >= limit {
+        return None;
+    }
+    let mut from = range.start;
+    while from < range.end {
+        let run = PLAIN_MAX.min(range.end - from);
+        out[len] = run as u8 - 1;
+        match bytes[from..].first_chunk::<PLAIN_MAX>() {
+            // What is too much will be written over, and copying a fixed number of bytes is one instruction.
+            Some(more) => out[len + 1..len + 1 + PLAIN_MAX].copy_from_slice(more),
+            None => out[len + 1..len + 1 + run].copy_from_slice(&bytes[from..from + run]),
+        }
+        len += 1 + run;
+        from += run;
+    }
+    Some(len)
+}
+
+/// How many bytes two slices of one length begin with in common, three at least. The last ones are counted by branches, so
+/// that what follows can begin before the count is known.
+#[inline]
+fn common_len(one: &[u8], other: &[u8]) -> usize {
+    let words = one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
+    let same = (8 * words.take_while(|(one, other)| one == other).count()).max(3);
+    same + one[same..].iter().zip(&other[same..]).take_while(|(one, other)| one == other).count()
 }
 
 /// Decompresses exactly `len` bytes. `None` if the input is not what [`compress`] makes of so many.
@@ -178,6 +244,14 @@ mod tests {
             }
         }
         assert!(saved > 1_000_000);
+        // What repeats is found behind much that does not, and in the last bytes.
+        let mut bytes: Vec<u8> = (0..100_000).map(|_| rng.u8(..)).collect();
+        assert_eq!(compress(&bytes, bytes.len()), None);
+        bytes.extend(b"some words, ".repeat(1000));
+        let small = compress(&bytes, bytes.len()).expect("a tenth of it repeats");
+        assert!(small.len() < 104_000, "{}", small.len());
+        assert_eq!(decompress(&small, bytes.len()).as_ref(), Some(&bytes));
+        assert_eq!(compress(b"abcabc", 7).as_deref(), Some(&b"\x02abc\x20\x02"[..]));
         assert_eq!(compress(b"", 0), None);
         assert_eq!(compress(b"abcdefgh", 8), None, "nothing repeats");
         let zeros = vec![0; 300_000];
