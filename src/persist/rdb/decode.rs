@@ -248,7 +248,7 @@ impl Decoder {
                 if !*outgrown && (room != Room::Compact || bytes > LISTPACK_MAX) {
                     *outgrown = true;
                     count_elements(list, *elements);
-                    if has_twins(pairs(list).map(|(name, _)| name)) {
+                    if listpack::has_twins(list, 2, &rules.hasher) {
                         return Err(source.corrupt(BAD_HASH));
                     }
                 }
