@@ -64,7 +64,7 @@ impl Engine {
             ran
         };
         self.go_on();
-        self.collect_now_and_then(self.memory_bytes());
+        self.collect();
         match (ran, failed) {
             (Ok(()), None) => Ok(()),
             // SAFETY: nothing runs that could use the buffer.
