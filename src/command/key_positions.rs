@@ -6,6 +6,7 @@
 
 use super::table::{Begin, Command, Find, KeyFlags, KeySpec};
 use crate::resp::Args;
+use crate::types::number::leading_i64;
 
 /// The arguments do not fit the key specifications: a number of keys that is none, or more than there are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,7 +101,8 @@ fn range(spec: &KeySpec, args: &Args<'_>, start: usize) -> Result<Option<(usize,
             (begin, last, step)
         }
         Find::KeyNum { number, first, step } => {
-            let keys = args.get(begin + number as usize).map(leading_number).ok_or(Misplaced)?;
+            // Whether the whole word is a number the command itself asks: access is to be refused before it does.
+            let keys = args.get(begin + number as usize).map(leading_i64).ok_or(Misplaced)?;
             // Where it is 0, no command runs that must have keys, and the others have none then.
             let keys = usize::try_from(keys).ok().filter(|&keys| (1..end).contains(&keys)).ok_or(Misplaced)?;
             let first = begin + first as usize;
@@ -109,16 +111,6 @@ fn range(spec: &KeySpec, args: &Args<'_>, start: usize) -> Result<Option<(usize,
         Find::Unknown => return Ok(None),
     };
     if first > last || last >= end { Err(Misplaced) } else { Ok(Some((first, last, step.max(1) as usize))) }
-}
-
-/// The number that a word begins with, 0 if it begins with none. Whether the whole word is one the command itself asks: access is to be
-/// refused before it does.
-fn leading_number(word: &[u8]) -> i64 {
-    let word = word.trim_ascii_start();
-    let digits = usize::from(matches!(word.first(), Some(b'+' | b'-')));
-    let end = word[digits..].iter().position(|byte| !byte.is_ascii_digit()).map_or(word.len(), |len| digits + len);
-    let number = word[..end].strip_prefix(b"+").unwrap_or(&word[..end]);
-    std::str::from_utf8(number).ok().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 /// The keys of MIGRATE: one, or, if that is empty, those behind KEYS, where that is not a password.

@@ -60,6 +60,15 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
     if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
 }
 
+/// The number that a word begins with, behind blanks, as `atoi` of C reads it; 0 if it begins with none, or with one that is
+/// too large.
+pub fn leading_i64(word: &[u8]) -> i64 {
+    let word = word.trim_ascii_start();
+    let digits = usize::from(matches!(word.first(), Some(b'+' | b'-')));
+    let end = word[digits..].iter().take_while(|byte| byte.is_ascii_digit()).count() + digits;
+    std::str::from_utf8(&word[..end]).ok().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
 /// Whether `text` is a canonical integer, one that [`parse_i64`] reads. Text that starts like a word is refused at
 /// its first byte.
 #[inline]
@@ -569,6 +578,15 @@ mod tests {
         let mut out = Vec::new();
         write_f64(value, &mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_word_may_begin_with_a_number() {
+        let cases: &[(&str, i64)] =
+            &[("7", 7), ("+07x", 7), (" -3.5", -3), ("x", 0), ("", 0), ("+-1", 0), ("99999999999999999999", 0)];
+        for &(word, number) in cases {
+            assert_eq!(leading_i64(word.as_bytes()), number, "{word:?}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use memchr::memchr;
 
 use crate::resp::request::Parsed;
 use crate::resp::{Limits, RequestParser};
-use crate::types::number::parse_i64;
+use crate::types::number::{leading_i64, parse_i64};
 pub use text::write_reply;
 
 /// A script has at most so many breakpoints.
@@ -288,9 +288,9 @@ impl Debugger {
             (b"b" | b"break", []) => self.say_breakpoints(),
             (b"b" | b"break", rest) => rest.iter().for_each(|word| self.change_breakpoint(word)),
             (b"l" | b"list", rest) => {
-                let around = rest.first().map_or(0, |word| leading_number(word));
+                let around = rest.first().map_or(0, |word| leading_i64(word));
                 let around = usize::try_from(around).ok().filter(|&line| line > 0).unwrap_or(self.line);
-                self.list(around, rest.get(1).map_or(5, |word| leading_number(word)));
+                self.list(around, rest.get(1).map_or(5, |word| leading_i64(word)));
             }
             (b"w" | b"whole", _) => self.list(1, i64::MAX),
             _ => self.say(b"<error> Unknown Redis Lua debugger command or wrong number of arguments."),
@@ -301,7 +301,7 @@ impl Debugger {
     fn limit(&mut self, words: &[Vec<u8>]) {
         if let [limit] = words {
             self.hinted = true;
-            self.shown = match leading_number(limit) {
+            self.shown = match leading_i64(limit) {
                 0 => 0,
                 limit => limit.max(SHOWN_MIN) as usize,
             };
@@ -371,13 +371,6 @@ impl Debugger {
         }
         self.say(&text);
     }
-}
-
-/// The number that a word begins with; 0 if it does not.
-fn leading_number(word: &[u8]) -> i64 {
-    let digits = usize::from(matches!(word.first(), Some(b'-' | b'+')));
-    let end = word[digits..].iter().take_while(|byte| byte.is_ascii_digit()).count() + digits;
-    std::str::from_utf8(&word[..end]).ok().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 /// The line of a reply that begins at `at`, without its type, and where the next one begins.
