@@ -8,8 +8,13 @@
 //! Bytes that take the place of others may reach the disk in any order. If the system fails before they are synced, some of
 //! the last write may be there and some not. Nobody has been told that it is safe, but what is there must not be taken for
 //! what was written: so each write to a filled file ends with a checksum, behind which alone anything is torn.
+//!
+//! The last checksum is looked for from behind, and a value may hold what looks like one. So each has a seal, a number that is
+//! made up at every start and also ends the filling: whoever sends values cannot know it.
 
+use std::collections::hash_map::RandomState;
 use std::fs::File;
+use std::hash::BuildHasher;
 use std::io;
 use std::os::unix::fs::FileExt;
 
@@ -19,16 +24,18 @@ use super::reader::{Checksum, MARK};
 pub const BYTE: u8 = b'#';
 /// Bytes ahead. When there are less than half as many, there will be as many again.
 pub const AHEAD: usize = 256 << 10;
-/// So many bytes are left of a filling at least: `#` and the end of the line.
-pub const LEAST: u64 = 2;
+/// The end of a filling: the seal and the end of the line, in bytes.
+const TAIL: u64 = 17;
+/// So many bytes are left of a filling at least: `##` and its end.
+pub const LEAST: u64 = 2 + TAIL;
 /// A file that has fewer bytes is not filled: it may never have many.
 pub const FROM: u64 = 64 << 10;
 /// Redis and its tools read annotations in pieces of so many bytes at most.
 pub const PIECE: usize = 1023;
 /// What is read at once, in bytes.
 const CHUNK: u64 = 256 << 10;
-/// The longest annotation with a checksum, in bytes.
-const LINE_MAX: usize = 64;
+/// The longest annotation with a checksum and a seal, in bytes, [aligned](misalignment) at that.
+const LINE_MAX: usize = 96;
 
 /// The end of what was written to a file that is filled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,16 +45,29 @@ pub struct End {
     pub torn: bool,
 }
 
-/// Whether Redis would stumble over a filling up to `filled` behind what ends at `end`. Each of the [pieces](PIECE) that it reads has
-/// to begin with `#`: so the end of the line must not be a piece of its own.
-pub fn is_misread(filled: u64, end: u64) -> bool {
-    filled > end && (filled - end - 1).is_multiple_of(PIECE as u64)
+/// A new seal, which cannot be guessed: the standard library keys its hashes with what the operating system gives.
+pub fn new_seal() -> u64 {
+    RandomState::new().hash_one(())
+}
+
+/// By how many bytes what ends at `end` has to be longer, or Redis would stumble over the filling up to `filled` behind it: each of
+/// the [pieces](PIECE) that it reads has to begin with `#`, so none may begin within the filling's end.
+pub fn misalignment(filled: u64, end: u64) -> usize {
+    let last = filled.saturating_sub(end + 1) % PIECE as u64;
+    if filled > end && last < TAIL { last as usize + 1 } else { 0 }
 }
 
 /// Puts a filling behind what is to be written.
-pub fn put(bytes: &mut Vec<u8>) {
-    bytes.resize(bytes.len() + AHEAD - 1, BYTE);
-    bytes.push(b'\n');
+pub fn put(bytes: &mut Vec<u8>, seal: u64) {
+    bytes.resize(bytes.len() + AHEAD - TAIL as usize, BYTE);
+    bytes.extend_from_slice(format!("{seal:016x}\n").as_bytes());
+}
+
+/// The seal of a filling with these last bytes.
+fn seal_of(tail: &[u8]) -> Option<u64> {
+    let digits = tail.strip_prefix(&[BYTE; 2])?.strip_suffix(b"\n")?;
+    let text = std::str::from_utf8(digits).ok().filter(|text| text.len() as u64 + 1 == TAIL)?;
+    u64::from_str_radix(text, 16).ok()
 }
 
 /// Where the last whole write to a file ends; `None` if the file is not filled.
@@ -57,12 +77,9 @@ pub fn put(bytes: &mut Vec<u8>) {
 pub fn end(file: &File) -> io::Result<Option<End>> {
     let mut bytes = Vec::new();
     let mut written = file.metadata()?.len();
-    let last = written.saturating_sub(2);
-    read(file, last, written, &mut bytes)?;
-    if bytes != [BYTE, b'\n'] {
-        return Ok(None);
-    }
-    written -= 1;
+    read(file, written.saturating_sub(LEAST), written, &mut bytes)?;
+    let Some(seal) = seal_of(&bytes) else { return Ok(None) };
+    written -= TAIL;
     // Backwards over the filling, then over what it stands behind, to the last checksum that is right.
     while written > 0 {
         let start = written.saturating_sub(CHUNK);
@@ -83,9 +100,10 @@ pub fn end(file: &File) -> io::Result<Option<End>> {
             let line = &bytes[mark..(mark + LINE_MAX).min(bytes.len())];
             let Some(len) = memchr::memchr(b'\n', line) else { continue };
             let at = start + mark as u64;
-            if let Some((covered, hash)) = Checksum::told(&line[MARK.len()..len])
-                && covered <= at
-                && hash_of(file, at - covered, at)? == hash
+            if let Some(told) = Checksum::told(&line[MARK.len()..len])
+                && told.seal == Some(seal)
+                && told.covered <= at
+                && hash_of(file, at - told.covered, at)? == told.hash
             {
                 let at = at + len as u64 + 1;
                 return Ok(Some(End { at, torn: at < written }));
@@ -116,9 +134,10 @@ fn hash_of(file: &File, start: u64, end: u64) -> io::Result<u32> {
 mod tests {
     use super::*;
 
+    const SEAL: u64 = 0xABCDEF;
+
     /// A part with its checksum.
-    fn part(bytes: &[u8]) -> Vec<u8> {
-        let mut checksum = Checksum::default();
+    fn part(bytes: &[u8], mut checksum: Checksum) -> Vec<u8> {
         checksum.add(bytes);
         [bytes, checksum.finish().as_bytes()].concat()
     }
@@ -130,10 +149,11 @@ mod tests {
             std::fs::write(&path, parts.concat()).expect("a file");
             end(&File::open(&path).expect("it is there")).expect("it can be read")
         };
-        let (first, second) = (part(b"*1\r\n$4\r\nPING\r\n"), part(&b"value".repeat(200_000)));
+        let sealed = |bytes: &[u8]| part(bytes, Checksum::sealed(SEAL));
+        let (first, second) = (sealed(b"*1\r\n$4\r\nPING\r\n"), sealed(&b"value".repeat(200_000)));
         let whole = (first.len() + second.len()) as u64;
         for filling in [1, 100, CHUNK as usize, CHUNK as usize + 1, 1_000_000] {
-            let filling = [vec![BYTE; filling], b"\n".to_vec()].concat();
+            let filling = [vec![BYTE; filling + 1], format!("{SEAL:016x}\n").into_bytes()].concat();
             let found = |at, torn| Some(End { at, torn });
             assert_eq!(look(&[&first, &second, &filling]), found(whole, false));
             // Half of a write, one with a hole, and one that lacks its first half.
@@ -144,6 +164,11 @@ mod tests {
             assert_eq!(look(&[&first, &hole, &filling]), found(first.len() as u64, true));
             assert_eq!(look(&[&first, &filling, &second[torn..], &filling]), found(first.len() as u64, true));
             assert_eq!(look(&[b"no checksum", &filling]), None);
+            // What a client sent looks like the end of a write.
+            for checksum in [Checksum::default(), Checksum::sealed(0)] {
+                let forged = part(b"forged", checksum);
+                assert_eq!(look(&[&first, &second[..torn], &forged, &filling]), found(first.len() as u64, true));
+            }
             // A line with a checksum lies across two parts that are read.
             for shift in 0..LINE_MAX {
                 let tail = vec![b'x'; CHUNK as usize - shift];
@@ -151,7 +176,8 @@ mod tests {
             }
         }
         let command = b"*2\r\n$3\r\nGET\r\n$3\r\n###\r\n";
-        for parts in [[&first[..], &second[..]], [b"", b""], [b"", b"#"], [&first[..], command], [&first[..], b"#"]] {
+        for parts in [[&first[..], &second[..]], [b"", b""], [b"", b"#"], [&first[..], command], [&first[..], b"##\n"]]
+        {
             assert_eq!(look(&parts), None);
         }
         std::fs::remove_file(path).expect("it was there");

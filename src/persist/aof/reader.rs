@@ -203,10 +203,10 @@ fn parse(bytes: &[u8], args: &mut Vec<Span>) -> Parsed {
     args.clear();
     if bytes.starts_with(&[filling::BYTE; 2]) {
         let len = bytes.iter().take_while(|&&byte| byte == filling::BYTE).count();
-        return match bytes.get(len) {
-            Some(b'\n') => Parsed::Filling(len + 1),
-            Some(_) => Parsed::Malformed("Expected a line end".to_string()),
-            None => Parsed::Incomplete(len + 1),
+        return match line(len) {
+            Ok(Some((_, next))) => Parsed::Filling(next),
+            Ok(None) => Parsed::Incomplete(bytes.len() + 1),
+            Err(expected) => Parsed::Malformed(expected),
         };
     }
     if bytes.first() == Some(&b'#') {
@@ -256,15 +256,36 @@ pub const MARK: &[u8] = b"#CRC:";
 ///
 /// `#CRC:<bytes>:<hexadecimal CRC-32>` stands behind as many bytes of records as it says, of which the last may be annotations
 /// of other kinds. A reader that came upon less, because the file was cut within what the checksum covers, or was begun
-/// by another program, knows nothing and skips it.
+/// by another program, knows nothing and skips it. Where the end of what was written has to be found from behind, a seal follows,
+/// `:<hexadecimal number>`, that nobody can know who sends a value which looks like a checksum (see [`super::filling`]).
 #[derive(Default, Clone)]
 pub struct Checksum {
     hash: crc32fast::Hasher,
     /// Bytes so far.
     covered: u64,
+    seal: Option<u64>,
+}
+
+/// What an annotation with a checksum tells.
+#[derive(Clone, Copy)]
+pub struct Told {
+    /// Of how many bytes it is the checksum.
+    pub covered: u64,
+    pub hash: u32,
+    pub seal: Option<u64>,
 }
 
 impl Checksum {
+    /// One whose annotations have a seal.
+    pub fn sealed(seal: u64) -> Checksum {
+        Checksum { seal: Some(seal), ..Checksum::default() }
+    }
+
+    /// Begins anew. Returns the checksum of what was taken in, and of how many bytes it is.
+    pub fn restart(&mut self) -> (u32, u64) {
+        (std::mem::take(&mut self.hash).finalize(), std::mem::take(&mut self.covered))
+    }
+
     /// Takes in what was written, or read.
     pub fn add(&mut self, bytes: &[u8]) {
         self.hash.update(bytes);
@@ -278,8 +299,11 @@ impl Checksum {
 
     /// Writes the annotation for what was taken in, and begins anew.
     pub fn finish(&mut self) -> String {
-        let hash = std::mem::take(&mut self.hash).finalize();
-        format!("#CRC:{}:{hash:08x}\r\n", std::mem::take(&mut self.covered))
+        let (hash, covered) = self.restart();
+        match self.seal {
+            Some(seal) => format!("#CRC:{covered}:{hash:08x}:{seal:016x}\r\n"),
+            None => format!("#CRC:{covered}:{hash:08x}\r\n"),
+        }
     }
 
     /// Takes in an annotation. If it is a checksum, says whether it is that of what it stands behind, and begins anew.
@@ -288,16 +312,17 @@ impl Checksum {
             self.add(line);
             return true;
         };
-        let hash = std::mem::take(&mut self.hash).finalize();
-        let covered = std::mem::take(&mut self.covered);
-        let Some((bytes, told)) = Checksum::told(text) else { return true };
-        bytes != covered || told == hash
+        let (hash, covered) = self.restart();
+        Checksum::told(text).is_none_or(|told| told.covered != covered || told.hash == hash)
     }
 
-    /// How many bytes the rest of an annotation behind its mark is the checksum of, and which.
-    pub fn told(text: &[u8]) -> Option<(u64, u32)> {
-        let (bytes, hash) = std::str::from_utf8(text.trim_ascii_end()).ok()?.split_once(':')?;
-        Some((bytes.parse().ok()?, u32::from_str_radix(hash, 16).ok()?))
+    /// What the rest of an annotation behind its mark tells.
+    pub fn told(text: &[u8]) -> Option<Told> {
+        let mut parts = std::str::from_utf8(text.trim_ascii_end()).ok()?.split(':');
+        let covered = parts.next()?.parse().ok()?;
+        let hash = u32::from_str_radix(parts.next()?, 16).ok()?;
+        let seal = parts.next().and_then(|seal| u64::from_str_radix(seal, 16).ok());
+        Some(Told { covered, hash, seal })
     }
 }
 
@@ -359,7 +384,7 @@ mod tests {
         // A filling is passed over, also one that another program wrote behind.
         for filling in [2, 3, ANNOTATION_MAX + 1, CHUNK + 1] {
             let ping = command(&["PING"]);
-            let line = [vec![filling::BYTE; filling], b"\n".to_vec()].concat();
+            let line = [vec![filling::BYTE; filling], b"0123456789abcdef\n".to_vec()].concat();
             let filled = [&ping[..], &line, &ping, &line].concat();
             assert_eq!(read(&filled, 4096), (vec!["PING".to_string(); 2], "end".to_string(), filled.len() as u64));
         }

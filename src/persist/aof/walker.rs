@@ -94,8 +94,8 @@ impl<R: Read> Walker<R> {
         self.piece(filling::PIECE)?;
         if self.record.starts_with(&[filling::BYTE; 2]) {
             while !self.record.ends_with(b"\n") && self.piece(filling::PIECE)? > 0 {}
-            let text = self.record.strip_suffix(b"\n").unwrap_or(&self.record);
-            return match text.iter().all(|&byte| byte == filling::BYTE) {
+            let behind = self.record.iter().skip_while(|&&byte| byte == filling::BYTE).count();
+            return match behind <= filling::PIECE {
                 true => Ok(Step::Annotation),
                 false => Err(Fault::Unexpected("Expected a line end".to_string())),
             };

@@ -71,6 +71,8 @@ pub struct Writer {
     /// The time of the last annotation, in Unix seconds.
     timestamp: u64,
     checksum: Checksum,
+    /// Ends what the file is filled with.
+    seal: u64,
     /// The file ends with what no checksum of this writer can cover.
     foreign_end: bool,
     /// Checksums are wanted.
@@ -80,6 +82,7 @@ pub struct Writer {
 impl Writer {
     /// Writes behind the `size` bytes that a file holds. The journal stands at `offset`.
     pub fn new(file: File, size: u64, offset: u64) -> Writer {
+        let seal = filling::new_seal();
         Writer {
             file: Arc::new(file),
             buffer: Vec::new(),
@@ -98,7 +101,8 @@ impl Writer {
             sync_trouble: None,
             last_log_ms: None,
             timestamp: 0,
-            checksum: Checksum::default(),
+            checksum: Checksum::sealed(seal),
+            seal,
             foreign_end: size > 0,
             checksums: false,
         }
@@ -114,8 +118,8 @@ impl Writer {
         self.checksums = checksums;
         if std::mem::replace(&mut self.foreign_end, !checksums) && checksums {
             // What stands before is not known here: the next checksum begins behind it.
-            self.checksum = Checksum::default();
-            self.buffer.extend_from_slice(Checksum::default().finish().as_bytes());
+            self.checksum.restart();
+            self.buffer.extend_from_slice(self.checksum.finish().as_bytes());
         }
         let start = self.buffer.len();
         if let Some(timestamp) = timestamp.filter(|&timestamp| timestamp != self.timestamp) {
@@ -192,9 +196,8 @@ impl Writer {
         if fills && self.checksum.covered() > 0 {
             // Should the next write be torn, this tells where it began.
             let mut line = self.checksum.finish();
-            if filling::is_misread(self.filled, self.size + (self.buffer.len() + line.len()) as u64) {
-                line.insert(MARK.len(), '0');
-            }
+            let misalignment = filling::misalignment(self.filled, self.size + (self.buffer.len() + line.len()) as u64);
+            line.insert_str(MARK.len(), &"0".repeat(misalignment));
             self.buffer.extend_from_slice(line.as_bytes());
         }
         let len = self.buffer.len();
@@ -204,7 +207,7 @@ impl Writer {
             self.trim();
         }
         if fills && self.filled < end + filling::AHEAD as u64 / 2 {
-            filling::put(&mut self.buffer);
+            filling::put(&mut self.buffer, self.seal);
         }
         let outcome = write_all(&self.file, &self.buffer, self.size);
         let (reached, whole) = (self.size + self.buffer.len() as u64, outcome.is_ok());
@@ -331,7 +334,7 @@ impl Writer {
         }
         (self.size, self.filled) = (0, 0);
         self.timestamp = 0;
-        self.checksum = Checksum::default();
+        self.checksum.restart();
         self.foreign_end = false;
         std::mem::replace(&mut self.file, Arc::new(file))
     }
@@ -520,7 +523,9 @@ mod tests {
         assert_eq!((size, end()), (length, None), "it may never have many bytes");
         let (size, length) = write(&mut writer, 10, AppendFsync::Always);
         assert_eq!((size + filling::AHEAD as u64, end()), (length, Some(filling::End { at: size, torn: false })));
-        assert!(std::fs::read(&path).expect("it is there").ends_with(b"##\n"));
+        let seal = format!("{:016x}", writer.seal);
+        let text = String::from_utf8(std::fs::read(&path).expect("it is there")).expect("it is text");
+        assert!(text.contains(&format!(":{seal}\r\n##")) && text.ends_with(&format!("##{seal}\n")));
         let (size, unchanged) = write(&mut writer, 10_000, AppendFsync::Always);
         assert_eq!((unchanged, end()), (length, Some(filling::End { at: size, torn: false })));
         let (size, length) = write(&mut writer, filling::AHEAD / 2, AppendFsync::Always);
@@ -529,7 +534,7 @@ mod tests {
         assert_eq!((size + filling::AHEAD as u64, end()), (length, Some(filling::End { at: size, torn: false })));
         for _ in 0..1100 {
             let (size, length) = write(&mut writer, 1, AppendFsync::Always);
-            assert!(!(length - size - 1).is_multiple_of(1023), "Redis can read it");
+            assert!((length - size - 1) % 1023 > 16, "Redis can read it");
         }
         let (size, _) = write(&mut writer, 1, AppendFsync::Always);
         assert_eq!(end(), Some(filling::End { at: size, torn: false }));
@@ -553,8 +558,8 @@ mod tests {
         writer.finish().expect("the file takes it");
         let text = std::fs::read(&path).expect("it is there");
         let text = String::from_utf8_lossy(&text);
-        let start = "\u{FFFD}old bytes#CRC:0:00000000\r\n#TS:7\r\nonetwo#TS:8\r\nxxx";
-        assert!(text.starts_with(start), "{text}");
+        let start = format!("\u{FFFD}old bytes#CRC:0:00000000:{:016x}\r\n#TS:7\r\nonetwo#TS:8\r\nxxx", writer.seal);
+        assert!(text.starts_with(&start), "{text}");
         assert!(text.ends_with("\r\n") && text.contains("x#CRC:4116:"), "{}", &text[text.len() - 40..]);
         std::fs::remove_file(path).expect("it was there");
     }
