@@ -22,9 +22,10 @@ use super::reader::{Checksum, MARK};
 
 /// What a file is filled with.
 pub const BYTE: u8 = b'#';
-/// Bytes ahead. When there are less than half as many, there will be as many again.
-pub const AHEAD: usize = 256 << 10;
-/// The end of a filling: the seal and the end of the line, in bytes.
+/// Bytes of a line. When there are less than half as many ahead, another line comes behind. The last line is never written
+/// anew, so that its end is there also when the system fails meanwhile.
+pub const LINE: u64 = 256 << 10;
+/// The end of a line: the seal and a newline, in bytes.
 const TAIL: u64 = 17;
 /// So many bytes are left of a filling at least: `##` and its end.
 pub const LEAST: u64 = 2 + TAIL;
@@ -51,19 +52,21 @@ pub fn new_seal() -> u64 {
 }
 
 /// By how many bytes what ends at `end` has to be longer, or Redis would stumble over the filling up to `filled` behind it: each of
-/// the [pieces](PIECE) that it reads has to begin with `#`, so none may begin within the filling's end.
+/// the [pieces](PIECE) that it reads of a line has to begin with `#`, so none may begin within the line's end.
 pub fn misalignment(filled: u64, end: u64) -> usize {
-    let last = filled.saturating_sub(end + 1) % PIECE as u64;
-    if filled > end && last < TAIL { last as usize + 1 } else { 0 }
+    let left = filled.saturating_sub(end) % LINE;
+    let last = left.saturating_sub(1) % PIECE as u64;
+    if left > 0 && last + 1 < LEAST { last as usize + 1 } else { 0 }
 }
 
-/// Puts a filling behind what is to be written.
-pub fn put(bytes: &mut Vec<u8>, seal: u64) {
-    bytes.resize(bytes.len() + AHEAD - TAIL as usize, BYTE);
-    bytes.extend_from_slice(format!("{seal:016x}\n").as_bytes());
+/// A line to fill a file with.
+pub fn line(seal: u64) -> Vec<u8> {
+    let mut line = vec![BYTE; (LINE - TAIL) as usize];
+    line.extend_from_slice(format!("{seal:016x}\n").as_bytes());
+    line
 }
 
-/// The seal of a filling with these last bytes.
+/// The seal that a line ends with whose last bytes are these.
 fn seal_of(tail: &[u8]) -> Option<u64> {
     let digits = tail.strip_prefix(&[BYTE; 2])?.strip_suffix(b"\n")?;
     let text = std::str::from_utf8(digits).ok().filter(|text| text.len() as u64 + 1 == TAIL)?;
@@ -76,20 +79,17 @@ fn seal_of(tail: &[u8]) -> Option<u64> {
 /// If the file cannot be read.
 pub fn end(file: &File) -> io::Result<Option<End>> {
     let mut bytes = Vec::new();
-    let mut written = file.metadata()?.len();
-    read(file, written.saturating_sub(LEAST), written, &mut bytes)?;
-    let Some(seal) = seal_of(&bytes) else { return Ok(None) };
-    written -= TAIL;
-    // Backwards over the filling, then over what it stands behind, to the last checksum that is right.
-    while written > 0 {
-        let start = written.saturating_sub(CHUNK);
-        read(file, start, written, &mut bytes)?;
-        let unfilled = bytes.iter().rposition(|&byte| byte != BYTE).map_or(0, |last| last + 1);
-        written = start + unfilled as u64;
-        if unfilled > 0 {
-            break;
-        }
+    // Backwards over lines, of which the last may lack its end, then over what they stand behind, to the last checksum that is right.
+    let mut written = before_run(file, file.metadata()?.len(), &mut bytes)?;
+    let mut found = None;
+    loop {
+        // The line's end stands behind bytes of its run.
+        read(file, written.saturating_sub(LEAST), written, &mut bytes)?;
+        let Some(seal) = seal_of(&bytes) else { break };
+        found = Some(seal);
+        written = before_run(file, written - TAIL, &mut bytes)?;
     }
+    let Some(seal) = found else { return Ok(None) };
     let finder = memchr::memmem::FinderRev::new(MARK);
     let mut before = written;
     while before > 0 {
@@ -112,6 +112,19 @@ pub fn end(file: &File) -> io::Result<Option<End>> {
         before = start;
     }
     Ok(None)
+}
+
+/// Where the run of `#` begins that ends at a position.
+fn before_run(file: &File, mut end: u64, bytes: &mut Vec<u8>) -> io::Result<u64> {
+    while end > 0 {
+        let start = end.saturating_sub(CHUNK);
+        read(file, start, end, bytes)?;
+        if let Some(last) = bytes.iter().rposition(|&byte| byte != BYTE) {
+            return Ok(start + last as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
 }
 
 fn read(file: &File, start: u64, end: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
@@ -156,6 +169,9 @@ mod tests {
             let filling = [vec![BYTE; filling + 1], format!("{SEAL:016x}\n").into_bytes()].concat();
             let found = |at, torn| Some(End { at, torn });
             assert_eq!(look(&[&first, &second, &filling]), found(whole, false));
+            // Behind it another line has come, or a part of one.
+            assert_eq!(look(&[&first, &second, &filling, &line(SEAL)]), found(whole, false));
+            assert_eq!(look(&[&first, &second, &filling, b"####"]), found(whole, false));
             // Half of a write, one with a hole, and one that lacks its first half.
             let torn = second.len() / 2;
             let mut hole = second.clone();

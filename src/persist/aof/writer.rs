@@ -206,17 +206,10 @@ impl Writer {
             // What does not fit makes the file longer, instead of partly taking the place of other bytes: so it is not torn.
             self.trim();
         }
-        if fills && self.filled < end + filling::AHEAD as u64 / 2 {
-            filling::put(&mut self.buffer, self.seal);
-        }
-        let outcome = write_all(&self.file, &self.buffer, self.size);
-        let (reached, whole) = (self.size + self.buffer.len() as u64, outcome.is_ok());
-        self.buffer.truncate(len);
-        let Some((mut written, error)) = outcome.err().filter(|(written, _)| *written < len) else {
-            (self.size, self.filled) = (end, reached.max(self.filled));
-            if !whole {
-                // There is no room for the filling.
-                self.trim();
+        let Err((mut written, error)) = write_all(&self.file, &self.buffer, self.size) else {
+            (self.size, self.filled) = (end, end.max(self.filled));
+            if fills && self.filled < end + filling::LINE / 2 {
+                self.fill();
             }
             self.written = self.accepted;
             if self.buffer.capacity() > KEPT_BUFFER {
@@ -313,6 +306,15 @@ impl Writer {
             (self.synced, self.acknowledged) = (self.written, self.acknowledged.max(self.written));
         }
         Ok(())
+    }
+
+    /// Puts a line of filling behind all. If there is no room, there is no filling.
+    fn fill(&mut self) {
+        let outcome = write_all(&self.file, &filling::line(self.seal), self.filled);
+        self.filled += filling::LINE;
+        if outcome.is_err() {
+            self.trim();
+        }
     }
 
     /// Takes away the filling. If that is not possible it stays, which does no harm.
@@ -522,22 +524,26 @@ mod tests {
         let (size, length) = write(&mut writer, filling::FROM as usize, AppendFsync::Always);
         assert_eq!((size, end()), (length, None), "it may never have many bytes");
         let (size, length) = write(&mut writer, 10, AppendFsync::Always);
-        assert_eq!((size + filling::AHEAD as u64, end()), (length, Some(filling::End { at: size, torn: false })));
+        let whole = |at| Some(filling::End { at, torn: false });
+        assert_eq!((size + filling::LINE, end()), (length, whole(size)));
         let seal = format!("{:016x}", writer.seal);
         let text = String::from_utf8(std::fs::read(&path).expect("it is there")).expect("it is text");
         assert!(text.contains(&format!(":{seal}\r\n##")) && text.ends_with(&format!("##{seal}\n")));
         let (size, unchanged) = write(&mut writer, 10_000, AppendFsync::Always);
-        assert_eq!((unchanged, end()), (length, Some(filling::End { at: size, torn: false })));
-        let (size, length) = write(&mut writer, filling::AHEAD / 2, AppendFsync::Always);
-        assert_eq!((size + filling::AHEAD as u64, end()), (length, Some(filling::End { at: size, torn: false })));
-        let (size, length) = write(&mut writer, 2 * filling::AHEAD, AppendFsync::Always);
-        assert_eq!((size + filling::AHEAD as u64, end()), (length, Some(filling::End { at: size, torn: false })));
-        for _ in 0..1100 {
-            let (size, length) = write(&mut writer, 1, AppendFsync::Always);
-            assert!((length - size - 1) % 1023 > 16, "Redis can read it");
+        assert_eq!((unchanged, end()), (length, whole(size)));
+        let (size, longer) = write(&mut writer, filling::LINE as usize / 2, AppendFsync::Always);
+        assert_eq!((longer - filling::LINE, end()), (length, whole(size)), "another line");
+        let (size, length) = write(&mut writer, 2 * filling::LINE as usize, AppendFsync::Always);
+        assert_eq!((size + filling::LINE, end()), (length, whole(size)));
+        // Up to the end of the line and into the next, of whose ends none may begin a piece.
+        for step in (0..4000).map(|step| if step == 1000 { filling::LINE as usize - 100_000 } else { 1 }) {
+            let (size, length) = write(&mut writer, step, AppendFsync::Always);
+            let left = (length - size) % filling::LINE;
+            assert!(left == 0 || (left >= filling::LEAST && (left - 1) % 1023 > 16), "Redis can read {left}");
+            assert_eq!(end(), whole(size));
         }
         let (size, _) = write(&mut writer, 1, AppendFsync::Always);
-        assert_eq!(end(), Some(filling::End { at: size, torn: false }));
+        assert_eq!(end(), whole(size));
         let (size, length) = write(&mut writer, 10, AppendFsync::EverySecond);
         assert_eq!((size, end()), (length, None), "who does not wait needs none");
         write(&mut writer, 10, AppendFsync::Always);
