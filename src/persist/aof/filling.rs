@@ -85,8 +85,12 @@ pub fn end(file: &File) -> io::Result<Option<End>> {
     loop {
         // The line's end stands behind bytes of its run.
         read(file, written.saturating_sub(LEAST), written, &mut bytes)?;
-        let Some(seal) = seal_of(&bytes) else { break };
-        found = Some(seal);
+        let seal = seal_of(&bytes);
+        // Another seal than the last line's is what a client sent.
+        if seal.is_none() || found.is_some() && found != seal {
+            break;
+        }
+        found = seal;
         written = before_run(file, written - TAIL, &mut bytes)?;
     }
     let Some(seal) = found else { return Ok(None) };
@@ -184,6 +188,10 @@ mod tests {
             for checksum in [Checksum::default(), Checksum::sealed(0)] {
                 let forged = part(b"forged", checksum);
                 assert_eq!(look(&[&first, &second[..torn], &forged, &filling]), found(first.len() as u64, true));
+                assert_eq!(
+                    look(&[&first, &second[..torn], &forged, &line(0), &filling]),
+                    found(first.len() as u64, true)
+                );
             }
             // A line with a checksum lies across two parts that are read.
             for shift in 0..LINE_MAX {
