@@ -378,6 +378,24 @@ check "who reads the stream too slowly is cut off" -config {repl-diskless-sync-d
     eventually {[told repl_backlog_histlen] < 64000}
 }
 
+check "a snapshot does not count as output that nobody reads" -config {repl-diskless-sync-delay 0 repl-diskless-sync yes rdbcompression no client-output-buffer-limit "replica 64kb 0 0"} {
+    for {set n 0} {$n < 40} {incr n} {
+        ask SET k:$n [string repeat $n 100000]
+    }
+    foreach {diskless name} {yes B no C} {
+        ask CONFIG SET repl-diskless-sync $diskless
+        set c [replica $name]
+        resp::send $c SYNC
+        # Some of it waits.
+        after 300
+        snapshot $c
+        resp::send $c {REPLCONF ACK 0}
+        eventually {[regexp online [told slave0]]}
+        resp::close $c
+        eventually {[told connected_slaves] == 0}
+    }
+}
+
 # --- changing places, and the end -------------------------------------------------
 
 check "FAILOVER: a replica becomes the master, and nothing is lost" -server {--repl-diskless-sync-delay 0} {
@@ -492,4 +510,13 @@ check "without replicas the backlog goes" -config {repl-diskless-sync-delay 0 re
     resp::close $c
     eventually {[told repl_backlog_active] == 0}
     same 0 [expr {[told master_replid] eq $id}] "and so does the stream's name"
+}
+
+check "nor does it stay for replicas that have never come back" -server {--repl-backlog-ttl 1} {
+    ask REPLICAOF 127.0.0.1 [server::free_port]
+    ask REPLICAOF NO ONE
+    eventually {[told repl_backlog_active] == 0}
+    set offset [told master_repl_offset]
+    ask SET k v
+    same $offset [told master_repl_offset]
 }

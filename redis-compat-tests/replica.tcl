@@ -557,6 +557,49 @@ check "a library in it that cannot be loaded leaves the data that were there" -s
     vanish $listener
 }
 
+check "an inline request is no part of a stream: it has lost its step" -server {--loglevel notice} {
+    set listener [pretend]
+    expect +OK [ask REPLICAOF 127.0.0.1 [port_of $listener]]
+    set c [accepted]
+    greet $c
+    resp::raw $c "+FULLRESYNC $id 100\r\n\$[string length $snapshot]\r\n$snapshot"
+    eventually {[info_of [now] master_link_status] eq {up}}
+    resp::raw $c "\r\n\n[resp::encode {SET k w}]FLUSHALL\r\n[resp::encode {SET k x}]"
+    set c [accepted]
+    # What it has is not to be relied on, so it asks for everything.
+    same {PSYNC ? -1} [greet $c]
+    expect {"w"} [ask GET k]
+    same 1 [string match "*WARNING: Receiving inline protocol from master, master stream corruption?*" [server::log [now]]]
+    vanish $listener
+}
+
+check "a master that shows in many empty lines that it is there" -server {--loglevel notice} {
+    set listener [pretend]
+    expect +OK [ask REPLICAOF 127.0.0.1 [port_of $listener]]
+    set c [accepted]
+    greet $c
+    set waits [string repeat "\n" 500000]
+    resp::raw $c "$waits+FULLRESYNC $id 100\r\n$waits"
+    eventually {[info_of [now] master_sync_total_bytes] == -1}
+    resp::raw $c "\$[string length $snapshot]\r\n$snapshot"
+    eventually {[info_of [now] master_link_status] eq {up}}
+    expect {"v"} [ask GET k]
+    same 1 [expr {[info_of [now] total_net_repl_input_bytes] > 0}] "bytes from the master"
+    vanish $listener
+}
+
+check "an unknown command of the master's is not told as the one before it" -server {--loglevel notice} {
+    set listener [pretend]
+    expect +OK [ask REPLICAOF 127.0.0.1 [port_of $listener]]
+    set c [accepted]
+    greet $c
+    resp::raw $c "+FULLRESYNC $id 100\r\n\$[string length $snapshot]\r\n$snapshot"
+    eventually {[info_of [now] master_link_status] eq {up}}
+    resp::raw $c [resp::encode {SELECT 0}][resp::encode {NOSUCH a}]
+    eventually {[string match "*sending an error to its master: 'unknown command 'NOSUCH', *' after processing the command '<unknown>'*" [server::log [now]]]}
+    vanish $listener
+}
+
 check "a command of the master's that fails ends a replica, if it is to and nobody else writes there" -server {--repl-diskless-sync-delay 0 --enable-debug-command yes} {
     with_server replica {--propagation-error-behavior panic --replica-read-only no} {
         follow $replica [now]

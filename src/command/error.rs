@@ -45,6 +45,11 @@ impl Error {
         Error(Cow::Owned(text.into()))
     }
 
+    /// The text as logs show it: without the code, if that only says that it is an error.
+    pub fn message(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.0.strip_prefix(b"ERR ").unwrap_or(&self.0))
+    }
+
     /// The whole text.
     pub fn text(&self) -> &[u8] {
         &self.0

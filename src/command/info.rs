@@ -359,7 +359,8 @@ fn stats(text: &mut Text, cx: &Ctx<'_>) {
     text.line("total_net_repl_output_bytes", stats.replication_output_bytes);
     text.line("instantaneous_input_kbps", kilobytes(stats.input_bytes_per_second.average()));
     text.line("instantaneous_output_kbps", kilobytes(stats.output_bytes_per_second.average()));
-    text.constant("0.00", &["instantaneous_input_repl_kbps", "instantaneous_output_repl_kbps"]);
+    text.line("instantaneous_input_repl_kbps", kilobytes(stats.replication_input_per_second.average()));
+    text.line("instantaneous_output_repl_kbps", kilobytes(stats.replication_output_per_second.average()));
     text.line("rejected_connections", stats.connections_rejected);
     text.line("sync_full", stats.sync_full);
     text.line("sync_partial_ok", stats.sync_partial_ok);

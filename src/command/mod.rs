@@ -676,10 +676,11 @@ impl<'s> Ctx<'s> {
     #[cold]
     fn count_error(&mut self, error: &Error) {
         let text = error.text();
+        let command = self.server.clients[self.token].last_command.unwrap_or("<unknown>");
         if self.server.clients[self.token].class() == Class::Replica {
-            self.server.tell_error_to_replica(error, &self.command.full_name);
+            self.server.tell_error_to_replica(error, command);
         } else if self.server.is_master(self.token) {
-            self.server.stream_failed(error, &self.command.full_name);
+            self.server.stream_failed(error, command);
         } else if self.server.clients[self.token].id == REPLAYER {
             // What fails within a transaction fails in EXEC.
             let is_exec = self.server.clients[self.token].transaction.is_some();

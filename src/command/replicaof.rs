@@ -91,7 +91,7 @@ pub(super) fn tell(server: &Server, mut line: impl FnMut(&'static str, &dyn Disp
         let percent = if progress.total > 0 { progress.received as f64 * 100.0 / progress.total as f64 } else { 0.0 };
         line("master_sync_total_bytes", &progress.total);
         line("master_sync_read_bytes", &progress.received);
-        line("master_sync_left_bytes", &(progress.total as i64 - progress.received as i64));
+        line("master_sync_left_bytes", &(progress.total - progress.received as i64));
         line("master_sync_perc", &format_args!("{percent:.2}"));
         line("master_sync_last_io_seconds_ago", &seconds_since(heard_ms));
     }

@@ -25,7 +25,7 @@ use crate::config::{Settings, Source};
 use crate::helper::Outbox;
 use crate::keyspace::Keyspace;
 use crate::net::budget::ClientBudget;
-use crate::net::{Client, Closing, Listeners};
+use crate::net::{Class, Client, Closing, Listeners};
 use crate::observe::clock::Clock;
 use crate::observe::hotkeys::HotKeys;
 use crate::observe::latency::{LatencyMonitor, Sample};
@@ -366,13 +366,17 @@ impl Server {
     /// Ends a connection that leaves too much unread.
     pub fn check_output(&mut self, token: usize) {
         let now_ms = self.clock.uptime_ms();
-        let (lag, backlog) = (self.stream_lag(&self.clients[token]), self.settings.repl_backlog_size);
+        let lag = self.stream_lag(&self.clients[token]);
         let client = &mut self.clients[token];
         self.stats.recent_max_output.note(client.output.len());
-        let held = client.queued_output() as u64 + lag;
-        let limit = self.settings.client_output_buffer_limits[client.class() as usize];
+        // A snapshot has bounds of its own.
+        let snapshot = client.replica.as_ref().is_some_and(|replica| replica.is_sent_snapshot());
+        let held = lag + if snapshot { 0 } else { client.queued_output() as u64 };
+        let class = client.class();
+        let limit = self.settings.client_output_buffer_limits[class as usize];
         // Who reads the stream may lag as far behind as who comes back.
-        let hard = if lag > 0 { limit.hard_bytes.max(backlog) } else { limit.hard_bytes };
+        let least = if class == Class::Replica { self.settings.repl_backlog_size } else { 0 };
+        let hard = limit.hard_bytes.max(least);
         let soft = limit.soft_bytes > 0 && held > limit.soft_bytes;
         let since = if soft { Some(client.over_soft_limit_since.unwrap_or(now_ms)) } else { None };
         client.over_soft_limit_since = since;

@@ -43,6 +43,8 @@ pub struct Stats {
     pub commands_per_second: Rate,
     pub input_bytes_per_second: Rate,
     pub output_bytes_per_second: Rate,
+    pub replication_input_per_second: Rate,
+    pub replication_output_per_second: Rate,
     pub turns_per_second: Rate,
     /// How long turns are, without waiting, in microseconds.
     pub turn_length: Rate,

@@ -318,6 +318,9 @@ fn received(server: &mut Server, token: usize, came: io::Result<usize>, most: us
             client.received += read as u64;
             client.active_ms = server.clock.uptime_ms();
             server.stats.net_input_bytes += read as u64;
+            if client.link.is_some() {
+                server.stats.replication_input_bytes += read as u64;
+            }
             server.stats.reads_processed += 1;
         }
         Err(error) if error.kind() == ErrorKind::WouldBlock => client.readable = false,
@@ -346,6 +349,12 @@ fn protocol_error(server: &mut Server, token: usize, error: &ProtocolError, byte
         bytes.len()
     );
     if server.is_master(token) {
+        if *error == ProtocolError::InlineFromMaster {
+            log::warn!(
+                "WARNING: Receiving inline protocol from master, master stream corruption? Closing the master connection and \
+                 discarding the cached master."
+            );
+        }
         log::warn!("Protocol error ({error}) from master");
         server.forget_history();
     }

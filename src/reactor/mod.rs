@@ -356,6 +356,8 @@ impl Reactor {
             stats.commands_per_second.sample(stats.commands_processed, now_us);
             stats.input_bytes_per_second.sample(stats.net_input_bytes, now_us);
             stats.output_bytes_per_second.sample(stats.net_output_bytes, now_us);
+            stats.replication_input_per_second.sample(stats.replication_input_bytes, now_us);
+            stats.replication_output_per_second.sample(stats.replication_output_bytes, now_us);
             stats.turns_per_second.sample(stats.turns, now_us);
             stats.turn_length.sample_per(stats.turns_us, stats.turns);
             stats.recent_max_input.advance(now_us / 1_000_000);

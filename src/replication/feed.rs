@@ -55,6 +55,9 @@ impl Server {
         let replication = &mut self.replication;
         if replication.backlog.is_some() && !replication.is_replica() && !replication.feeding.from_journal {
             replication.feeding.from_journal = true;
+            if replication.replicas.is_empty() {
+                replication.feeding.alone_since_ms = Some(self.clock.uptime_ms());
+            }
             self.keys.effects.journal.add_sink(Sink::Replicas);
         }
     }
@@ -277,7 +280,7 @@ impl Server {
     pub fn tell_error_to_replica(&mut self, error: &Error, command: &str) {
         log::warn!(
             "== CRITICAL == This master is sending an error to its replica: '{}' after processing the command '{command}'",
-            String::from_utf8_lossy(error.text())
+            error.message()
         );
         self.stats.unexpected_error_replies += 1;
     }
@@ -390,7 +393,7 @@ impl Server {
     fn drop_unused_backlog(&mut self, now_ms: u64) {
         let ttl = self.settings.repl_backlog_ttl;
         let alone_ms = self.replication.feeding.alone_since_ms.map_or(0, |since| now_ms.saturating_sub(since));
-        if ttl == 0 || self.replication.is_replica() || alone_ms <= ttl.saturating_mul(1000) {
+        if ttl == 0 || !self.replication.feeding.from_journal || alone_ms <= ttl.saturating_mul(1000) {
             return;
         }
         self.stop_source();
@@ -403,7 +406,11 @@ impl Server {
 /// A replica, as the log has it: where it listens, if it says so.
 pub fn replica_name(client: &Client) -> String {
     let (ip, port) = replica_address(client);
-    if port == 0 { format!("client id #{}", client.id) } else { format!("{ip}:{port}") }
+    match port {
+        _ if ip.is_empty() => format!("client id #{}", client.id),
+        0 => format!("{ip}:<unknown-replica-port>"),
+        _ => format!("{ip}:{port}"),
+    }
 }
 
 /// Where a replica listens, as it says itself, or the address from which it came.

@@ -86,6 +86,11 @@ impl Replica {
         matches!(self.stage, Stage::Receives | Stage::TakesIn | Stage::Online) && !self.snapshot_only
     }
 
+    /// Whether what waits to be sent to it is a snapshot, of which there is never much at a time.
+    pub fn is_sent_snapshot(&self) -> bool {
+        !matches!(self.stage, Stage::Introduced | Stage::Online) || self.file.is_some()
+    }
+
     /// Seconds since it told what it has carried out.
     pub fn lag_seconds(&self, now_ms: u64) -> u64 {
         now_ms.saturating_sub(self.told_ms) / 1000

@@ -228,6 +228,11 @@ impl Server {
             if last && let Some(replica) = &mut self.clients[token].replica {
                 replica.stage = if replica.snapshot_only { Stage::Served } else { Stage::TakesIn };
                 replica.told_ms = self.clock.uptime_ms();
+                log::info!(
+                    "Streamed RDB transfer with replica {} succeeded (socket). Waiting for REPLCONF ACK from replica to enable \
+                     streaming",
+                    self.replica_name(token)
+                );
             }
         }
         if last {

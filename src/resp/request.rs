@@ -44,6 +44,8 @@ pub enum ProtocolError {
     InlineLine,
     /// An inline request with a quote that does not end.
     UnbalancedQuotes,
+    /// An inline request where there are none: a master's stream has lost its step.
+    InlineFromMaster,
 }
 
 impl ProtocolError {
@@ -70,6 +72,7 @@ impl fmt::Display for ProtocolError {
             ProtocolError::UnauthenticatedBulkLength => f.write_str("unauthenticated bulk length"),
             ProtocolError::InlineLine => f.write_str("too big inline request"),
             ProtocolError::UnbalancedQuotes => f.write_str("unbalanced quotes in request"),
+            ProtocolError::InlineFromMaster => f.write_str("Master using the inline protocol. Desync?"),
         }
     }
 }
@@ -135,6 +138,7 @@ pub struct RequestParser {
     bulk: Option<usize>,
     /// What is kept of a command that has not arrived in full, or has arguments of its own.
     kept: Option<Box<Kept>>,
+    from_master: bool,
 }
 
 /// What few commands need.
@@ -157,6 +161,11 @@ pub enum Parsed {
 }
 
 impl RequestParser {
+    /// From here on it is a master's stream, in which there are no inline requests.
+    pub fn follow_master(&mut self) {
+        self.from_master = true;
+    }
+
     /// Whether a command has begun to arrive.
     fn is_idle(&self) -> bool {
         self.missing == 0 && self.kept.is_none()
@@ -335,6 +344,9 @@ impl RequestParser {
             return if rest.len() > LINE_MAX { Err(ProtocolError::InlineLine) } else { Ok(Parsed::Incomplete) };
         };
         let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+        if self.from_master && !line.is_empty() {
+            return Err(ProtocolError::InlineFromMaster);
+        }
         if line.iter().any(|&byte| byte == b'"' || byte == b'\'' || byte == 0) {
             for word in split_words(line).ok_or(ProtocolError::UnbalancedQuotes)? {
                 let owned = &mut self.kept.get_or_insert_default().owned;

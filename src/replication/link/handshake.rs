@@ -45,10 +45,6 @@ impl Server {
                 return false;
             }
         };
-        if line.is_empty() {
-            // The master is still there, and busy.
-            return true;
-        }
         let Some(link) = &mut client.link else { return false };
         match link.awaited.pop_front() {
             Some(Question::Ping) => self.hear_pong(token, &line),

@@ -31,6 +31,7 @@ use crate::config::{Endpoint, PropagationErrorBehavior};
 use crate::effects::journal::encode;
 use crate::net::{Client, Closing, ReplyMode, Stream};
 use crate::observe::log::{Role, set_role};
+use crate::persist::aof::writer::reason;
 use crate::replication::backlog::Backlog;
 use handshake::Question;
 pub use snapshot::{Progress, Reception};
@@ -321,7 +322,7 @@ impl Server {
         let Stream::Tcp(tcp) = &self.clients[token].stream else { return };
         let laddr = tcp.local_addr().map_or_else(|_| String::new(), |local| local.to_string());
         if let Ok(Some(error)) = tcp.take_error() {
-            return self.fail_link(token, &format!("Error condition on socket for SYNC: {error}"));
+            return self.fail_link(token, &format!("Error condition on socket for SYNC: {}", reason(&error)));
         }
         if let Some(following) = &mut self.replication.following
             && following.stage == Stage::Connecting
@@ -371,6 +372,7 @@ impl Server {
         let Some(link) = &mut client.link else { return };
         link.online = true;
         link.reception = None;
+        client.parser.follow_master();
         client.db = db;
         // What has come already comes first.
         client.behind = !client.input.is_empty();
@@ -412,8 +414,9 @@ impl Server {
             }
             _ => {}
         }
-        // A moment later the stream may have gone too far.
-        if stage == Stage::Online || following.tried_ms.is_none_or(|tried| now_ms - tried >= SECOND_MS) {
+        // A moment later the stream may have gone too far. Who needs a snapshot can wait.
+        let goes_on = stage == Stage::Online && following.has_history;
+        if goes_on || following.tried_ms.is_none_or(|tried| now_ms - tried >= SECOND_MS) {
             let after = if stage == Stage::Online { "" } else { " after failure" };
             log::info!("Reconnecting to MASTER {}:{}{after}", following.host, following.port);
             self.connect_link();
@@ -472,7 +475,7 @@ impl Server {
     pub fn stream_failed(&mut self, error: &Error, command: &str) {
         log::warn!(
             "== CRITICAL == This replica is sending an error to its master: '{}' after processing the command '{command}'",
-            String::from_utf8_lossy(error.text())
+            error.message()
         );
         self.stats.unexpected_error_replies += 1;
         // Where clients write, too, the data may differ from the master's.

@@ -51,15 +51,15 @@ pub struct Progress {
     /// It is taken in as it comes, and beside the data that are there.
     is_direct: bool,
     is_aside: bool,
-    /// Bytes of the snapshot, 0 if the master does not know, and those that have come.
-    pub total: u64,
+    /// Bytes of the snapshot, 0 if the master does not know and -1 before it says anything, and those that have come.
+    pub total: i64,
     pub received: u64,
 }
 
 impl Progress {
     /// A snapshot is to come that amounts to this.
     pub(super) fn of(id: Option<String>, offset: u64) -> Progress {
-        Progress { id, offset, ..Progress::default() }
+        Progress { id, offset, total: -1, ..Progress::default() }
     }
 }
 
@@ -102,10 +102,6 @@ impl Server {
             }
         };
         let text = String::from_utf8_lossy(&line);
-        if line.is_empty() {
-            // The master is still making the snapshot.
-            return true;
-        }
         if let Some(error) = text.strip_prefix('-') {
             self.fail_link(token, &format!("MASTER aborted replication with an error: {error}"));
             return false;
@@ -144,11 +140,12 @@ impl Server {
         let place = if is_direct { "parser" } else { "disk" };
         match end {
             End::After(bytes) => {
-                following.progress.total = bytes;
+                following.progress.total = bytes as i64;
                 log::info!("MASTER <-> REPLICA sync: receiving {bytes} bytes from master to {place}");
             }
             End::Mark(_) => {
                 following.progress.is_marked = true;
+                following.progress.total = 0;
                 log::info!("MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to {place}");
             }
         }
@@ -283,7 +280,7 @@ impl Server {
         let Progress { total, is_aside, .. } = following.progress;
         // What serves meanwhile has to be older data of the same stream.
         let serves = following.progress.id.as_ref() == Some(&self.replication.id);
-        let (pipe, loader) = pipe(total, MANNER, is_aside);
+        let (pipe, loader) = pipe(total.max(0) as u64, MANNER, is_aside);
         if is_aside {
             log::info!("MASTER <-> REPLICA sync: Loading DB in memory");
         } else {
