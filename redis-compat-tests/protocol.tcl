@@ -23,6 +23,17 @@ case "inline commands" {
     !raw "NOSUCH a\r\n"         -> -"ERR unknown command 'NOSUCH', with args beginning with: 'a' "
 }
 
+check "no line goes on behind a NUL, so that no handshake of another protocol is a request" {
+    foreach start [list "PING a\x00b\r\n" "\x16\x03\x01\x00\xf4\x01\x00\r\n"] {
+        set c [resp::open $server::port($run::server)]
+        resp::raw $c "${start}SET poison 1\r\n"
+        resp::raw $c [string repeat "SET poison 1\r\n" 6000]
+        same {-ERR Protocol error: too big inline request} [resp::show [resp::read $c]]
+        resp::close $c
+    }
+    expect :0 [ask EXISTS poison]
+}
+
 case "quotes in inline commands" {
     !raw "ECHO \"two words\"\r\n"           -> "two words"
     !raw "ECHO 'two words'\r\n"             -> "two words"

@@ -340,14 +340,16 @@ impl RequestParser {
 
     fn parse_inline(&mut self, buf: &[u8], at: &mut usize, spans: &mut Vec<Span>) -> Result<Parsed, ProtocolError> {
         let rest = &buf[*at..];
-        let Some(end) = memchr::memchr(b'\n', rest) else {
+        // As in Redis no line goes on behind a NUL: what a client of another protocol sends ends here, before it can have the form
+        // of a request.
+        let Some(end) = memchr::memchr2(b'\n', 0, rest).filter(|&end| rest[end] == b'\n') else {
             return if rest.len() > LINE_MAX { Err(ProtocolError::InlineLine) } else { Ok(Parsed::Incomplete) };
         };
         let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
         if self.from_master && !line.is_empty() {
             return Err(ProtocolError::InlineFromMaster);
         }
-        if line.iter().any(|&byte| byte == b'"' || byte == b'\'' || byte == 0) {
+        if line.iter().any(|&byte| byte == b'"' || byte == b'\'') {
             for word in split_words(line).ok_or(ProtocolError::UnbalancedQuotes)? {
                 let owned = &mut self.kept.get_or_insert_default().owned;
                 spans.push(Span { start: owned.len() as u32, len: OWNED });
