@@ -53,7 +53,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[derive(Clone, Copy, PartialEq)]
 enum Told {
     ByDefault,
-    /// With `all` and `everything`.
+    /// With `all` and `everything`: it is long, or has words that tools look for in other sections.
     OnAll,
     /// By its own name alone.
     OnRequest,
@@ -77,7 +77,7 @@ const SECTIONS: &[Section] = &[
     ("Latencystats", Told::OnAll, latency_stats),
     ("Cluster", Told::ByDefault, cluster),
     ("Keyspace", Told::ByDefault, keyspace),
-    ("Namespaces", Told::ByDefault, namespaces),
+    ("Namespaces", Told::OnAll, namespaces),
     ("Tags", Told::ByDefault, tags),
     ("Debug", Told::OnRequest, debug),
 ];
