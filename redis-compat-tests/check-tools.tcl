@@ -50,6 +50,7 @@ set more [request MULTI][request SET a 1][request SET b 2][request EXEC]
 check "the binary answers to the names of the tools" {
     says 0 {"redis-check-aof v=7.4.[0-9] sha="} redis-check-aof --version
     says 0 {"redis-check-rdb v=7.4.[0-9] sha="} redis-check-rdb -v
+    says 0 {"Redis server v=7.4.[0-9] sha=*:[01] malloc=* bits=64 build="} redis-server --version
     says 1 {Usage:} redis-check-aof {}
     says 1 {Usage:} redis-check-aof {--fix a b c}
     says 1 {Usage:} redis-check-rdb {}

@@ -24,6 +24,10 @@ fn main() -> ExitCode {
     if let Some(code) = check_files(Path::new(&program), &args) {
         return code;
     }
+    if Path::new(&program).file_name().is_some_and(|name| name == "redis-server") && asks_version(&args) {
+        tell_redis_version("Redis server");
+        return ExitCode::SUCCESS;
+    }
     let environment: HashMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, text::from_bytes(value.as_encoded_bytes()))))
         .collect();
@@ -48,6 +52,15 @@ fn main() -> ExitCode {
     }
 }
 
+fn asks_version(args: &[String]) -> bool {
+    matches!(args, [word] if word == "-v" || word == "--version")
+}
+
+/// Tells the version in the words that scripts expect of what Redis has by this name.
+fn tell_redis_version(name: &str) {
+    println!("{name} v={REDIS_VERSION} sha=00000000:0 malloc={} bits={} build=0", heap::allocator(), usize::BITS);
+}
+
 /// Checks files, if the server was called by the name of a tool that does, or with its flag.
 fn check_files(program: &Path, args: &[String]) -> Option<ExitCode> {
     let wanted = |tool: &str, flag: &str| {
@@ -58,12 +71,9 @@ fn check_files(program: &Path, args: &[String]) -> Option<ExitCode> {
     let for_journals = wanted("redis-check-aof", "--check-aof").filter(|_| for_snapshots.is_none());
     let args = for_snapshots.or(for_journals)?;
     let mut out = std::io::stdout();
-    if let [word] = args
-        && (word == "-v" || word == "--version")
-    {
+    if asks_version(args) {
         let tool = if for_snapshots.is_some() { "redis-check-rdb" } else { "redis-check-aof" };
-        // Scripts expect the words that Redis has there.
-        println!("{tool} v={REDIS_VERSION} sha=00000000:0 malloc={} bits={} build=0", heap::allocator(), usize::BITS);
+        tell_redis_version(tool);
         return Some(ExitCode::SUCCESS);
     }
     Some(match for_snapshots {

@@ -504,7 +504,7 @@ fn parse_command_line(args: &[String]) -> Result<Command, (String, String)> {
 
 fn version() -> String {
     format!(
-        "CacheStorm server v={} redis={} bits={}\n",
+        "CacheStorm server v={} redis={} bits={}",
         env!("CARGO_PKG_VERSION"),
         crate::command::REDIS_VERSION,
         usize::BITS
