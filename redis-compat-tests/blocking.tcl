@@ -318,6 +318,35 @@ check "ZADD and ZUNIONSTORE serve who waits, each type its own" {
     expect :0 [ask EXISTS k]
 }
 
+check "a value in the place of another wakes nobody, a key in its place does" {
+    ask RPUSH l a
+    ask ZADD z 1 a
+    ask GEOADD g 1 1 a
+    wait_in B BLPOP k 0
+    wait_in C BZPOPMIN k 0
+    foreach {before commands} {
+        {SET k x}      {{SORT l ALPHA STORE k} {ZUNIONSTORE k 1 z} {ZRANGESTORE k z 0 -1}
+                        {GEOSEARCHSTORE k g FROMMEMBER a BYRADIUS 1 km} {GEORADIUS g 1 1 9 km STORE k}}
+        {HSET k f v}   {{SORT l ALPHA STORE k} {ZUNIONSTORE k 1 z}}
+        {SADD k x}     {{SORT l ALPHA STORE k} {ZINTERSTORE k 1 z}}
+        {XADD k 1 f v} {{SORT l ALPHA STORE k} {ZDIFFSTORE k 1 z}}
+    } {
+        foreach command $commands {
+            ask {*}$before
+            expect :1 [ask {*}$command] $command
+            same 2 [info_field blocked_clients] "$before; $command"
+            # At once, so that nobody sees it gone.
+            expect {[:1 +OK]} [ask EVAL {return {redis.call('DEL', KEYS[1]), redis.status_reply('OK')}} 1 k]
+        }
+    }
+    ask SET k x
+    expect +OK [ask RENAME l k]
+    then B {["k" "a"]}
+    ask SET k x
+    expect :1 [ask COPY z k REPLACE]
+    then C {["k" "a" ,1]}
+}
+
 # --- ends without an element -----------------------------------------------------------
 
 check "a timeout" {

@@ -145,14 +145,22 @@ impl Effects {
     #[inline]
     pub fn changed(&mut self, db: usize, key: &[u8], event: Event) {
         self.dirty += 1;
-        self.reach(db, key, event);
+        self.reach(db, key, event, Waiting::changed);
+        log::trace!(target: "keyspace", "db {db}: {} of a key of {} bytes", event.0, key.len());
+    }
+
+    /// As [`Effects::changed`], for a key that was given another value in the place of the one it had. Redis takes only keys that
+    /// come into being for what is waited for, and those that a client waits to be gone.
+    pub fn replaced(&mut self, db: usize, key: &[u8], event: Event) {
+        self.dirty += 1;
+        self.reach(db, key, event, Waiting::replaced);
         log::trace!(target: "keyspace", "db {db}: {} of a key of {} bytes", event.0, key.len());
     }
 
     /// As [`Effects::changed`], for a command that made `changes` changes of one key, such as an element pushed each.
     pub fn changed_by(&mut self, db: usize, key: &[u8], event: Event, changes: u64) {
         self.dirty += changes;
-        self.reach(db, key, event);
+        self.reach(db, key, event, Waiting::changed);
         log::trace!(target: "keyspace", "db {db}: {changes} times {} of a key of {} bytes", event.0, key.len());
     }
 
@@ -160,7 +168,7 @@ impl Effects {
     /// counts where it went.
     #[inline]
     pub fn changed_uncounted(&mut self, db: usize, key: &[u8], event: Event) {
-        self.reach(db, key, event);
+        self.reach(db, key, event, Waiting::changed);
         if self.journal.is_on() {
             match event {
                 Event::EXPIRED => self.journal.expired(db, key),
@@ -186,9 +194,9 @@ impl Effects {
         log::trace!(target: "keyspace", "db {db}: {} of a key of {} bytes", event.0, key.len());
     }
 
-    /// Tells those who wait for a change of this key.
+    /// Tells those who wait for a change of this key; `wake` those whose commands do.
     #[inline]
-    fn reach(&mut self, db: usize, key: &[u8], event: Event) {
+    fn reach(&mut self, db: usize, key: &[u8], event: Event, wake: fn(&mut Waiting, usize, &[u8])) {
         if !self.watches.is_empty() | self.waiting.any() | self.told {
             if self.hushed && event != Event::EXPIRED {
                 return;
@@ -197,7 +205,7 @@ impl Effects {
                 self.watches.changed(db, key, matches!(event, Event::EXPIRED | Event::INVALIDATED));
             }
             if self.waiting.any() && event.may_be_waited_for() {
-                self.waiting.changed(db, key);
+                wake(&mut self.waiting, db, key);
             }
             if self.told {
                 self.tell(db, key, event);

@@ -161,9 +161,20 @@ impl Waiting {
     /// A key changed.
     #[cold]
     pub fn changed(&mut self, db: usize, key: &[u8]) {
+        self.changed_for(db, key, |_| true);
+    }
+
+    /// A key has another value in the place of the one it had: it is ready only if somebody waits for it to be gone.
+    #[cold]
+    pub fn replaced(&mut self, db: usize, key: &[u8]) {
+        self.changed_for(db, key, |queue| queue.until_gone > 0);
+    }
+
+    /// A key changed in a way that the queues which are `wanted` wait for.
+    fn changed_for(&mut self, db: usize, key: &[u8], wanted: impl FnOnce(&Queue) -> bool) {
         let hash = self.hasher.hash(key);
         let Some((key, queue)) = self.queues.get(db).and_then(|queues| queues.as_ref()?.get(hash, key)) else { return };
-        if !queue.ready.replace(true) {
+        if wanted(queue) && !queue.ready.replace(true) {
             self.ready.push_back(Ready { db, hash, key: Rc::clone(key) });
         }
     }
@@ -382,6 +393,8 @@ mod tests {
         let [a, x] = ["a", "x"].map(|key| ready(&waiting, key));
         assert!(waiting.next(&x, None, false).is_none());
         assert!(waiting.next(&a, None, true).is_none(), "nobody waits for it to be gone");
+        waiting.replaced(0, b"a");
+        assert!(waiting.take_ready().is_none(), "nobody waits for that either");
         waiting.changed(0, b"a");
         assert!(waiting.take_ready().is_some());
         assert!(waiting.next(&a, None, false).is_some_and(|next| next.token == 1 && next.is_alone));

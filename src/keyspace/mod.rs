@@ -700,14 +700,15 @@ impl Keyspace {
         }
         let entry = Entry::new(key.bytes, kind, encoding, value, deadline, access);
         let found = self.find(db, key);
+        // To Redis RESTORE makes another key, not a new value.
+        let is_new = found.is_none() || event == Some(Event::RESTORE);
         let due = self.database_mut(db).looked_at().into_iter().chain(deadline).min();
         match found {
             Some(position) => {
                 self.preserve(db, position);
                 let old = self.database_mut(db).replace(position, entry);
                 self.discard(old);
-                if event == Some(Event::RESTORE) {
-                    // To Redis that is another key, not a new value.
+                if is_new {
                     self.effects.created(db, key.bytes);
                 }
             }
@@ -725,7 +726,11 @@ impl Keyspace {
             if deadline.is_some() {
                 self.note_own(db, key);
             }
-            self.effects.changed(db, key.bytes, event);
+            if is_new {
+                self.effects.changed(db, key.bytes, event);
+            } else {
+                self.effects.replaced(db, key.bytes, event);
+            }
         }
     }
 
