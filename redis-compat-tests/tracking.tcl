@@ -84,6 +84,66 @@ case "one's own changes are told, behind the reply, unless NOLOOP" {
     A: -> >["invalidate" ["k"]]
 }
 
+case "what one's own command has made wrong is told behind its other messages" -config {notify-keyspace-events EA} {
+    HELLO 3                    -> any
+    CLIENT TRACKING ON         -> +OK
+    PSUBSCRIBE __keyevent@*    -> >["psubscribe" "__keyevent@*" :1]
+    SET k v                    -> +OK
+    -> >["pmessage" "__keyevent@*" "__keyevent@0__:set" "k"]
+    MGET k j                   -> ["v" nil]
+    RENAME k j                 -> +OK
+    -> >["pmessage" "__keyevent@*" "__keyevent@0__:rename_from" "k"]
+    -> >["pmessage" "__keyevent@*" "__keyevent@0__:rename_to" "j"]
+    -> >["invalidate" ["k"]]
+    -> >["invalidate" ["j"]]
+    GET j                      -> "v"
+    MULTI                      -> +OK
+    SET j w                    -> +QUEUED
+    PUBLISH __keyevent@x m     -> +QUEUED
+    GET j                      -> +QUEUED
+    DEL j                      -> +QUEUED
+    EXEC                       -> [+OK :1 "w" :1]
+    -> >["pmessage" "__keyevent@*" "__keyevent@0__:set" "j"]
+    -> >["pmessage" "__keyevent@*" "__keyevent@x" "m"]
+    -> >["pmessage" "__keyevent@*" "__keyevent@0__:del" "j"]
+    -> >["invalidate" ["j"]]
+    -> >["invalidate" ["j"]]
+    GET k                      -> nil
+    B: SET k v                 -> +OK
+    A: -> >["invalidate" ["k"]]
+    -> >["pmessage" "__keyevent@*" "__keyevent@0__:set" "k"]
+}
+
+case "one's own flush is told before the reply, where that waits for memory" {
+    HELLO 3                    -> any
+    CLIENT TRACKING ON NOLOOP  -> +OK
+    !send FLUSHALL
+    -> >["invalidate" nil]
+    -> +OK
+    !send FLUSHDB SYNC
+    -> >["invalidate" nil]
+    -> +OK
+    FLUSHALL ASYNC             -> +OK
+    -> >["invalidate" nil]
+    MULTI                      -> +OK
+    FLUSHALL                   -> +QUEUED
+    SET k v                    -> +QUEUED
+    EXEC                       -> [+OK +OK]
+    -> >["invalidate" nil]
+    EVAL "return redis.call('FLUSHALL')" 0 -> +OK
+    -> >["invalidate" nil]
+    PING                       -> +PONG
+}
+
+case "NOLOOP does not hold for what a script changes, in broadcast mode" {
+    HELLO 3                    -> any
+    CLIENT TRACKING ON BCAST NOLOOP -> +OK
+    SET k v                    -> +OK
+    EVAL "return redis.call('SET', KEYS[1], 'w')" 1 j -> +OK
+    -> >["invalidate" ["j"]]
+    PING                       -> +PONG
+}
+
 case "RESP2 tells nobody but a subscriber that it is redirected to" {
     B: HELLO 2                 -> any
     id := CLIENT ID

@@ -128,7 +128,13 @@ impl Ctx<'_> {
             while self.server.keys.free_slice() {}
         }
         // Nor does the master's stream wait for that: nobody there waits for the reply.
-        if self.in_exec || self.server.keys.is_freed() || self.server.is_master(self.token) {
+        if self.in_exec || self.server.is_master(self.token) {
+            self.reply.ok();
+            return;
+        }
+        // In Redis every client waits for a moment at least: that its copies are wrong comes before the reply.
+        self.tell_first();
+        if self.server.keys.is_freed() {
             self.reply.ok();
             return;
         }

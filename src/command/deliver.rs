@@ -3,7 +3,7 @@
 //!
 //! They join the output of those who get them at once. Only a client whose own command is running gets them when that
 //! command is over, behind its reply: [`Ctx::collect_messages`]. What happened to keys is told when the command that did
-//! it is over, too, and before another runs.
+//! it is over, too, and before another runs. But that its own command has made a client's copy of a key wrong is what it is told last.
 //!
 //! Sending is another matter: ten thousand subscribers are ten thousand system calls, for which nobody else is to wait. So those
 //! who have been published messages, and have no replies, stand in a queue, of which each turn of the loop serves some. That a copy of a
@@ -100,19 +100,22 @@ pub fn count_receivers(server: &Server, kind: Kind, channel: &[u8]) -> usize {
 }
 
 /// Tells clients what has happened to keys since they were told last. `author` is the client whose command did it, if
-/// it was one.
+/// it was one. Returns what is still to be told to the author itself: keys of which its copies are wrong now.
 #[cold]
-pub fn tell_news(server: &mut Server, author: Option<usize>) {
+pub fn tell_news(server: &mut Server, author: Option<usize>) -> Vec<Rc<Vec<u8>>> {
+    let mut stale = Vec::new();
     let mut news = server.keys.effects.take_news();
     for news in news.drain(..) {
         match news {
             News::Key { db, event, key } => {
                 if event.is_change() && server.keys.effects.trackers.any() {
-                    let by_command = !matches!(event, Event::EXPIRED | Event::EVICTED | Event::INVALIDATED);
+                    // To Redis it is not a client who changes what a script changes.
+                    let by_command = !matches!(event, Event::EXPIRED | Event::EVICTED | Event::INVALIDATED)
+                        && server.scripts.running.is_none();
                     let trackers = &mut server.keys.effects.trackers;
                     trackers.changed(&key, author.filter(|_| by_command));
                     let readers = trackers.take_readers(&key);
-                    tell_readers(server, &key, readers, author);
+                    stale.extend(tell_readers(server, &key, readers, author));
                 }
                 match event {
                     Event::EVICTED => server.plugins.evicted(db, &key),
@@ -140,6 +143,7 @@ pub fn tell_news(server: &mut Server, author: Option<usize>) {
         }
     }
     server.keys.effects.reuse(news);
+    stale
 }
 
 /// What channels call a database: its number, or the name of a namespace that has one of its own.
@@ -165,21 +169,30 @@ fn publish_event(server: &mut Server, db: usize, event: Event, key: &[u8]) {
     }
 }
 
-/// Tells the readers of a key that their copies of it are wrong.
-fn tell_readers(server: &mut Server, key: &[u8], readers: BTreeSet<ClientRef>, author: Option<usize>) {
+/// Tells the readers of a key that their copies of it are wrong. Returns what the author is to be told, if it is one of them.
+fn tell_readers(
+    server: &mut Server,
+    key: &[u8],
+    readers: BTreeSet<ClientRef>,
+    author: Option<usize>,
+) -> Option<Rc<Vec<u8>>> {
     if readers.is_empty() {
-        return;
+        return None;
     }
     let keys = encode_keys(&[key]);
+    let mut is_author = false;
     for ClientRef { id, token } in readers {
         let wanted = server.clients.get(token).filter(|client| client.id == id).is_some_and(|client| {
             let tracking = client.tracking.as_ref();
             tracking.is_some_and(|tracking| tracking.reads() && !(tracking.no_loop && author == Some(token)))
         });
-        if wanted {
+        if wanted && author == Some(token) {
+            is_author = true;
+        } else if wanted {
             tell_invalid(server, token, Some(&keys));
         }
     }
+    is_author.then_some(keys)
 }
 
 /// Tells the clients in broadcast mode of the keys that have changed in this turn.
@@ -291,18 +304,21 @@ fn put(server: &mut Server, token: usize, write: impl FnOnce(&mut Output)) {
 }
 
 impl Ctx<'_> {
-    /// Tells what has happened to keys to make room for a command, before the command runs: a client that tracks takes
-    /// what it is told behind a reply for news of what it has just read.
+    /// Tells what has happened to keys before a command replies. What makes room for a command is told before it runs: a client
+    /// that tracks takes what it is told behind a reply for news of what it has just read.
     #[cold]
     pub(super) fn tell_first(&mut self) {
         if self.server.keys.effects.told() {
-            tell_news(self.server, Some(self.token));
+            self.stale.extend(tell_news(self.server, Some(self.token)));
             self.collect_messages();
         }
     }
 
     /// Puts the messages behind the reply that came while the client's own command ran.
     pub(super) fn collect_messages(&mut self) {
+        for keys in self.stale.drain(..) {
+            tell_invalid(self.server, self.token, Some(&keys));
+        }
         // Where a command runs within another, the messages to the outer one's client still wait.
         self.server.delivered = self.resumed.is_some();
         let mut messages = std::mem::take(&mut self.server.clients[self.token].output);

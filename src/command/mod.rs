@@ -68,6 +68,7 @@ mod tag;
 mod tracking;
 mod zset;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crash::Running;
@@ -162,6 +163,8 @@ pub struct Ctx<'s> {
     pub in_script: bool,
     /// The reply up to here is not to be withheld any more.
     settled: usize,
+    /// Keys of which the client's own command has made its copies wrong, as it will be told.
+    stale: Vec<Rc<Vec<u8>>>,
     /// Hashes of a command's keys; see [`Ctx::prefetch_keys`].
     hashes: Vec<u64>,
     /// The command waits for a key.
@@ -217,6 +220,7 @@ impl<'s> Ctx<'s> {
             in_exec: false,
             in_script: false,
             settled: 0,
+            stale: Vec::new(),
             hashes: Vec::new(),
             blocked: false,
             resumed: None,
@@ -249,6 +253,7 @@ impl<'s> Ctx<'s> {
 
     /// Gives the replies to the client, whose commands end here.
     pub fn leave(&mut self) {
+        debug_assert!(self.stale.is_empty(), "a stale copy is told of when the command is over");
         if let Some(before) = self.overdue_before.take() {
             // What holds otherwise may be another now.
             let otherwise = self.server.keys.overdue_otherwise();

@@ -228,7 +228,8 @@ impl Ctx<'_> {
     /// Tells clients what the command that just ran has done to keys, and remembers what the client has read.
     #[cold]
     pub(super) fn tell_and_remember(&mut self, command: &Registered, args: &Args<'_>) {
-        tell_news(self.server, Some(self.token));
+        self.stale.extend(tell_news(self.server, Some(self.token)));
+        self.server.delivered |= !self.stale.is_empty();
         let Server { clients, keys, .. } = &mut *self.server;
         let client = &mut clients[self.token];
         let Some(tracking) = &mut client.tracking else { return };
