@@ -164,6 +164,20 @@ check "expiry" -config {notify-keyspace-events AE} {
     }
 }
 
+check "a hash whose fields have all expired was found by who reads it" -config {notify-keyspace-events AEm} {
+    ask DEBUG SET-ACTIVE-EXPIRE 0
+    foreach command {{HGET h f} {HEXISTS h f} {HSTRLEN h f} {HRANDFIELD h} {HRANDFIELD h 2} {HRANDFIELD h -2 WITHVALUES}} {
+        ask HSET h f v
+        ask HPEXPIRE h 1 FIELDS 1 f
+        after 5
+        ask CONFIG RESETSTAT
+        events [list $command $command] {{hexpired h} {del h} {keymiss h}}
+        regexp {keyspace_hits:(\d+)\s+keyspace_misses:(\d+)} [lindex [ask INFO stats] 1] all hits misses
+        same {1 1} [list $hits $misses] $command
+    }
+    ask DEBUG SET-ACTIVE-EXPIRE 1
+}
+
 case "a key that nobody looks at expires with an event" -config {notify-keyspace-events Ex} {
     B: PSUBSCRIBE *            -> any
     A: SET k v PX 20           -> +OK
@@ -203,6 +217,10 @@ check "new keys and missing ones" -config {notify-keyspace-events AEnm} {
         {keymiss a} {keymiss b} {keymiss c} {keymiss h} {keymiss s}
     }
     events {{XACK x g 1-1} {XCLAIM x g c 0 1-1} {XAUTOCLAIM x g c 0 0}} {{keymiss x} {keymiss x} {keymiss x}}
+    # XAUTOCLAIM looks for its key before it judges what else it was told, XCLAIM and XACK behind that.
+    events {{XAUTOCLAIM x g c bad 0} {XAUTOCLAIM x g c 0 bad} {XAUTOCLAIM x g c 0 0 COUNT 0} {XAUTOCLAIM x g c 0 0 BAD}} {
+        {keymiss x} {keymiss x} {keymiss x} {keymiss x}
+    }
     events {{RPUSH l a} {LMOVE l m LEFT LEFT} {SADD s a} {SUNIONSTORE t s} {SUNIONSTORE t s} {ZADD z 1 a} {ZUNIONSTORE y 1 z}} {
         {new l} {rpush l} {new m} {lpush m} {lpop l} {del l} {new s} {sadd s} {new t} {sunionstore t} {sunionstore t}
         {new z} {zadd z} {new y} {zunionstore y}

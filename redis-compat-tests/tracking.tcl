@@ -144,6 +144,23 @@ case "NOLOOP does not hold for what a script changes, in broadcast mode" {
     PING                       -> +PONG
 }
 
+case "an XREAD whose words are not in place has read nothing" {
+    HELLO 3                    -> any
+    CLIENT TRACKING ON         -> +OK
+    XREAD STREAMS a b 0        -> /^-ERR Unbalanced /
+    XREAD BAD STREAMS c 0      -> -ERR syntax error
+    XREAD COUNT STREAMS d 0    -> /^-ERR /
+    XREAD COUNT x STREAMS e 0  -> /^-ERR /
+    XREAD NOACK STREAMS f 0    -> /^-ERR /
+    XREAD BLOCK 1 COUNT 2 STREAMS g h 0 bad -> /^-ERR /
+    B: MSET a 1 b 1 c 1 d 1 e 1 f 1 g 1 h 1 -> +OK
+    A: -> >["invalidate" ["e"]]
+    -> >["invalidate" ["f"]]
+    -> >["invalidate" ["g"]]
+    -> >["invalidate" ["h"]]
+    PING                       -> +PONG
+}
+
 case "RESP2 tells nobody but a subscriber that it is redirected to" {
     B: HELLO 2                 -> any
     id := CLIENT ID

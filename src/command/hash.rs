@@ -250,6 +250,22 @@ fn read<'k>(keys: &'k mut Keyspace, db: usize, key: Key<'_>, touch: Touch) -> Re
     }
 }
 
+/// As [`read`], when fields whose time is over have just been removed. A hash that is `gone` with them was found.
+#[inline]
+fn read_rest<'k>(
+    keys: &'k mut Keyspace,
+    db: usize,
+    key: Key<'_>,
+    touch: Touch,
+    gone: bool,
+) -> Result<Option<HashView<'k>>, Error> {
+    if gone {
+        keys.found(db);
+        return Ok(None);
+    }
+    read(keys, db, key, touch)
+}
+
 /// The hash that the first argument names, for a command that reads it; see [`read`]. Of the fields that are named by
 /// arguments, those that have expired are removed before.
 macro_rules! hash_of {
@@ -259,8 +275,8 @@ macro_rules! hash_of {
     }};
     ($cx:ident, $args:ident, $names:expr) => {{
         let key = $cx.key($args, 1);
-        $cx.server.keys.expire_named_fields($cx.db, key, $names);
-        read(&mut $cx.server.keys, $cx.db, key, $cx.touch)?
+        let gone = $cx.server.keys.expire_named_fields($cx.db, key, $names);
+        read_rest(&mut $cx.server.keys, $cx.db, key, $cx.touch, gone)?
     }};
 }
 
@@ -512,8 +528,8 @@ fn hrandfield(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let mut rng = cx.server.keys.random_source();
     let key = cx.key(args, 1);
     if args.len() == 2 {
-        cx.server.keys.expire_all_fields(cx.db, key);
-        match hash_of!(cx, args) {
+        let gone = cx.server.keys.expire_all_fields(cx.db, key);
+        match read_rest(&mut cx.server.keys, cx.db, key, cx.touch, gone)? {
             Some(hash) => draw(hash, 1, &mut rng, |name, _| element_reply(&mut cx.reply, name)),
             None => cx.reply.null(),
         }
@@ -533,8 +549,8 @@ fn hrandfield(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         return Err(Error::OUT_OF_RANGE);
     }
     let most = cx.most_output();
-    cx.server.keys.expire_all_fields(cx.db, key);
-    let Some(hash) = hash_of!(cx, args) else {
+    let gone = cx.server.keys.expire_all_fields(cx.db, key);
+    let Some(hash) = read_rest(&mut cx.server.keys, cx.db, key, cx.touch, gone)? else {
         cx.reply.array(0);
         return Ok(());
     };

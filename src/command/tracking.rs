@@ -7,6 +7,7 @@ use super::deliver::tell_news;
 use super::error::{Error, Outcome};
 use super::key_positions::each_key;
 use super::state::Server;
+use super::stream::read::is_in_order;
 use super::table::{Flags, KeyFlags, Registered};
 use crate::effects::tracking::{Choice, ClientRef, Tracking};
 use crate::resp::Args;
@@ -235,7 +236,9 @@ impl Ctx<'_> {
         let Some(tracking) = &mut client.tracking else { return };
         // Of a script, what its commands read counts.
         let script = command.command.acl.contains(super::table::Acl::SCRIPTING);
-        let reads = command.command.flags.contains(Flags::READONLY) && !script;
+        let reads = command.command.flags.contains(Flags::READONLY)
+            && !script
+            && (command.full_name != "xread" || is_in_order(args));
         if reads && tracking.remembers() {
             let reader = ClientRef { id: client.id, token: self.token };
             let visited = each_key(command.command, args, 0, |at, flags| {

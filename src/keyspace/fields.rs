@@ -11,25 +11,36 @@ use crate::effects::Event;
 use crate::keyspace::hashmap;
 use crate::types::table::Position;
 
+/// What went because its time was over.
+#[derive(Default)]
+struct Expired {
+    /// So many fields of a hash.
+    fields: usize,
+    /// The hash, which had no others.
+    gone: bool,
+}
+
 impl Keyspace {
-    /// Removes those of the named fields of a hash whose deadlines have passed, unless they are only hidden.
+    /// Removes those of the named fields of a hash whose deadlines have passed, unless they are only hidden. Returns whether the hash
+    /// went with them.
     #[inline]
-    pub fn expire_named_fields<'n>(&mut self, db: usize, key: Key<'_>, names: impl Iterator<Item = &'n [u8]>) {
-        let Some(position) = self.find_due(db, key) else { return };
+    pub fn expire_named_fields<'n>(&mut self, db: usize, key: Key<'_>, names: impl Iterator<Item = &'n [u8]>) -> bool {
+        let Some(position) = self.find_due(db, key) else { return false };
         let now_ms = self.horizon_ms;
         self.expire_fields(db, position, |hash, tell| {
             let past = |name: &&[u8], hash: &Value<'_>| {
                 hashmap::view(hash).find(name).is_some_and(|held| hashmap::is_past(held.deadline, now_ms))
             };
             names.filter(|name| past(name, hash) && hashmap::remove(hash, name)).inspect(|name| tell(name)).count()
-        });
+        })
+        .gone
     }
 
-    /// Removes all fields of a hash whose deadlines have passed, unless they are only hidden.
-    pub fn expire_all_fields(&mut self, db: usize, key: Key<'_>) {
-        let Some(position) = self.find_due(db, key) else { return };
+    /// Removes all fields of a hash whose deadlines have passed, unless they are only hidden. Returns whether the hash went with them.
+    pub fn expire_all_fields(&mut self, db: usize, key: Key<'_>) -> bool {
+        let Some(position) = self.find_due(db, key) else { return false };
         let now_ms = self.horizon_ms;
-        self.expire_fields(db, position, |hash, tell| hashmap::remove_due(hash, now_ms, usize::MAX, tell));
+        self.expire_fields(db, position, |hash, tell| hashmap::remove_due(hash, now_ms, usize::MAX, tell)).gone
     }
 
     /// Removes fields that are due, about `budget` at most.
@@ -46,8 +57,8 @@ impl Keyspace {
                 continue;
             }
             let most = *budget;
-            let removed = self.expire_fields(db, position, |hash, tell| hashmap::remove_due(hash, now_ms, most, tell));
-            *budget = most.saturating_sub(removed.max(1));
+            let expired = self.expire_fields(db, position, |hash, tell| hashmap::remove_due(hash, now_ms, most, tell));
+            *budget = most.saturating_sub(expired.fields.max(1));
         }
     }
 
@@ -74,15 +85,15 @@ impl Keyspace {
         hashmap::is_past(earliest, self.horizon_ms).then_some(position)
     }
 
-    /// Lets `remove` take expired fields out of a hash and tell their names, and reports that. Returns how many there were.
+    /// Lets `remove` take expired fields out of a hash and tell their names, and reports that.
     fn expire_fields(
         &mut self,
         db: usize,
         position: Position,
         remove: impl FnOnce(&mut Value<'_>, &mut dyn FnMut(&[u8])) -> usize,
-    ) -> usize {
+    ) -> Expired {
         self.preserve(db, position);
-        let Some(database) = self.databases[db].as_deref_mut() else { return 0 };
+        let Some(database) = self.databases[db].as_deref_mut() else { return Expired::default() };
         let due = database.fields_due(position);
         let journal = &mut self.effects.journal;
         let key = if journal.is_on() { database.entry(position).key().to_vec() } else { Vec::new() };
@@ -97,7 +108,7 @@ impl Keyspace {
         database.give_back(position, lent);
         database.fields_changed(position, due);
         if removed == 0 {
-            return 0;
+            return Expired::default();
         }
         self.stats.expired_fields += removed as u64;
         if empty {
@@ -108,7 +119,7 @@ impl Keyspace {
         } else if let Some(database) = &self.databases[db] {
             self.effects.changed_uncounted(db, database.entry(position).key(), Event::HEXPIRED);
         }
-        removed
+        Expired { fields: removed, gone: empty }
     }
 
     /// Lets a command decide about the deadlines of fields of a hash, given those they have. `tell` learns what became of
@@ -225,7 +236,7 @@ mod tests {
                         2 => drop(keys.delete(db, from, Event::DEL)),
                         _ => keys.set_string(db, from, StringValue::Borrowed(b"s"), Expiry::Clear, Event::SET),
                     },
-                    13 => keys.expire_all_fields(db, from),
+                    13 => _ = keys.expire_all_fields(db, from),
                     14 => keys.set_now(keys.now_ms() + rng.u64(..20)),
                     _ => drop(keys.expire_slice(rng.usize(1..4))),
                 }

@@ -396,10 +396,16 @@ impl Keyspace {
             self.effects.missed(db, key.bytes);
             return None;
         };
-        self.stats.hits += 1;
-        self.directory.hit(db);
+        self.found(db);
         self.touch(db, position, touch);
         Some(self.databases[db].as_deref()?.entry(position))
+    }
+
+    /// Counts a hit: a key was found that is to be read.
+    #[inline]
+    pub fn found(&mut self, db: usize) {
+        self.stats.hits += 1;
+        self.directory.hit(db);
     }
 
     /// The live entry of a key for a command that asks about it, not for its value: counts a hit or a miss, and is
@@ -410,8 +416,7 @@ impl Keyspace {
             self.directory.missed(db);
             return None;
         };
-        self.stats.hits += 1;
-        self.directory.hit(db);
+        self.found(db);
         Some(self.databases[db].as_deref()?.entry(position))
     }
 

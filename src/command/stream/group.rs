@@ -388,7 +388,7 @@ fn unrecognized(option: &[u8]) -> Error {
     Error::new([b"ERR Unrecognized XCLAIM option '", shown(option, usize::MAX), b"'"].concat())
 }
 
-/// Claims entries of the group that the arguments name for the consumer that they name.
+/// Claims entries of the group that the arguments name for the consumer that they name. That the key was looked for is counted before.
 fn claim_with(
     cx: &mut Ctx<'_>,
     args: &Args<'_>,
@@ -396,7 +396,6 @@ fn claim_with(
 ) -> Outcome {
     let mut outcome = GroupOutcome::begin(cx);
     let key = cx.key(args, 1);
-    cx.server.keys.read(cx.db, key, cx.touch);
     let reply = &mut cx.reply;
     let outcome = cx.server.keys.change_within(cx.db, key, Type::Stream, |value| {
         let Stream { log, groups, .. } = stream_mut(value);
@@ -424,6 +423,7 @@ fn claimer(group: &mut Group, name: &[u8], now_ms: i64, outcome: &mut GroupOutco
 
 pub fn claim(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let now_ms = now(cx);
+    cx.server.keys.read(cx.db, cx.key(args, 1), cx.touch);
     claim_with(cx, args, |reply, log, group, outcome| {
         let claim = claim_options(args, now_ms)?;
         claim_all(reply, log, group, &args[3], &claim, now_ms, outcome);
@@ -524,6 +524,8 @@ fn sweep_options(args: &Args<'_>) -> Result<Sweep, Error> {
 const COUNT_GRANTED: u64 = (1 << 47) / 16 - 1;
 
 pub fn auto_claim(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
+    // As in Redis, it is looked for before the options are judged.
+    cx.server.keys.read(cx.db, cx.key(args, 1), cx.touch);
     let sweep = sweep_options(args)?;
     let now_ms = now(cx);
     claim_with(cx, args, |reply, log, group, outcome| {

@@ -9,7 +9,7 @@
 mod group;
 mod info;
 mod outcome;
-mod read;
+pub mod read;
 
 use super::error::{Error, Outcome};
 use super::string::integer;

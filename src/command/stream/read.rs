@@ -45,6 +45,27 @@ struct Reader<'a> {
     no_ack: bool,
 }
 
+/// Whether the words of an XREAD are in place, whatever their values: if not, none of its keys has been read.
+pub fn is_in_order(args: &Args<'_>) -> bool {
+    let mut at = 1;
+    while let Some(word) = args.get(at) {
+        let is = |option: &str| word.eq_ignore_ascii_case(option.as_bytes());
+        if is("STREAMS") {
+            return (args.len() - at) % 2 == 1;
+        }
+        at += if is("BLOCK") || is("COUNT") {
+            2
+        } else if is("GROUP") {
+            3
+        } else if is("NOACK") {
+            1
+        } else {
+            return false;
+        };
+    }
+    false
+}
+
 fn request<'a>(cx: &Ctx<'_>, args: &'a Args<'_>, in_group: bool) -> Result<Request<'a>, Error> {
     let (mut count, mut wait, mut group, mut no_ack, mut keys) = (0, None, None, false, None);
     let mut at = 1;
