@@ -178,6 +178,28 @@ check "a hash whose fields have all expired was found by who reads it" -config {
     ask DEBUG SET-ACTIVE-EXPIRE 1
 }
 
+check "a key whose time is over, in the place of what is stored" -config {notify-keyspace-events AE} {
+    ask DEBUG SET-ACTIVE-EXPIRE 0
+    ask SET five 5
+    set five [lindex [ask DUMP five] 1]
+    foreach {command expected} {
+        {SINTERSTORE k nokey} {{del k}}        {SDIFFSTORE k nokey s} {{del k}}
+        {ZUNIONSTORE k 1 nokey} {{del k}}      {ZRANGESTORE k nokey 0 -1} {{del k}}
+        {SORT nokey STORE k} {{del k}}         {GEORADIUS nokey 1 1 1 km STORE k} {{del k}}
+        {BITOP AND k nokey} {{del k}}          {RESTORE k 1 FIVE REPLACE ABSTTL} {{del k}}
+        {RESTORE k 0 FIVE REPLACE} {{restore k}} {RESTORE k 0 FIVE} {{expired k} {restore k}}
+        {SUNIONSTORE k s} {{expired k} {sunionstore k}}
+        {SORT s ALPHA STORE k} {{expired k} {sortstore k}}
+        {COPY s k REPLACE} {{expired k} {copy_to k}}
+        {RENAME s k} {{expired k} {rename_from s} {rename_to k}}
+        {DEL k} {{expired k}}                  {SET k v} {{expired k} {set k}}
+    } {
+        set command [string map [list FIVE [list $five]] $command]
+        events [list {SADD s a} {SET k v PX 1} {DEBUG SLEEP 0.004} $command] [concat {{sadd s} {set k} {expire k}} $expected]
+    }
+    ask DEBUG SET-ACTIVE-EXPIRE 1
+}
+
 case "a key that nobody looks at expires with an event" -config {notify-keyspace-events Ex} {
     B: PSUBSCRIBE *            -> any
     A: SET k v PX 20           -> +OK

@@ -258,7 +258,7 @@ fn bitop(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     cx.reply.count(result.len());
     let key = cx.key(args, 2);
     if result.is_empty() {
-        cx.server.keys.delete(cx.db, key, Event::DEL);
+        cx.server.keys.vacate(cx.db, key);
     } else {
         let value = StringValue::Owned(result);
         cx.server.keys.set_string_as(cx.db, key, value, Encoding::Raw, Expiry::Clear, Event::SET);

@@ -161,7 +161,7 @@ fn restore(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     };
     if deadline.is_some_and(|deadline| deadline <= cx.server.keys.horizon_ms()) {
         // It has expired on its way; what it would have replaced is gone all the same.
-        if cx.server.keys.delete(cx.db, key, Event::DEL) {
+        if cx.server.keys.vacate(cx.db, key) {
             cx.propagate_removal(&args[1]);
         }
         cx.reply.ok();

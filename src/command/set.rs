@@ -504,7 +504,7 @@ fn store(cx: &mut Ctx<'_>, key: Key<'_>, set: Set, event: Event) -> Outcome {
     let len = set.set().len();
     cx.reply.count(len);
     if len == 0 {
-        keys.delete(cx.db, key, Event::DEL);
+        keys.vacate(cx.db, key);
         return Ok(());
     }
     let (encoding, bytes) = match set {

@@ -404,7 +404,7 @@ fn sort(cx: &mut Ctx<'_>, args: &Args<'_>, may_store: bool) -> Outcome {
 fn store(keys: &mut Keyspace, db: usize, key: Key<'_>, mut list: Quicklist) {
     const EVENT: Event = Event("sortstore");
     if list.is_empty() {
-        keys.delete(db, key, Event::DEL);
+        keys.vacate(db, key);
         return;
     }
     match list.take_only_listpack() {

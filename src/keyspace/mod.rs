@@ -344,6 +344,12 @@ impl Keyspace {
         None
     }
 
+    /// As [`Keyspace::find`]; a key whose time is over is found, too.
+    fn find_even_overdue(&self, db: usize, key: Key<'_>) -> Option<Position> {
+        let database = self.database(db)?;
+        database.find(key.hash, key.bytes).filter(|&position| !database.is_dead(database.entry(position)))
+    }
+
     /// Whether nobody is to see an entry any more.
     #[inline]
     fn is_gone(&self, database: &Namespace, entry: EntryRef<'_>) -> bool {
@@ -482,11 +488,23 @@ impl Keyspace {
     /// Removes a key. Returns whether it was there.
     pub fn delete(&mut self, db: usize, key: Key<'_>, event: Event) -> bool {
         let Some(position) = self.find(db, key) else { return false };
+        self.delete_at(db, key, position, event);
+        true
+    }
+
+    /// Removes the key of a command that has nothing to store there. Returns whether it was there. To Redis one whose time is over
+    /// is deleted by that, and has not expired.
+    pub fn vacate(&mut self, db: usize, key: Key<'_>) -> bool {
+        let Some(position) = self.find_even_overdue(db, key) else { return false };
+        self.delete_at(db, key, position, Event::DEL);
+        true
+    }
+
+    fn delete_at(&mut self, db: usize, key: Key<'_>, position: Position, event: Event) {
         self.preserve(db, position);
         let entry = self.database_mut(db).remove(position);
         self.discard(entry);
         self.effects.changed(db, key.bytes, event);
-        true
     }
 
     /// Lends the value of a live key to `change`, and reports what it did as `event` (a value that became empty also as
@@ -704,9 +722,10 @@ impl Keyspace {
             deadline = self.default_deadline(db, key);
         }
         let entry = Entry::new(key.bytes, kind, encoding, value, deadline, access);
-        let found = self.find(db, key);
-        // To Redis RESTORE makes another key, not a new value.
-        let is_new = found.is_none() || event == Some(Event::RESTORE);
+        // To Redis RESTORE makes another key, not a new value, and does not ask what is in its place.
+        let restored = event == Some(Event::RESTORE);
+        let found = if restored { self.find_even_overdue(db, key) } else { self.find(db, key) };
+        let is_new = found.is_none() || restored;
         let due = self.database_mut(db).looked_at().into_iter().chain(deadline).min();
         match found {
             Some(position) => {

@@ -110,7 +110,7 @@ pub(super) fn store(cx: &mut Ctx<'_>, key: Key<'_>, zset: Zset, event: Event) {
     let len = zset.zset().len();
     let keys = &mut cx.server.keys;
     if len == 0 {
-        keys.delete(cx.db, key, Event::DEL);
+        keys.vacate(cx.db, key);
     } else {
         match zset {
             Zset::List(list) if list.len() <= INLINE_MAX => {
