@@ -144,6 +144,23 @@ case "NOLOOP does not hold for what a script changes, in broadcast mode" {
     PING                       -> +PONG
 }
 
+check "who does not track any more is remembered until the key changes" {
+    ask HELLO 3
+    ask CLIENT TRACKING ON
+    ask MGET a b c
+    same 3 [info_value stats tracking_total_keys]
+    ask CLIENT TRACKING OFF
+    same {0 3} [list [info_value clients tracking_clients] [info_value stats tracking_total_keys]]
+    ask SET a x
+    same 2 [info_value stats tracking_total_keys]
+    ask CLIENT TRACKING ON
+    expect +OK [ask SET b x]
+    same {>["invalidate" ["b"]]} [resp::show [resp::read [run::connection A]]]
+    ask CLIENT TRACKING OFF
+    ask FLUSHALL
+    same 0 [info_value stats tracking_total_keys]
+}
+
 case "an XREAD whose words are not in place has read nothing" {
     HELLO 3                    -> any
     CLIENT TRACKING ON         -> +OK

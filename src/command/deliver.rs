@@ -143,6 +143,10 @@ pub fn tell_news(server: &mut Server, author: Option<usize>) -> Vec<Rc<Vec<u8>>>
         }
     }
     server.keys.effects.reuse(news);
+    if !server.keys.effects.trackers.any() {
+        // What was remembered of those who do not track any more may just have gone.
+        server.keys.effects.listen();
+    }
     stale
 }
 

@@ -122,10 +122,10 @@ pub struct Trackers {
 }
 
 impl Trackers {
-    /// Whether anybody tracks.
+    /// Whether anybody tracks, or somebody who did is remembered.
     #[inline]
     pub fn any(&self) -> bool {
-        self.clients > 0
+        self.clients > 0 || !self.keys.is_empty()
     }
 
     /// How many clients track.
@@ -163,10 +163,6 @@ impl Trackers {
                     }
                 }
             }
-        }
-        if self.clients == 0 {
-            // Nobody is left who could be told.
-            self.forget_keys();
         }
     }
 
