@@ -162,6 +162,19 @@ check "what waits is logged when it is over, without the wait" -config $logging 
     same 1 [expr {{BLPOP k 0} in [slow_commands]}]
 }
 
+check "a read that has waited is logged as it was asked" -config $logging {
+    ask XADD s 5-5 f v
+    foreach {timeout after} {0 {XADD s 6-6 f v} 0 {XADD nokey 1-1 f v} 1 PING} {
+        log_everything
+        resp::send [run::connection B] [list XREAD BLOCK $timeout STREAMS s nokey {$} {$}]
+        eventually {[regexp {blocked_clients:[1-9]} [lindex [ask INFO clients] 1]] || [lsearch -glob [slow_commands] {XREAD *}] >= 0}
+        ask {*}$after
+        resp::read [run::connection B]
+        same 1 [expr {[list XREAD BLOCK $timeout STREAMS s nokey {$} {$}] in [slow_commands]}] [slow_commands]
+        ask DEL nokey
+    }
+}
+
 check "only what takes long enough" -config $logging -needs {debug} {
     ask CONFIG SET slowlog-log-slower-than 50000
     ask SLOWLOG RESET

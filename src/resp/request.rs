@@ -486,15 +486,15 @@ pub struct Args<'a> {
     owned: &'a mut [Vec<u8>],
     /// Somebody reads them after the handler: nothing may be taken.
     pinned: bool,
-    /// What logs show of those that have been taken.
-    taken: Vec<(usize, Vec<u8>)>,
+    /// What logs show of those that have been taken, or stand for others.
+    shown: Vec<(usize, Vec<u8>)>,
 }
 
 impl<'a> Args<'a> {
     /// The arguments that `spans` describe, which stand in `buf` in this order. `owned` are those the parser owned for the same
     /// command.
     pub fn new(buf: &'a [u8], spans: &'a [Span], owned: &'a mut [Vec<u8>]) -> Args<'a> {
-        Args { buf, spans, owned, taken: Vec::new(), pinned: false }
+        Args { buf, spans, owned, shown: Vec::new(), pinned: false }
     }
 
     /// How many there are, with the name.
@@ -529,13 +529,13 @@ impl<'a> Args<'a> {
         }
         let span = self.spans.get(at).filter(|span| span.len == OWNED)?;
         let taken = std::mem::take(&mut self.owned[span.start as usize]);
-        self.taken.push((at, cut_arg(&taken)));
+        self.shown.push((at, cut_arg(&taken)));
         Some(taken)
     }
 
-    /// What a log shows of an argument, also of one that has been taken.
+    /// What a log shows of an argument, also of one that has been taken or stands for another.
     pub fn shown(&self, at: usize) -> Vec<u8> {
-        match self.taken.iter().find(|(taken, _)| *taken == at) {
+        match self.shown.iter().find(|(place, _)| *place == at) {
             Some((_, shown)) => shown.clone(),
             None => cut_arg(&self[at]),
         }
@@ -543,7 +543,7 @@ impl<'a> Args<'a> {
 
     /// Copies what has to be kept when the command is to run later; arguments with their own memory move.
     pub fn keep(&mut self) -> KeptArgs {
-        let mut kept = KeptArgs { bytes: Vec::new(), spans: Vec::with_capacity(self.len()), owned: Vec::new() };
+        let mut kept = KeptArgs { spans: Vec::with_capacity(self.len()), ..KeptArgs::default() };
         kept.bytes.reserve_exact(
             self.spans.iter().filter(|span| span.len != OWNED).map(|span| span.len as usize).sum::<usize>(),
         );
@@ -565,7 +565,12 @@ impl<'a> Args<'a> {
     pub fn copy(&self) -> KeptArgs {
         let last = self.spans.iter().rfind(|span| span.len != OWNED);
         let end = last.map_or(0, |last| last.start + last.len);
-        KeptArgs { bytes: self.buf[..end as usize].to_vec(), spans: self.spans.to_vec(), owned: self.owned.to_vec() }
+        KeptArgs {
+            bytes: self.buf[..end as usize].to_vec(),
+            spans: self.spans.to_vec(),
+            owned: self.owned.to_vec(),
+            shown: self.shown.clone(),
+        }
     }
 
     /// Appends the command as a request.
@@ -580,17 +585,19 @@ impl<'a> Args<'a> {
 }
 
 /// The arguments of a command that is to run later.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct KeptArgs {
     bytes: Vec<u8>,
     spans: Vec<Span>,
     owned: Vec<Vec<u8>>,
+    /// What logs show of those that stand for others.
+    shown: Vec<(usize, Vec<u8>)>,
 }
 
 impl KeptArgs {
     /// Copies of these arguments.
     pub fn of<'a>(args: impl Iterator<Item = &'a [u8]>) -> KeptArgs {
-        let mut kept = KeptArgs { bytes: Vec::new(), spans: Vec::new(), owned: Vec::new() };
+        let mut kept = KeptArgs::default();
         for arg in args {
             kept.spans.push(Span { start: kept.bytes.len() as u32, len: arg.len() as u32 });
             kept.bytes.extend_from_slice(arg);
@@ -598,9 +605,14 @@ impl KeptArgs {
         kept
     }
 
+    /// Lets an argument stand for another, which is what logs show.
+    pub fn stands_for(&mut self, at: usize, other: &[u8]) {
+        self.shown.push((at, cut_arg(other)));
+    }
+
     /// The arguments, as a handler takes them.
     pub fn args(&mut self) -> Args<'_> {
-        Args::new(&self.bytes, &self.spans, &mut self.owned)
+        Args { shown: self.shown.clone(), ..Args::new(&self.bytes, &self.spans, &mut self.owned) }
     }
 
     /// The argument at a position, if there is one.
@@ -613,6 +625,7 @@ impl KeptArgs {
         self.bytes.capacity()
             + self.spans.capacity() * size_of::<Span>()
             + self.owned.iter().map(|bytes| bytes.capacity() + size_of::<Vec<u8>>()).sum::<usize>()
+            + self.shown.iter().map(|shown| shown.1.capacity() + size_of_val(shown)).sum::<usize>()
     }
 }
 

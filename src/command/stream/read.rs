@@ -246,8 +246,12 @@ fn with_last_ids(args: &Args<'_>, keys: &Range<usize>, from: &[From]) -> Option<
         }
     };
     let ids: Vec<_> = (0..args.len()).map(last).collect();
-    let any = ids.iter().any(Option::is_some);
-    any.then(|| KeptArgs::of(ids.iter().enumerate().map(|(at, id)| id.as_deref().unwrap_or(&args[at]))))
+    if ids.iter().all(Option::is_none) {
+        return None;
+    }
+    let mut kept = KeptArgs::of(ids.iter().enumerate().map(|(at, id)| id.as_deref().unwrap_or(&args[at])));
+    ids.iter().enumerate().filter(|(_, id)| id.is_some()).for_each(|(at, _)| kept.stands_for(at, &args[at]));
+    Some(kept)
 }
 
 fn read_behind(cx: &mut Ctx<'_>, key: Key<'_>, behind: Id, count: u64, streams: &mut Streams) {
