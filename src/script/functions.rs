@@ -293,6 +293,7 @@ impl Register for Loader<'_> {
         if !is_name(name) {
             return Err(BAD_NAME.into());
         }
+        // Redis lets two names differ in case only, calls the first under both, and dies of deleting them.
         if self.functions.iter().any(|known| known.name.eq_ignore_ascii_case(name)) {
             return Err(b"Function already exists in the library".to_vec());
         }

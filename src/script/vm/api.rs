@@ -59,6 +59,7 @@ pub unsafe fn install(state: *mut lua_State, shared: *mut Shared, kind: Kind, ve
         set_number(state, name, number);
     }
     set_number(state, c"REPL_ALL", REPL_AOF | REPL_REPLICA);
+    // Redis has one name for it. Valkey has this one besides, and scripts that are written for Valkey are to run, as its suites do.
     lua::lua_pushvalue(state, -1);
     lua::lua_setfield(state, lua::LUA_GLOBALSINDEX, c"server".as_ptr());
     lua::lua_setfield(state, lua::LUA_GLOBALSINDEX, c"redis".as_ptr());
