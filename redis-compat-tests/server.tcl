@@ -692,6 +692,8 @@ case "COMMAND DOCS" {
     COMMAND DOCS monitor        -> {"monitor" {"summary" any "since" "1.0.0" "group" "server"}}
     COMMAND DOCS sync           -> {"sync" {"summary" any "since" "1.0.0" "group" "server"}}
     COMMAND DOCS zrevrange      -> {"zrevrange" {any any any any any any any any "doc_flags" any "deprecated_since" "6.2.0" "replaced_by" "`ZRANGE` with the `REV` argument" ...}}
+    COMMAND DOCS client|kill    -> {"client|kill" {any any any any any any any any any any "arguments" [{"name" "filter" "type" "oneof" "arguments" [{"name" "old-format" "type" "string" "display_text" "ip:port" "deprecated_since" "2.8.12"} any]}]}}
+    COMMAND DOCS debug          -> {"debug" {"summary" any "since" "1.0.0" "group" "server" "complexity" any "doc_flags" ~[+"syscmd"]}}
     COMMAND DOCS config|set     -> {"config|set" {"summary" any "since" "2.0.0" "group" "server" ...}}
 }
 

@@ -41,7 +41,6 @@ pub const COMMANDS: &[Command] = &[Command {
         since: "1.0.0",
         group: "server",
         complexity: "Depends on the subcommand.",
-        syntax: "subcommand [arg [arg ...]]",
         internal: true,
         ..Command::NONE.doc
     },

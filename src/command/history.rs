@@ -20,6 +20,11 @@ pub fn argument_since(full_name: &str, argument: &str) -> Option<&'static str> {
     of(full_name).iter().find(|change| change.arguments.contains(&argument)).map(|change| change.since)
 }
 
+/// Since when an argument of a command is there for old clients only.
+pub fn argument_deprecated_since(full_name: &str, argument: &str) -> Option<&'static str> {
+    (full_name == "client|kill" && argument == "old-format").then_some("2.8.12")
+}
+
 const fn change(since: &'static str, what: &'static str, arguments: &'static [&'static str]) -> Change {
     Change { since, what, arguments }
 }

@@ -321,6 +321,7 @@ fn document(reply: &mut Reply, registered: &Registered) {
 /// An argument of the command of this whole name.
 fn document_argument(reply: &mut Reply, command: &str, argument: &Argument) {
     let since = history::argument_since(command, &argument.name);
+    let deprecated_since = history::argument_deprecated_since(command, &argument.name);
     let parts = argument.parts();
     let is_leaf = !matches!(argument.kind, Kind::OneOf(_) | Kind::Block(_));
     let flags =
@@ -332,6 +333,7 @@ fn document_argument(reply: &mut Reply, command: &str, argument: &Argument) {
             + usize::from(argument.key_spec.is_some())
             + usize::from(argument.token.is_some())
             + usize::from(since.is_some())
+            + usize::from(deprecated_since.is_some())
             + usize::from(has_flags)
             + usize::from(!parts.is_empty()),
     );
@@ -348,6 +350,9 @@ fn document_argument(reply: &mut Reply, command: &str, argument: &Argument) {
     }
     if let Some(since) = since {
         texts(reply, ["since", since]);
+    }
+    if let Some(since) = deprecated_since {
+        texts(reply, ["deprecated_since", since]);
     }
     if has_flags {
         reply.bulk(b"flags");
