@@ -42,6 +42,8 @@ const NEARER_END: &str = "O(N) in the number of elements between the index and t
 
 /// A list of one element that takes so many bytes is made in one piece.
 const SHORT_LIST: usize = 64;
+/// The longest text of its element: beside it stand the list's head, the text's length, and the element's.
+const SHORT_TEXT: usize = SHORT_LIST - listpack::START - 2;
 
 pub const COMMANDS: &[Command] = &[
     Command {
@@ -565,17 +567,14 @@ fn list_of_one<'a>(
     text_bytes: usize,
     rules: &Rules,
 ) -> Option<&'a [u8]> {
-    if args.len() > 3 || text_bytes > SHORT_LIST || rules.outgrown_by(listpack::EMPTY, text_bytes, 1) {
+    // What has memory of its own is longer, and has been taken.
+    if args.len() > 3 || text_bytes > SHORT_TEXT || rules.outgrown_by(listpack::EMPTY, text_bytes, 1) {
         return None;
     }
     let element = Element::of(&args[2]);
-    let len = listpack::START + element.encoded_len();
-    if len > SHORT_LIST {
-        return None;
-    }
     element.encode_at(&mut buffer[listpack::START..]);
     listpack::count_more(buffer, 1);
-    Some(&buffer[..len])
+    Some(&buffer[..listpack::START + element.encoded_len()])
 }
 
 fn pop(cx: &mut Ctx<'_>, args: &mut Args<'_>, end: End) -> Outcome {

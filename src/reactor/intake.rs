@@ -90,7 +90,8 @@ impl Intake {
                         if server.clients[token].hung_up {
                             server.close(token, Closing::Now);
                         }
-                        // Its wait may be over by now, and that was before what it asked next had been put back.
+                        // No command ends the wait that it begins itself. If one did, whoever ended it did not see what the
+                        // client asks next, which has only now been put back; nobody else would run that.
                         let client = &server.clients[token];
                         !client.blocked && client.may_have_asked()
                     }
