@@ -444,6 +444,26 @@ check "users in the settings file, and CONFIG REWRITE" {
         [ask ACL GETUSER alice]
 }
 
+check "secrets of any bytes in the settings file, and CONFIG REWRITE" {
+    set port [server::free_port]
+    set dir [server::new_dir]
+    set file $dir/redis.conf
+    spill $file "port $port\ndir $dir\nbind 127.0.0.1\nrequirepass \"a\\xff\\x01\"\nmasterauth \"m\\xfe\"\nmasteruser \"u\\xfe\"\nuser bob on \">p\\xff\" ~* +@all\n"
+    foreach {auth user} {"m\xfe" "u\xfe" "n\x00\xff" "v\xff"} {
+        set run::server [server::launch $port $dir [list $file]]
+        expect +OK [ask AUTH "a\xff\x01"]
+        expect +OK [ask AUTH bob "p\xff"]
+        same "a\xff\x01" [lindex [ask CONFIG GET requirepass] 1 1 1]
+        same $auth [lindex [ask CONFIG GET masterauth] 1 1 1]
+        same $user [lindex [ask CONFIG GET masteruser] 1 1 1]
+        expect +OK [ask CONFIG SET masterauth "n\x00\xff" masteruser "v\xff"]
+        expect +OK [ask CONFIG REWRITE]
+        run::disconnect
+        server::stop $run::server
+    }
+    set run::server [server::start]
+}
+
 case "rules with backslashes in selectors" {
     ACL SETUSER u reset "(&\\*)" -> +OK
     ACL LIST                    -> [any "user u off sanitize-payload resetchannels -@all (resetchannels &\\* -@all)"]
