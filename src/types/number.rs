@@ -107,7 +107,7 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     if let Some(integer) = parse_i64(text) {
         return Some(integer as f64);
     }
-    if let Some(decimal) = parse_short_decimal(text) {
+    if let Some(decimal) = parse_plain_decimal(text) {
         return Some(decimal);
     }
     let literal = FloatLiteral::scan(text)?;
@@ -132,13 +132,19 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     Some(if literal.negative { -magnitude } else { magnitude })
 }
 
-/// Reads a plain decimal of few digits, such as `-12.5`; `None` for anything else.
+/// Reads a plain decimal of at most 19 digits, such as `-12.5`; `None` for anything else.
 #[inline]
-fn parse_short_decimal(text: &[u8]) -> Option<f64> {
-    // A double holds a whole number of so many digits and a power of ten of so many zeros exactly, and rounds their quotient
-    // correctly (W. Clinger, "How to read floating point numbers accurately", 1990).
-    const DIGITS: usize = 15;
-    const POWERS: [f64; DIGITS] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
+fn parse_plain_decimal(text: &[u8]) -> Option<f64> {
+    const DIGITS: usize = 19;
+    const POWERS: [u64; DIGITS] = {
+        let mut powers = [1; DIGITS];
+        let mut zeros = 1;
+        while zeros < DIGITS {
+            powers[zeros] = powers[zeros - 1] * 10;
+            zeros += 1;
+        }
+        powers
+    };
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
         digits => (false, digits),
@@ -146,20 +152,63 @@ fn parse_short_decimal(text: &[u8]) -> Option<f64> {
     if digits.len() > DIGITS + 1 {
         return None;
     }
-    let (mut value, mut behind_point) = (0u64, 0);
-    for (at, &byte) in digits.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' => value = value * 10 + u64::from(byte - b'0'),
-            b'.' if at > 0 && behind_point == 0 => behind_point = at + 1,
-            _ => return None,
-        }
-    }
-    let decimals = digits.len() - behind_point;
-    if behind_point == 0 || decimals == 0 {
+    let point = digits.iter().position(|&byte| byte == b'.')?;
+    let (whole, decimals) = (&digits[..point], &digits[point + 1..]);
+    if whole.is_empty() || decimals.is_empty() {
         return None;
     }
-    let magnitude = value as f64 / POWERS[decimals];
+    let value = append_digits(append_digits(0, whole)?, decimals)?;
+    let magnitude = quotient(value, POWERS[decimals.len()]);
     Some(if negative { -magnitude } else { magnitude })
+}
+
+/// A number with more digits behind it, which must fit in.
+#[inline]
+fn append_digits(mut value: u64, mut digits: &[u8]) -> Option<u64> {
+    while let Some((eight, rest)) = digits.split_first_chunk() {
+        value = value * 100_000_000 + eight_digits(*eight)?;
+        digits = rest;
+    }
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + u64::from(digit);
+    }
+    Some(value)
+}
+
+/// The number of eight digits, all at once: neighbours are joined to numbers of two digits, those to four, and to eight.
+#[inline]
+fn eight_digits(text: [u8; 8]) -> Option<u64> {
+    const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
+    const HIGH_BITS: u64 = u64::from_le_bytes([0x80; 8]);
+    let word = u64::from_le_bytes(text);
+    let digits = word ^ ZEROS;
+    if word & HIGH_BITS != 0 || (digits + u64::from_le_bytes([0x76; 8])) & HIGH_BITS != 0 {
+        return None;
+    }
+    let twos = (digits * 10 + (digits >> 8)) & 0x00FF_00FF_00FF_00FF;
+    let fours = (twos * 100 + (twos >> 16)) & 0x0000_FFFF_0000_FFFF;
+    Some((fours * 10_000 + (fours >> 32)) & 0xFFFF_FFFF)
+}
+
+/// The quotient of a whole number and a power of ten, rounded once.
+#[inline]
+fn quotient(value: u64, power: u64) -> f64 {
+    if value < 1 << f64::MANTISSA_DIGITS {
+        // A double holds both exactly, and rounds their quotient correctly (W. Clinger, "How to read floating point numbers
+        // accurately", 1990).
+        return value as f64 / power as f64;
+    }
+    // Both are brought to 64 bits, so that the quotient has 62 at least, and one of the lowest says whether there is a rest.
+    let (up, power_up) = (value.leading_zeros(), power.leading_zeros());
+    let (value, power) = (u128::from(value << up) << 63, u128::from(power << power_up));
+    let whole = value / power;
+    let bits = whole as u64 | u64::from(whole * power != value);
+    let exponent = u64::from(f64::MAX_EXP as u32 - 1 + power_up - up - 63);
+    bits as f64 * f64::from_bits(exponent << (f64::MANTISSA_DIGITS - 1))
 }
 
 /// Writes an integer into `buffer` and returns the written part, which is at the end of the buffer.
@@ -747,10 +796,10 @@ mod tests {
     }
 
     #[test]
-    fn short_decimals_are_rounded_as_all_others() {
+    fn plain_decimals_are_rounded_as_all_others() {
         let mut rng = fastrand::Rng::with_seed(4);
         for _ in 0..50_000 {
-            let digits = rng.usize(2..=15);
+            let digits = rng.usize(2..=19);
             let point = rng.usize(1..digits);
             let mut text: String = (0..digits).map(|_| rng.digit(10)).collect();
             text.insert(point, '.');
@@ -758,10 +807,21 @@ mod tests {
                 text.insert(0, '-');
             }
             let expected = text.parse::<f64>().map(f64::to_bits).ok();
-            assert_eq!(parse_short_decimal(text.as_bytes()).map(f64::to_bits), expected, "{text}");
+            assert_eq!(parse_plain_decimal(text.as_bytes()).map(f64::to_bits), expected, "{text}");
         }
-        for other in ["", "-", ".", "1", ".5", "5.", "-.5", "1.5.2", "1.5e3", "+1.5", "1234567890.123456", "1.5 "] {
-            assert_eq!(parse_short_decimal(other.as_bytes()), None, "{other:?}");
+        // Halfway between two doubles, and next to that.
+        for text in ["9007199254740993.0", "9007199254740993.001", "9007199254740992.999", "4503599627370497.500"] {
+            assert_eq!(parse_plain_decimal(text.as_bytes()), text.parse().ok(), "{text}");
+        }
+        for other in ["", "-", ".", "1", ".5", "5.", "-.5", "1.5.2", "1.5e3", "+1.5", "1234567890.1234567890", "1.5 "] {
+            assert_eq!(parse_plain_decimal(other.as_bytes()), None, "{other:?}");
+        }
+        for at in 0..8 {
+            for byte in (0..=u8::MAX).filter(|byte| !byte.is_ascii_digit()) {
+                let mut text = *b"01234567";
+                text[at] = byte;
+                assert_eq!(eight_digits(text), None, "{text:?}");
+            }
         }
     }
 
