@@ -36,6 +36,9 @@ pub const START: usize = 2;
 /// more than that may be unused.
 pub const FEW_BYTES: usize = 4096 - 64;
 
+/// Elements of a kind that are looked at together when bytes are validated.
+const RUN: usize = 4;
+
 /// The count that says: walk.
 const UNCOUNTED: u16 = u16::MAX;
 
@@ -247,6 +250,40 @@ fn body_len(bytes: &[u8]) -> Option<usize> {
         0xF4 => 9,
         0xF5.. => return None,
     })
+}
+
+/// Bytes of the body that a first byte begins; 0 if others have a say in that, or it begins none.
+const LENGTHS: [u8; 256] = {
+    let mut lengths = [0; 256];
+    let mut tag = 0;
+    while tag < lengths.len() {
+        lengths[tag] = match tag as u8 {
+            0..0x80 => 1,
+            text @ 0x80..0xC0 => 1 + (text & 0x3F),
+            0xC0..0xE0 => 2,
+            0xF1 => 3,
+            0xF2 => 4,
+            0xF3 => 5,
+            0xF4 => 9,
+            _ => 0,
+        };
+        tag += 1;
+    }
+    lengths
+};
+
+/// Where the element at `at` of unknown bytes ends; `None` if it is not there as a whole, or its length is not told rightly
+/// at its end.
+#[inline]
+pub fn checked_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let short = LENGTHS[usize::from(*bytes.get(at)?)];
+    if short != 0 {
+        let end = at + usize::from(short);
+        return (bytes.get(end) == Some(&short)).then_some(end + 1);
+    }
+    let body = body_len(&bytes[at..])?;
+    let (backlen, len) = backlen_of(body);
+    bytes.get(at + body..)?.starts_with(&backlen[..len]).then_some(at + body + len)
 }
 
 /// The element at the start of `bytes`, and the bytes of its body.
@@ -606,35 +643,40 @@ fn store_count(bytes: &mut [u8], count: usize) {
 /// Whether bytes of unknown origin are a listpack that the functions of this module can work with. It takes time
 /// proportional to the number of elements and never panics.
 pub fn validate(bytes: &[u8]) -> bool {
-    let Some(&header) = bytes.first_chunk() else { return false };
-    let (mut at, mut count) = (START, 0usize);
+    if bytes.len() < START {
+        return false;
+    }
+    let (mut at, mut count) = (START, 0);
     while at < bytes.len() {
         let tag = bytes[at];
-        let Some(body) = body_len(&bytes[at..]) else { return false };
-        if body < 128 {
-            if bytes.get(at + body) != Some(&(body as u8)) {
+        count += 1;
+        if tag < 0x80 {
+            if bytes.get(at + 1) != Some(&1) {
                 return false;
             }
-            at += body + 1;
-            count += 1;
-            // Short texts of one length often follow each other: the next one's place need not wait for this one's length.
-            while (0x80..0xC0).contains(&tag)
-                && bytes.get(at) == Some(&tag)
-                && bytes.get(at + body) == Some(&(body as u8))
+            at += 2;
+            continue;
+        }
+        let Some(end) = checked_end(bytes, at) else { return false };
+        // Elements of one kind and length often follow each other: where the next ones begin need not wait for this one's
+        // length.
+        let (stride, seam) = (end - at, [bytes[end - 1], tag]);
+        at = end;
+        if bytes.get(at) == Some(&tag) && LENGTHS[usize::from(tag)] != 0 {
+            while let Some(ahead) = bytes.get(at - 1..at + RUN * stride)
+                && (0..RUN).fold(true, |same, nth| same & (ahead[nth * stride..nth * stride + 2] == seam))
             {
-                at += body + 1;
-                count += 1;
+                at += RUN * stride;
+                count += RUN;
             }
-        } else {
-            let (backlen, len) = backlen_of(body);
-            if !bytes.get(at + body..).is_some_and(|rest| rest.starts_with(&backlen[..len])) {
-                return false;
-            }
-            at += body + len;
-            count += 1;
         }
     }
-    let stored = u16::from_le_bytes(header);
+    is_count(bytes, count)
+}
+
+/// Whether what unknown bytes say of the number of their elements is right.
+pub fn is_count(bytes: &[u8], count: usize) -> bool {
+    let stored = stored_count(bytes);
     stored == UNCOUNTED || usize::from(stored) == count
 }
 

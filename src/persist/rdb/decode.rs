@@ -236,8 +236,7 @@ impl Decoder {
             Form::List(tag, list) => list_item(*tag, list, source)?,
             Form::Stream(_, log) => stream::read_node(log, source)?,
             Form::Set(set) => {
-                let member = source.text()?;
-                if !set::add(set, &member, &rules.set) {
+                if !source.with_text(|member| set::add(set, member, &rules.set))? {
                     return Err(source.corrupt(BAD_SET));
                 }
             }

@@ -8,15 +8,17 @@
 use crate::types::{intset, listpack};
 
 /// A listpack without its frame, if it is one.
-pub fn listpack(mut framed: Vec<u8>) -> Option<Vec<u8>> {
+pub fn listpack(framed: Vec<u8>) -> Option<Vec<u8>> {
+    content(framed).filter(|list| listpack::validate(list))
+}
+
+/// What is in a listpack's frame, for those who look themselves whether it is a listpack.
+pub fn content(mut framed: Vec<u8>) -> Option<Vec<u8>> {
     let total = u32::from_le_bytes(*framed.first_chunk()?) as usize;
     if total != framed.len() || framed.pop() != Some(0xFF) || framed.len() < 6 {
         return None;
     }
     framed.drain(..4);
-    if !listpack::validate(&framed) {
-        return None;
-    }
     framed.shrink_to_fit();
     Some(framed)
 }

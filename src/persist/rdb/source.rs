@@ -112,6 +112,22 @@ pub trait Source {
         Ok(bytes)
     }
 
+    /// Lends text, without a copy of it if it lies ahead as it is.
+    ///
+    /// # Errors
+    /// As [`Source::text`].
+    fn with_text<R>(&mut self, lend: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
+        if let [first, rest @ ..] = self.ahead()
+            && first & length::MASK == length::SIX_BITS
+            && let Some(text) = rest.get(..usize::from(*first))
+        {
+            let (lent, len) = (lend(text), text.len());
+            self.pass(1 + len);
+            return Ok(lent);
+        }
+        Ok(lend(&self.text()?))
+    }
+
     /// Text, in whichever form it is.
     ///
     /// # Errors

@@ -77,7 +77,7 @@ pub fn read_node(log: &mut Log, source: &mut impl Source) -> Result<(), Error> {
     let id = source.text()?;
     let id = id.try_into().map_err(|_| source.corrupt("Stream node key entry is not the size of a stream ID"))?;
     let bytes =
-        frames::listpack(source.text()?).ok_or_else(|| source.corrupt("Stream listpack integrity check failed."))?;
+        frames::content(source.text()?).ok_or_else(|| source.corrupt("Stream listpack integrity check failed."))?;
     log.add_node(Id::from_bytes(id), bytes).map_err(|_| source.corrupt("Stream listpack integrity check failed."))
 }
 

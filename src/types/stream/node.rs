@@ -290,38 +290,55 @@ pub fn delete_first(bytes: &mut Vec<u8>, node: Id, most: u64, before: Option<Id>
 /// Whether bytes of unknown origin are a node with entries, whose head counts them right, and in which the IDs of live
 /// ones ascend. It takes time proportional to the number of elements and never panics.
 pub fn validate(bytes: &[u8], node: Id) -> bool {
-    listpack::validate(bytes) && structure(bytes, node).is_some()
+    structure(bytes, node).is_some()
 }
 
-/// The elements of a listpack, one after the other, as long as they are what is asked for.
-struct Walk<'a>(listpack::Iter<'a>);
+/// The elements of unknown bytes, one after the other, as long as they are elements, and what is asked for.
+struct Walk<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    passed: usize,
+}
 
 impl Walk<'_> {
+    #[inline]
+    fn step(&mut self) -> Option<()> {
+        self.at = listpack::checked_end(self.bytes, self.at)?;
+        self.passed += 1;
+        Some(())
+    }
+
+    #[inline]
     fn integer(&mut self) -> Option<i64> {
-        match self.0.next()?.1 {
+        let at = self.at;
+        self.step()?;
+        match listpack::get(self.bytes, at) {
             Element::Integer(value) => Some(value),
             Element::Text(_) => None,
         }
     }
 
+    #[inline]
     fn count(&mut self) -> Option<usize> {
         usize::try_from(self.integer()?).ok()
     }
 
     /// Passes elements by. However many are announced, this ends with those that are there.
+    #[inline]
     fn pass(&mut self, count: usize) -> Option<()> {
-        count.checked_sub(1).map_or(Some(()), |last| self.0.nth(last).map(drop))
+        (0..count).try_for_each(|_| self.step())
     }
 }
 
-/// Walks through a listpack as a node. `None` where it is none.
+/// Walks through bytes as a node. `None` where they are none.
 fn structure(bytes: &[u8], node: Id) -> Option<()> {
-    let mut walk = Walk(listpack::iter(bytes));
+    bytes.get(..listpack::START)?;
+    let mut walk = Walk { bytes, at: listpack::START, passed: 0 };
     let (live, deleted, names) = (walk.count()?, walk.count()?, walk.count()?);
     walk.pass(names)?;
     (walk.integer()? == 0).then_some(())?;
     let (mut seen_live, mut seen_deleted, mut last) = (0, 0, None);
-    while walk.0.clone().next().is_some() {
+    while walk.at < bytes.len() {
         let flags = walk.integer().filter(|flags| (0..=SAME | DELETED).contains(flags))?;
         let (ms, seq) = (walk.integer()?, walk.integer()?);
         let id = Id { ms: node.ms.wrapping_add(ms as u64), seq: node.seq.wrapping_add(seq as u64) };
@@ -344,5 +361,6 @@ fn structure(bytes: &[u8], node: Id) -> Option<()> {
         last = Some(id);
         seen_live += 1;
     }
-    ((seen_live, seen_deleted) == (live, deleted) && live + deleted > 0).then_some(())
+    let counted = (seen_live, seen_deleted) == (live, deleted) && listpack::is_count(bytes, walk.passed);
+    (counted && live + deleted > 0).then_some(())
 }
