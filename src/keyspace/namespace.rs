@@ -21,6 +21,7 @@ use super::tags::Tags;
 use super::tags::set::TagSet;
 use super::weight::{FIELDS_CELL_BYTES, Lent, Parts, Scales, Share};
 use super::wheel::{Scheduled, Ticket, Wheel};
+use crate::memory::size_class;
 use crate::types::hash::KeyHasher;
 use crate::types::listpack::Buffer;
 use crate::types::table::{self, Position, Table};
@@ -425,6 +426,10 @@ impl Namespace {
                 self.reshape_elsewhere(position, range, len);
             }
         } else if let Some(Object::Compact(bytes)) = self.entry_mut(position).into_object_mut() {
+            let grown = bytes.len() - range.len() + len;
+            if grown > bytes.capacity() {
+                bytes.reserve_exact(size_class(grown) - bytes.len());
+            }
             bytes.reshape(range, len);
         }
         self.entry_mut(position).into_compact_mut().expect("only compact values are reshaped")
@@ -434,8 +439,11 @@ impl Namespace {
     fn reshape_elsewhere(&mut self, position: Position, range: Range<usize>, len: usize) {
         let entry = self.entry(position);
         let old = entry.inline();
-        if old.len() - range.len() + len > INLINE_MAX {
-            let mut bytes = old.to_vec();
+        let grown = old.len() - range.len() + len;
+        if grown > INLINE_MAX {
+            // What the allocator has for so many bytes, and not twice as much: these grow by little at a time.
+            let mut bytes = Vec::with_capacity(size_class(grown));
+            bytes.extend_from_slice(old);
             bytes.reshape(range, len);
             self.convert(position, entry.encoding(), NewValue::Boxed(Box::new(Object::Compact(bytes))));
             return;

@@ -75,8 +75,9 @@ impl<'k> Value<'k> {
     }
 
     /// Another compact representation of the value.
-    pub fn convert_to_compact(&mut self, encoding: Encoding, bytes: Vec<u8>) -> Option<Box<Object>> {
+    pub fn convert_to_compact(&mut self, encoding: Encoding, mut bytes: Vec<u8>) -> Option<Box<Object>> {
         if bytes.len() > INLINE_MAX {
+            bytes.shrink_to_fit();
             self.convert(encoding, NewValue::Boxed(Box::new(Object::Compact(bytes))))
         } else {
             self.convert(encoding, NewValue::Inline(&bytes))
