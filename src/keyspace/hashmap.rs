@@ -397,14 +397,15 @@ fn remove_compact(hash: &mut Value<'_>, at: usize) {
     listpack::remove(hash, at..end, form.step());
 }
 
-/// Whether a listpack of unknown origin is a hash of triples: every field once, with a value and a deadline, in their order.
-pub fn are_triples(bytes: &[u8], hasher: &KeyHasher) -> bool {
+/// Whether a listpack of unknown origin is a hash of triples: fields with a value and a deadline, in the order of these. Whether
+/// a field is there twice is not looked at.
+pub fn are_triples(bytes: &[u8]) -> bool {
     let step = Form::Triples.step();
     if listpack::is_empty(bytes) || !listpack::len(bytes).is_multiple_of(step) {
         return false;
     }
     let mut earliest = 1;
-    let in_order = listpack::iter(bytes).skip(2).step_by(step).all(|(_, element)| match element {
+    listpack::iter(bytes).skip(2).step_by(step).all(|(_, element)| match element {
         Element::Integer(0) => {
             earliest = u64::MAX;
             true
@@ -414,8 +415,7 @@ pub fn are_triples(bytes: &[u8], hasher: &KeyHasher) -> bool {
             earliest = deadline;
             in_order
         }),
-    });
-    in_order && !listpack::has_twins(bytes, step, hasher)
+    })
 }
 
 /// Fields in a listpack, if there is room for them in one, a listpack of triples if a field has a deadline: for those who
@@ -760,7 +760,6 @@ mod tests {
             texts.iter().for_each(|text| listpack::push(&mut bytes, text.as_bytes()));
             bytes
         };
-        let hasher = KeyHasher::new(5);
         let cases: &[(&[&str], bool)] = &[
             (&[], false),
             (&["a", "1"], false),
@@ -772,7 +771,7 @@ mod tests {
             (&["a", "1", "5", "b", "2", "0"], true),
             (&["a", "1", "0", "b", "2", "5"], false),
             (&["a", "1", "0", "b", "2", "0"], true),
-            (&["a", "1", "5", "a", "2", "6"], false),
+            (&["a", "1", "5", "a", "2", "6"], true),
             (&["a", "1", "a", "2"], false),
             (&["a", "1", "-5"], false),
             (&["a", "1", "281474976710655"], true),
@@ -780,7 +779,7 @@ mod tests {
         ];
         for &(texts, expected) in cases {
             let bytes = listpack(texts);
-            assert_eq!(are_triples(&bytes, &hasher), expected, "{texts:?}");
+            assert_eq!(are_triples(&bytes), expected, "{texts:?}");
         }
     }
 
@@ -793,12 +792,12 @@ mod tests {
         fields.set_expiring(b"b", StringValue::Borrowed(b"x"), Expiry::At(20));
         fields.set_expiring(b"c", StringValue::Borrowed(b"y"), Expiry::At(10));
         let (encoding, bytes) = compact(&fields);
-        assert!(encoding == Encoding::ListpackEx && are_triples(&bytes, &KeyHasher::new(5)));
+        assert!(encoding == Encoding::ListpackEx && are_triples(&bytes));
         let all: Vec<_> = entries(&bytes, Form::Triples).map(|(name, _, deadline)| (name.to_vec(), deadline)).collect();
         assert_eq!(all, [(b"c".to_vec(), Some(10)), (b"b".to_vec(), Some(20)), (b"a".to_vec(), None)]);
         fields.set(b"long", StringValue::Borrowed(&[b'x'; 21]));
         let (encoding, bytes) = compact(&fields);
-        assert!(encoding == Encoding::HashtableEx && are_triples(&bytes, &KeyHasher::new(5)));
+        assert!(encoding == Encoding::HashtableEx && are_triples(&bytes));
         for n in 0..4 {
             fields.set(&[n], StringValue::Borrowed(b""));
         }

@@ -469,9 +469,9 @@ fn whole(tag: u8, source: &mut impl Source, rules: &Rules) -> Result<Outcome, Er
             let (list, failed) = if tag == tag::ZSET_ZIPLIST {
                 (ziplist::to_listpack(&text), "Zset ziplist integrity check failed.")
             } else {
-                (frames::listpack(text), "Zset listpack integrity check failed.")
+                (frames::content(text), "Zset listpack integrity check failed.")
             };
-            return match compact_zset(list.filter(|list| listpack::len(list).is_multiple_of(2)), rules) {
+            return match compact_zset(list, rules) {
                 Some(outcome) => Ok(outcome),
                 None => Err(source.corrupt(failed)),
             };
@@ -482,14 +482,16 @@ fn whole(tag: u8, source: &mut impl Source, rules: &Rules) -> Result<Outcome, Er
             if listpack::is_empty(&list) {
                 return Ok(Outcome::Empty);
             }
-            if !hashmap::are_triples(&list, &rules.hasher) {
+            if !hashmap::are_triples(&list) || rules.thorough && listpack::has_twins(&list, 3, &rules.hasher) {
                 return Err(source.corrupt(failed));
             }
             if listpack::len(&list) / 3 > rules.hash.entries {
                 let mut fields = FieldTable::new(rules.hasher.clone());
                 for (name, value, deadline) in hashmap::entries(&list, hashmap::Form::Triples) {
                     let (name, value) = (name.to_vec(), StringValue::Owned(value.to_vec()));
-                    fields.set_expiring(&name, value, deadline.map_or(Expiry::Clear, Expiry::At));
+                    if !fields.set_expiring(&name, value, deadline.map_or(Expiry::Clear, Expiry::At)) {
+                        return Err(source.corrupt(BAD_HASH));
+                    }
                 }
                 finish_hash(fields, rules)
             } else {
@@ -525,12 +527,9 @@ fn whole(tag: u8, source: &mut impl Source, rules: &Rules) -> Result<Outcome, Er
     Ok(Outcome::Value(made))
 }
 
-/// A sorted set of a listpack of members and scores.
+/// A sorted set of unknown bytes, if they are a listpack of members and scores.
 fn compact_zset(list: Option<Vec<u8>>, rules: &Rules) -> Option<Outcome> {
     let list = list?;
-    if listpack::is_empty(&list) {
-        return Some(Outcome::Empty);
-    }
     let score_of = |element| match element {
         Element::Integer(whole) => Some(whole as f64),
         Element::Text(text) => parse_f64(text).filter(|score| !score.is_nan()),
@@ -538,9 +537,10 @@ fn compact_zset(list: Option<Vec<u8>>, rules: &Rules) -> Option<Outcome> {
     // Where the last member is, and its score.
     let mut last: Option<(usize, f64)> = None;
     let mut in_order = true;
-    let mut at = listpack::START;
+    let (mut at, mut elements) = (listpack::START, 0);
     while at < list.len() {
-        let score_at = listpack::end(&list, at);
+        let score_at = listpack::checked_end(&list, at)?;
+        let end = listpack::checked_end(&list, score_at)?;
         let score = score_of(listpack::get(&list, score_at))?;
         in_order &= last.is_none_or(|(before, before_score)| {
             before_score < score
@@ -550,10 +550,17 @@ fn compact_zset(list: Option<Vec<u8>>, rules: &Rules) -> Option<Outcome> {
                 }
         });
         last = Some((at, score));
-        at = listpack::end(&list, score_at);
+        at = end;
+        elements += 2;
+    }
+    if !listpack::is_count(&list, elements) {
+        return None;
+    }
+    if elements == 0 {
+        return Some(Outcome::Empty);
     }
     // As in Redis, the lengths of members do not matter here.
-    let few = listpack::len(&list) / 2 <= rules.zset.entries;
+    let few = elements / 2 <= rules.zset.entries;
     if few && in_order && !(rules.thorough && listpack::has_twins(&list, 2, &rules.hasher)) {
         return Some(Outcome::Value(Made::bytes(Type::Zset, Encoding::Listpack, list)));
     }
