@@ -281,6 +281,12 @@ pub fn checked_end(bytes: &[u8], at: usize) -> Option<usize> {
         let end = at + usize::from(short);
         return (bytes.get(end) == Some(&short)).then_some(end + 1);
     }
+    checked_long_end(bytes, at)
+}
+
+/// As [`checked_end`], where the first byte alone does not tell the length.
+#[inline(never)]
+fn checked_long_end(bytes: &[u8], at: usize) -> Option<usize> {
     let body = body_len(&bytes[at..])?;
     let (backlen, len) = backlen_of(body);
     bytes.get(at + body..)?.starts_with(&backlen[..len]).then_some(at + body + len)

@@ -192,17 +192,25 @@ pub fn decompress(input: &[u8], len: usize) -> Option<Vec<u8>> {
             next += 1;
             let from = at.checked_sub(distance)?;
             end = at + length;
-            if distance >= STRIDE && end + STRIDE <= len {
-                for done in (0..length).step_by(STRIDE) {
-                    out.copy_within(from + done..from + done + STRIDE, at + done);
+            // A copy may reach into what it writes: then the bytes repeat, with a period that doubles as they are written.
+            let (mut done, mut period) = (0, distance);
+            if end + STRIDE <= len {
+                while period < STRIDE && done < length {
+                    out.copy_within(from..from + STRIDE, at + done);
+                    done += period;
+                    period *= 2;
+                }
+                while done < length {
+                    let source = at + done - period;
+                    out.copy_within(source..source + STRIDE, at + done);
+                    done += STRIDE;
                 }
             } else if end <= len {
-                // A copy may reach into what it writes: then the bytes repeat.
-                let mut done = 0;
                 while done < length {
-                    let step = (length - done).min(distance + done);
+                    let step = (length - done).min(period);
                     out.copy_within(from..from + step, at + done);
                     done += step;
+                    period += step;
                 }
             }
         }

@@ -311,6 +311,12 @@ impl Walk<'_> {
     #[inline]
     fn integer(&mut self) -> Option<i64> {
         let at = self.at;
+        if let Some(&[small @ 0..0x80, 1]) = self.bytes.get(at..at + 2) {
+            // Most are such.
+            self.at += 2;
+            self.passed += 1;
+            return Some(i64::from(small));
+        }
         self.step()?;
         match listpack::get(self.bytes, at) {
             Element::Integer(value) => Some(value),
