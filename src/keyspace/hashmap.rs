@@ -582,6 +582,7 @@ mod tests {
     use crate::effects::Event;
     use crate::keyspace::value::Changed;
     use crate::keyspace::{Key, Keyspace, Touch};
+    use crate::memory::size_class;
 
     const LIMITS: Limits = Limits { entries: 12, bytes: 20 };
 
@@ -751,6 +752,41 @@ mod tests {
             }
         }
         assert_eq!(forms.len(), 6, "pairs and triples, in a compact hash, among few fields, and in a table");
+    }
+
+    #[test]
+    fn a_large_listpack_has_the_memory_that_it_needs() {
+        let limits = Limits { entries: 600, bytes: 64 };
+        let mut keys = Keyspace::new(1, 1, 1);
+        let hasher = keys.hasher().clone();
+        let check = |keys: &mut Keyspace| {
+            let key = keys.key(b"key");
+            match keys.read(0, key, Touch::No).expect("the key").object() {
+                Some(Object::Compact(bytes)) => assert!(bytes.capacity() <= size_class(bytes.len())),
+                _ => panic!("a large listpack"),
+            }
+        };
+        for n in 0..600 {
+            let key = keys.key(b"key");
+            let fresh = (Type::Hash, Encoding::Listpack, listpack::EMPTY);
+            let name = format!("field:{n}");
+            keys.change_or_create(0, key, fresh, Event("hset"), |hash| {
+                let pairs = [(name.as_bytes(), StringValue::Borrowed(&[b'x'; 50]))].into_iter();
+                set(hash, pairs, Expiry::Clear, Room::Compact, limits, &hasher);
+                Changed { result: (), changes: 1, empty: false }
+            })
+            .expect("a hash");
+            if n > 300 {
+                check(&mut keys);
+            }
+        }
+        let key = keys.key(b"key");
+        keys.change(0, key, Type::Hash, Event("hpexpire"), |hash| {
+            allow_deadlines(hash);
+            Changed { result: (), changes: 1, empty: false }
+        })
+        .expect("a hash");
+        check(&mut keys);
     }
 
     #[test]
