@@ -35,6 +35,9 @@ const FRAME: usize = 5;
 const ELEMENT_OVERHEAD: usize = 8;
 /// A node limited by its count of elements is limited to so many bytes as well.
 const COUNTED_BYTES_MAX: usize = 8192;
+/// A node's listpack that is full gets twice as much room up to so many bytes, and beyond that the next size class of the
+/// allocator: a list has two such nodes, and half of them would lie empty in many a list.
+const DOUBLED_MAX: usize = 2048;
 /// Nodes of fewer bytes are not worth compressing.
 const COMPRESSED_MIN: usize = 48;
 /// Compression must save more than so many bytes.
@@ -160,13 +163,17 @@ impl Buffer for Pack {
         let mut start = self.start as usize;
         if range.start > listpack::START || len == range.len() {
             let range = start + range.start..start + range.end;
+            let grown = self.bytes.len() - range.len() + len;
+            if grown > self.bytes.capacity().max(DOUBLED_MAX) {
+                self.bytes.reserve_exact(size_class(grown) - self.bytes.len());
+            }
             self.bytes.reshape(range, len);
             return self.bytes_mut();
         }
         // At the left end, what lies before the range moves: the count.
         if start + range.len() < len {
             let held = self.bytes.len() - start;
-            let room = held.max(len);
+            let room = if held + len > DOUBLED_MAX { size_class(held + len) - held } else { held.max(len) };
             let mut bytes = Vec::with_capacity(room + held);
             bytes.resize(room, 0);
             bytes.extend_from_slice(&self.bytes[start..]);
@@ -965,6 +972,21 @@ mod tests {
             assert!(inner || !matches!(node, Node::Compressed { .. }), "an end is open");
         }
         assert_eq!(texts(list), model);
+    }
+
+    #[test]
+    fn nodes_that_fill_have_little_room_to_spare() {
+        for end in [End::Left, End::Right] {
+            let mut list = Quicklist::new(RULES);
+            for n in 0..1000 {
+                list.push(Cow::Owned(vec![b'x'; 50 + n % 20]), end);
+                for node in &list.nodes {
+                    let Node::Packed(pack) = node else { panic!("no element is large") };
+                    assert!(pack.bytes.capacity() <= size_class(pack.bytes().len()).max(2 * DOUBLED_MAX));
+                }
+            }
+            assert!(list.nodes() > 5);
+        }
     }
 
     #[test]
