@@ -670,7 +670,8 @@ pub fn validate(bytes: &[u8]) -> bool {
         at = end;
         if bytes.get(at) == Some(&tag) && LENGTHS[usize::from(tag)] != 0 {
             while let Some(ahead) = bytes.get(at - 1..at + RUN * stride)
-                && (0..RUN).fold(true, |same, nth| same & (ahead[nth * stride..nth * stride + 2] == seam))
+                && (0..RUN)
+                    .fold(ahead[RUN * stride] == seam[0], |same, nth| same & (ahead[nth * stride..][..2] == seam))
             {
                 at += RUN * stride;
                 count += RUN;
@@ -930,6 +931,18 @@ mod tests {
         for cut in 0..whole.len() {
             assert!(!validate(&whole[..cut]), "{cut}");
         }
+        // Of elements that are alike each is looked at, up to its end.
+        for alike in [&b"ab"[..], b"1000", b"100000", &[b'x'; 70]] {
+            for count in 1..20 {
+                let whole = listpack(&vec![alike; count]);
+                let stride = (whole.len() - START) / count;
+                for end in (START..=whole.len()).step_by(stride).skip(1) {
+                    let mut spoilt = whole.clone();
+                    spoilt[end - 1] ^= 1;
+                    assert!(validate(&whole) && !validate(&spoilt), "{count} times {alike:?}, {end}");
+                }
+            }
+        }
         assert!(!validate(&[1, 0, 0xF0, 0xFF, 0xFF, 0xFF, 0xFF, 1]), "longer than the bytes");
         assert!(!validate(&[1, 0, 0xF5, 1]) && !validate(&[1, 0, 0xFF]), "no such encodings");
         assert!(!validate(&[2, 0, 5, 1]) && validate(&[1, 0, 5, 1]) && validate(&[0xFF, 0xFF, 5, 1]), "counts");
@@ -943,7 +956,10 @@ mod tests {
             let mut bytes = if rng.u8(..8) == 0 {
                 (0..rng.usize(..24)).map(|_| rng.u8(..)).collect()
             } else {
-                let texts: Vec<Vec<u8>> = (0..rng.usize(..8)).map(|_| random_text(rng)).collect();
+                let texts: Vec<Vec<u8>> = match rng.u8(..4) {
+                    0 => vec![random_text(rng); rng.usize(..16)],
+                    _ => (0..rng.usize(..8)).map(|_| random_text(rng)).collect(),
+                };
                 listpack(&texts.iter().map(Vec::as_slice).collect::<Vec<_>>())
             };
             for _ in 0..rng.usize(..4) {
