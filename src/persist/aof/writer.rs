@@ -193,11 +193,11 @@ impl Writer {
 
     fn write(&mut self, manner: Manner) -> Result<(), String> {
         let fills = manner.policy == AppendFsync::Always && self.checksums && self.size >= filling::FROM;
-        if fills && self.checksum.covered() > 0 {
+        let misalignment = |len: usize| filling::misalignment(self.filled, self.size + len as u64);
+        if fills && (self.checksum.covered() > 0 || misalignment(self.buffer.len()) > 0) {
             // Should the next write be torn, this tells where it began.
             let mut line = self.checksum.finish();
-            let misalignment = filling::misalignment(self.filled, self.size + (self.buffer.len() + line.len()) as u64);
-            line.insert_str(MARK.len(), &"0".repeat(misalignment));
+            line.insert_str(MARK.len(), &"0".repeat(misalignment(self.buffer.len() + line.len())));
             self.buffer.extend_from_slice(line.as_bytes());
         }
         let len = self.buffer.len();
@@ -536,8 +536,10 @@ mod tests {
         let (size, length) = write(&mut writer, 2 * filling::LINE as usize, AppendFsync::Always);
         assert_eq!((size + filling::LINE, end()), (length, whole(size)));
         // Up to the end of the line and into the next, of whose ends none may begin a piece.
-        for step in (0..4000).map(|step| if step == 1000 { filling::LINE as usize - 100_000 } else { 1 }) {
-            let (size, length) = write(&mut writer, step, AppendFsync::Always);
+        // Of what is written some ends with a checksum already.
+        for step in 0..8000 {
+            let len = if step < 4000 { 1 } else { CHECKSUM_EVERY as usize + step % 1024 };
+            let (size, length) = write(&mut writer, len, AppendFsync::Always);
             let left = (length - size) % filling::LINE;
             assert!(left == 0 || (left >= filling::LEAST && (left - 1) % 1023 > 16), "Redis can read {left}");
             assert_eq!(end(), whole(size));
