@@ -30,8 +30,8 @@ use link::Following;
 
 /// Hexadecimal digits of a replication id.
 pub const ID_LEN: usize = 40;
-/// No offset that somebody tells is greater.
-pub const MOST_OFFSET: u64 = i64::MAX as u64;
+/// No offset that somebody tells is greater: there is room for a stream behind it.
+pub const MOST_OFFSET: u64 = i64::MAX as u64 / 2;
 /// The id of no stream.
 const NO_ID: &str = "0000000000000000000000000000000000000000";
 
