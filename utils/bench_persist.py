@@ -167,10 +167,15 @@ def save(client):
     return taken, (commands_processed(client) - done) / taken
 
 
+def stolen_ms():
+    """Milliseconds for which a virtual machine's processors were ready and had to wait for the host's, in steps of ten."""
+    return int(Path("/proc/stat").read_text().split(maxsplit=9)[8]) * 1000 // os.sysconf("SC_CLK_TCK")
+
+
 def snapshot(options, load, longest_ping, in_real_time):
     count = KEYS // 10 if options.quick else KEYS
     print(f"\nBGSAVE of {count:,} keys while random keys are set")
-    print(f"{'':16}{'seconds':>9}{'longest PING':>14}{'without':>12}{'SET/s before':>14}{'meanwhile':>12}{'kept':>7}")
+    print(f"{'':16}{'seconds':>9}{'longest PING':>14}{'stolen':>9}{'without':>12}{'stolen':>9}{'SET/s before':>14}{'meanwhile':>12}{'kept':>7}")
     for path in (options.server, options.reference):
         directory = tempfile.mkdtemp(prefix="bench.", dir=DATA)
         with Server(path, "--dir", directory) as server:
@@ -189,14 +194,17 @@ def snapshot(options, load, longest_ping, in_real_time):
 
             for _ in range(3 if path == options.server else 1):
                 calm, busy = [multiprocessing.Value("d") for _ in range(2)]
-                enough = pings(calm)
+                enough, stolen = pings(calm), [stolen_ms()]
                 before = rate(client, 5)
                 enough()
+                stolen.append(stolen_ms())
                 enough = pings(busy)
                 taken, meanwhile = save(client)
                 enough()
+                stolen.append(stolen_ms())
                 print(
-                    f"{server.name:16}{taken:9.1f}{busy.value:11.2f} ms{calm.value:9.2f} ms{before:14,.0f}{meanwhile:12,.0f}"
+                    f"{server.name:16}{taken:9.1f}{busy.value:11.2f} ms{stolen[2] - stolen[1]:6} ms"
+                    f"{calm.value:9.2f} ms{stolen[1] - stolen[0]:6} ms{before:14,.0f}{meanwhile:12,.0f}"
                     f"{meanwhile / before:7.0%}", flush=True,
                 )  # fmt: skip
             # Once more, because who looks at a process' memory holds a lock that the process may wait for.
