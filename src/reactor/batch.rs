@@ -31,6 +31,8 @@ const WINDOW: usize = 32;
 const BATCH: usize = 256;
 /// Commands that one client may have in a batch; what is left waits for its next turn.
 const QUOTA: usize = 256;
+/// What a client has sent, and is not parsed, gets twice as much room up to so many bytes, and half as much again beyond.
+const DOUBLED_INPUT: usize = 512 << 10;
 /// Bytes read for one batch.
 const ARENA: usize = 256 * 1024;
 /// Room for so many spans of arguments is kept.
@@ -159,14 +161,14 @@ impl Batch {
         let Queue { pending: all, sources } = &mut self.queue;
         let replay = !client.replay.is_empty();
         let own = if replay {
-            client.input.extend_from_slice(&read[start..]);
+            append_input(&mut client.input, &read[start..]);
             read.truncate(start);
             Some(std::mem::take(&mut client.replay))
         } else if client.input.is_empty() {
             None
         } else {
             let mut own = std::mem::take(&mut client.input);
-            own.extend_from_slice(&read[start..]);
+            append_input(&mut own, &read[start..]);
             read.truncate(start);
             Some(own)
         };
@@ -484,6 +486,16 @@ fn run(
         cx.server.stream_heard(token, &text, verdict == Verdict::Blocked);
     }
     verdict
+}
+
+/// Adds what has come to what a client has sent. That is not doubled for ever: a long request that is on its way would take twice
+/// its bytes, in each of many clients.
+fn append_input(input: &mut Vec<u8>, bytes: &[u8]) {
+    let len = input.len() + bytes.len();
+    if len > DOUBLED_INPUT && len > input.capacity() {
+        input.reserve_exact(bytes.len() + len / 2);
+    }
+    input.extend_from_slice(bytes);
 }
 
 /// As [`Queue::keep_leftover`], of a client of whom something is left, be it commands that have been `postponed` or bytes.
