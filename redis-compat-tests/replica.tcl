@@ -557,13 +557,19 @@ check "a library in it that cannot be loaded leaves the data that were there" -s
     vanish $listener
 }
 
-check "an inline request is no part of a stream: it has lost its step" -server {--loglevel notice} {
-    set listener [pretend]
+# Lets the server follow a pretended master, and gives it the snapshot; returns the connection.
+proc serve_snapshot {listener} {
     expect +OK [ask REPLICAOF 127.0.0.1 [port_of $listener]]
     set c [accepted]
     greet $c
-    resp::raw $c "+FULLRESYNC $id 100\r\n\$[string length $snapshot]\r\n$snapshot"
+    resp::raw $c "+FULLRESYNC $::id 100\r\n\$[string length $::snapshot]\r\n$::snapshot"
     eventually {[info_of [now] master_link_status] eq {up}}
+    return $c
+}
+
+check "an inline request is no part of a stream: it has lost its step" -server {--loglevel notice} {
+    set listener [pretend]
+    set c [serve_snapshot $listener]
     resp::raw $c "\r\n\n[resp::encode {SET k w}]FLUSHALL\r\n[resp::encode {SET k x}]"
     set c [accepted]
     # What it has is not to be relied on, so it asks for everything.
@@ -590,11 +596,7 @@ check "a master that shows in many empty lines that it is there" -server {--logl
 
 check "an unknown command of the master's is not told as the one before it" -server {--loglevel notice} {
     set listener [pretend]
-    expect +OK [ask REPLICAOF 127.0.0.1 [port_of $listener]]
-    set c [accepted]
-    greet $c
-    resp::raw $c "+FULLRESYNC $id 100\r\n\$[string length $snapshot]\r\n$snapshot"
-    eventually {[info_of [now] master_link_status] eq {up}}
+    set c [serve_snapshot $listener]
     resp::raw $c [resp::encode {SELECT 0}][resp::encode {NOSUCH a}]
     eventually {[string match "*sending an error to its master: 'unknown command 'NOSUCH', *' after processing the command '<unknown>'*" [server::log [now]]]}
     vanish $listener
