@@ -37,7 +37,7 @@ compat: build ## Redis compatibility tests against the release binary (ARGS="--r
 
 bench: build  ## compare speed, memory and pauses with redis-server (ARGS="cpu --quick")
 	utils/need redis-server:redis-server redis-benchmark:redis-tools python3:python3 taskset:util-linux
-	$(CARGO) build --release --locked --example pairs
+	$(CARGO) build --release --locked --example pairs --example bare
 	utils/bench --server $(BINARY) $(ARGS)
 
 bench-eviction: build ## hit ratios of the eviction policies, next to redis-server (ARGS="--keys 50000")
