@@ -1077,6 +1077,14 @@ check "lists that name no processors bind nobody" -server {--server-cpulist 1-0 
     same [llength [glob /proc/$run::server/task/*]] [bound $run::server [processors /proc/self]]
 }
 
+check "no mapping stays one whose pages the kernel makes huge (hg): what is free there would fill up" -server {} {
+    for {set n 0} {$n < 64} {incr n} {
+        ask SET large:$n [string repeat x 1000000]
+    }
+    eventually {![regexp {VmFlags:[^\n]* hg} [slurp /proc/$run::server/smaps]]}
+    ask FLUSHALL
+}
+
 check "the score by which the kernel kills is left alone unless it is set" -config {oom-score-adj no oom-score-adj-values {0 200 800}} {
     regexp {process_id:(\d+)} [lindex [ask INFO server] 1] all pid
     proc score {pid {new ""}} {

@@ -30,12 +30,12 @@ pub struct Options(*const c_char);
 unsafe impl Sync for Options {}
 
 /// One arena, because one thread owns the data; free pages serve any smaller request, so that those made ready ahead
-/// ([`touch_ahead`]) are found. Huge pages are not asked for here, neither for data nor for the allocator's own, but there: one
-/// that is touched first by the reactor can hold it up for ten milliseconds, where the host of a virtual machine has to find the
-/// memory. Large blocks begin where a page does, so that their pages can be moved ([`moving`]), and have none to spare.
+/// ([`touch_ahead`]) are found. Huge pages are wanted there and nowhere else, whatever the system does by itself: one that is
+/// touched first by the reactor can hold it up for ten milliseconds, where the host of a virtual machine has to find the memory.
+/// Large blocks begin where a page does, so that their pages can be moved ([`moving`]), and have none to spare.
 #[unsafe(export_name = "_rjem_malloc_conf")]
 pub static OPTIONS: Options =
-    Options(c"thp:default,metadata_thp:disabled,narenas:1,lg_extent_max_active_fit:16,cache_oblivious:false".as_ptr());
+    Options(c"thp:never,metadata_thp:disabled,narenas:1,lg_extent_max_active_fit:16,cache_oblivious:false".as_ptr());
 
 static BY_REACTOR: AtomicIsize = AtomicIsize::new(0);
 static BY_OTHERS: AtomicIsize = AtomicIsize::new(0);
@@ -156,7 +156,8 @@ const PAGE: usize = 4 << 10;
 
 /// Takes memory from the kernel until `bytes` of it lie ready, and leaves them with the allocator for whoever asks next. Not
 /// counted as used. They are huge pages where the kernel has them, because random keys cost page walks, and nothing here
-/// forks, so that they cost nothing in return.
+/// forks, so that they cost nothing in return. Only at the first touch: where huge pages stay wanted, the kernel fills up by and
+/// by what has been given back to it from between pages in use.
 pub fn touch_ahead(bytes: usize) {
     // Not aligned to huge pages: the gaps between aligned blocks would go to the allocator's free pages untouched.
     let Ok(layout) = Layout::from_size_align(HUGE_PAGE, PAGE) else { return };
@@ -171,22 +172,27 @@ pub fn touch_ahead(bytes: usize) {
     let (ready, cold): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|&block| is_resident(block));
     ready.into_iter().for_each(give_back);
     for &block in &cold {
-        want_huge_pages(block);
+        want_huge_pages(block, true);
     }
-    for block in cold {
+    for &block in &cold {
         for offset in (0..HUGE_PAGE).step_by(PAGE) {
             // SAFETY: within the block, which nobody else knows. The kernel gives a page for it, or the whole huge page.
             unsafe { block.add(offset).write_volatile(0) };
         }
         give_back(block);
     }
+    for block in cold {
+        want_huge_pages(block, false);
+    }
 }
 
-/// Asks for huge pages where a block of a huge page's size lies; it lies in two of them, or in one.
-fn want_huge_pages(block: *mut u8) {
+/// Says whether pages that are touched first where a block of a huge page's size lies should be huge; it lies in two of them, or in
+/// one. Those that are stay so.
+fn want_huge_pages(block: *mut u8, wanted: bool) {
     let first = block.map_addr(|address| address & !(HUGE_PAGE - 1));
+    let advice = if wanted { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
     // SAFETY: whether pages are huge changes nothing that a program can see. Where nothing is mapped, nothing happens.
-    unsafe { libc::madvise(first.cast(), 2 * HUGE_PAGE, libc::MADV_HUGEPAGE) };
+    unsafe { libc::madvise(first.cast(), 2 * HUGE_PAGE, advice) };
 }
 
 /// Whether the kernel has given pages for a whole block of a huge page's size.

@@ -137,7 +137,7 @@ mod tests {
             while bytes.len() < 4 * LARGE {
                 if advised {
                     // SAFETY: within the block.
-                    want_huge_pages(unsafe { bytes.as_mut_ptr().add(LARGE / 2) });
+                    want_huge_pages(unsafe { bytes.as_mut_ptr().add(LARGE / 2) }, true);
                 }
                 // What is allocated between keeps it from growing in place.
                 blocks.push(vec![1; 1 << 20]);
