@@ -141,6 +141,7 @@ check "a snapshot alone, of functions alone" -config $direct {
     resp::send $c SYNC
     set bytes [snapshot $c]
     is_snapshot $bytes "name=mine"
+    same 1 [regexp {redis-ver.*ctime.*repl-id} $bytes] "it tells who wrote it"
     same -1 [string first "not a function" $bytes]
     same 0 [regexp {state=online} [told slave0]] "it gets no stream"
     expect {/^-ERR Filtered replica requires EOF capability/} [lindex [list [resp::send [set d [replica C {REPLCONF rdb-filter-only functions}]] SYNC] [resp::read $d]] 1]

@@ -169,6 +169,20 @@ impl Saving {
     }
 }
 
+/// The fields that tell what wrote a snapshot, and when.
+fn origin(server: &Server, base: bool) -> Vec<(&'static str, String)> {
+    let mut fields = vec![
+        ("redis-ver", REDIS_VERSION.to_string()),
+        ("redis-bits", "64".to_string()),
+        ("ctime", (server.clock.unix_ms() / 1000).to_string()),
+        ("used-mem", memory::used().to_string()),
+        ("aof-base", u8::from(base).to_string()),
+        ("cachestorm-ver", env!("CARGO_PKG_VERSION").to_string()),
+    ];
+    fields.extend(server.replication.fields());
+    fields
+}
+
 /// The writer of a snapshot that begins now.
 pub fn writer(server: &Server, base: bool) -> Writer {
     use EvictionPolicy::{AllkeysLfu, AllkeysLru, VolatileLfu, VolatileLru};
@@ -179,15 +193,7 @@ pub fn writer(server: &Server, base: bool) -> Writer {
         _ => Usage::Nothing,
     };
     let keys = &server.keys;
-    let mut aux = vec![
-        ("redis-ver", REDIS_VERSION.to_string()),
-        ("redis-bits", "64".to_string()),
-        ("ctime", (server.clock.unix_ms() / 1000).to_string()),
-        ("used-mem", memory::used().to_string()),
-        ("aof-base", u8::from(base).to_string()),
-        ("cachestorm-ver", env!("CARGO_PKG_VERSION").to_string()),
-    ];
-    aux.extend(server.replication.fields());
+    let mut aux = origin(server, base);
     aux.extend(load::namespace_fields(keys));
     let size = |db| keys.database(db).map_or((0, 0), |database| (database.len(), database.expires()));
     let fields_expire = (0..keys.databases()).filter_map(|db| keys.database(db)).any(|one| one.fields_expire() > 0);
@@ -281,7 +287,7 @@ pub fn begin_for_replicas(server: &mut Server, wanted: Wants, mut sink: Box<dyn 
         usage: Usage::Nothing,
         access: server.keys.access,
         now_ms: server.keys.now_ms(),
-        aux: &[],
+        aux: &origin(server, false),
         libraries: server.functions.sources().filter(|_| wanted == Wants::Functions).collect(),
         sizes: Vec::new(),
     });
