@@ -315,6 +315,20 @@ check "others are told that the server is busy, and can end the script" -config 
     same "" [refusal PING] "PING"
 }
 
+check "time goes on in a script that runs for long, but not for keys" -config {lua-time-limit 10} {
+    ask SET k v PX 100
+    expect {["v" "v"]} [ask EVAL {
+        local function now()
+            local time = redis.call("TIME")
+            return time[1] + time[2] / 1000000
+        end
+        local before, started = redis.call("GET", KEYS[1]), now()
+        while now() < started + 0.2 do end
+        return {before, redis.call("GET", KEYS[1])}
+    } 1 k]
+    expect nil [ask GET k]
+}
+
 check "what stands behind a script that runs for long does not wait for it" -config {lua-time-limit 10} {
     set busy {-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.}
     foreach name {sleeper before script half broken multi killer} {

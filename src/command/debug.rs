@@ -216,10 +216,7 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         (b"SLEEP", 1) => {
             let seconds = parse_f64(&args[2]).unwrap_or(0.0);
             thread::sleep(Duration::try_from_secs_f64(seconds).unwrap_or_default());
-            // The turn goes on, but it is later now.
-            if !cx.in_script {
-                cx.server.tick();
-            }
+            cx.look_at_clock();
         }
         (b"STRINGMATCH-TEST", 0) => {
             match_at_random(cx.server.clock.unix_us);
@@ -628,8 +625,8 @@ fn reload(cx: &mut Ctx<'_>, args: &Args<'_>) -> Result<(), Error> {
         server.functions.clear(false);
     }
     let loaded = load_now(server, Manner { merge, ..Manner::default() });
-    server.tick();
     server.keys.effects.dirty = dirty;
+    cx.look_at_clock();
     if loaded != Ok(true) {
         return Err(Error::fixed("ERR Error trying to load the RDB dump, check server logs."));
     }

@@ -265,8 +265,7 @@ fn migrate(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             Err((failed, _)) => break Err(failed),
         }
     };
-    // The loop has waited: it is later now.
-    cx.server.tick();
+    cx.look_at_clock();
     match outcome {
         Ok(None) => {
             cx.reply.ok();

@@ -251,6 +251,13 @@ impl<'s> Ctx<'s> {
         self.server.keys.change_touches = touch;
     }
 
+    /// Reads the clock again, because the command has taken its time. What a transaction or a script does, it does at one moment.
+    pub fn look_at_clock(&mut self) {
+        if !self.in_exec {
+            self.server.tick();
+        }
+    }
+
     /// Gives the replies to the client, whose commands end here.
     pub fn leave(&mut self) {
         debug_assert!(self.stale.is_empty(), "a stale copy is told of when the command is over");

@@ -498,6 +498,8 @@ impl Host for ScriptRun<'_, '_> {
             running.busy = true;
             server.is_troubled = true;
         }
+        // A script that waits for a time of day comes to its end. What it sees of keys stays the state of one moment.
+        server.clock.tick();
         server.attend(Look::Clients { busy: self.cx.token });
         // What a signal asks for waits for the script.
         if server.shutdown.is_some_and(|shutdown| shutdown.client.is_some()) {
