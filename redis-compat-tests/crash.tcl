@@ -113,3 +113,29 @@ check "data of users can be kept out" -server {--crash-memcheck-enabled no --hid
     logged "hide-user-data-from-log is on, skip logging stack content to avoid spilling PII"
     same 0 [times_logged SEGFAULT] "arguments shown"
 }
+
+# Asks what came with the server that takes this one's place.
+proc ask_next {args} {
+    eventually {[run::disconnect; catch {ask PING} ::pong] == 0 && $::pong eq "+ PONG"}
+    return [ask {*}$args]
+}
+
+check "DEBUG RESTART saves, and starts again" -server {--save "3600 1000"} {
+    ask SET some value
+    catch {ask DEBUG RESTART 10}
+    expect {"value"} [ask_next GET some]
+    same 1 [server::alive $run::server] "it is the same process"
+    expect {/^-ERR .*integer/} [ask DEBUG RESTART soon]
+}
+
+check "DEBUG CRASH-AND-RECOVER saves nothing, and starts again" -server {--save "3600 1000" --appendonly no} {
+    ask SET some value
+    catch {ask DEBUG CRASH-AND-RECOVER}
+    expect nil [ask_next GET some]
+    same 1 [server::alive $run::server] "it is the same process"
+}
+
+check "DEBUG OOM ends the server" -server {--crash-memcheck-enabled no} {
+    catch {ask DEBUG OOM}
+    same 1 [server::wait_exit $run::server] "it has ended"
+}

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use cachestorm::Server;
 use cachestorm::command::{REDIS_VERSION, directives};
@@ -19,6 +20,7 @@ use cachestorm::reactor::StartError;
 static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
+    process::remember_start();
     let program = std::env::args_os().next().unwrap_or_default();
     let args: Vec<String> = std::env::args_os().skip(1).map(|arg| text::from_bytes(arg.as_encoded_bytes())).collect();
     if let Some(code) = check_files(Path::new(&program), &args) {
@@ -44,7 +46,11 @@ fn main() -> ExitCode {
         }
     };
     match serve(loaded) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(delay)) => {
+            log::error!("The server cannot be started again: {}", process::restart(delay));
+            ExitCode::FAILURE
+        }
         Err(reason) => {
             log::error!("{reason}");
             ExitCode::FAILURE
@@ -83,8 +89,9 @@ fn check_files(program: &Path, args: &[String]) -> Option<ExitCode> {
     })
 }
 
-/// Serves until something asks for the end. The error is the last line of the log.
-fn serve(Loaded { mut settings, source }: Loaded) -> Result<(), String> {
+/// Serves until something asks for the end. Returns after which time it is to start again, if it is. The error is the last line of
+/// the log.
+fn serve(Loaded { mut settings, source }: Loaded) -> Result<Option<Duration>, String> {
     process::reserve_title();
     if settings.daemonize && settings.supervised == Supervised::No {
         process::daemonize().map_err(|error| format!("Can't go into the background: {error}"))?;
@@ -144,7 +151,7 @@ fn serve(Loaded { mut settings, source }: Loaded) -> Result<(), String> {
     }
     ended?;
     log::warn!("CacheStorm is now ready to exit, bye bye...");
-    Ok(())
+    Ok(reactor.server.debug.restart_after)
 }
 
 /// Writes the process's number where the settings say; a server in the background always writes it somewhere. Failing

@@ -245,7 +245,7 @@ impl Server {
     ///
     /// # Errors
     /// As [`Settings::rewrite`].
-    fn write_settings(&mut self, file: &ConfigFile) -> io::Result<()> {
+    pub(super) fn write_settings(&mut self, file: &ConfigFile) -> io::Result<()> {
         let directory = self.note_directory();
         let directory = if directory { None } else { Some(std::mem::take(&mut self.settings.dir)) };
         let users = self.declared_users();

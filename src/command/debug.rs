@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::hint::black_box;
+use std::io;
 use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use super::error::{Error, Outcome};
 use super::load::{Manner, load_now};
 use super::save::save_now;
 use super::script::NO_SCRIPT;
+use super::server;
 use super::state::DebugSwitches;
 use super::table::{Command, Doc, Flags};
 use super::{Ctx, UNKNOWN_SHOWN};
@@ -22,6 +25,7 @@ use crate::keyspace::hashmap::HashView;
 use crate::keyspace::{Expiry, Overdue, StringValue, Touch};
 use crate::net::Client;
 use crate::observe::heap::{self, NewText};
+use crate::observe::process;
 use crate::resp::{Args, Proto};
 use crate::script::Sha;
 use crate::types::glob;
@@ -62,6 +66,8 @@ const HELP: &[&str] = &[
     "    Refused: there is no cluster.",
     "CONFIG-REWRITE-FORCE-ALL",
     "    Write all settings into the settings file, those at their defaults, too.",
+    "CRASH-AND-RECOVER [<milliseconds>]",
+    "    Stop where it stands, saving nothing, and start again after a delay.",
     "DICT-RESIZING <0|1>",
     "    Accepted, but without effect: tables grow and shrink piece by piece.",
     "DIGEST",
@@ -92,6 +98,8 @@ const HELP: &[&str] = &[
     "    Answer one of the allocator's texts, and set it; with VOID, do what the name stands for.",
     "OBJECT <key>",
     "    Tell how a key is kept.",
+    "OOM",
+    "    Ask for more memory than there can be, and crash.",
     "PANIC",
     "    Crash by a panic.",
     "PAUSE-CRON <0|1>",
@@ -116,6 +124,8 @@ const HELP: &[&str] = &[
     "    Set after which time the peak of a reply buffer is forgotten; `reset` is the default.",
     "REPLYBUFFER RESIZING <0|1>",
     "    Let reply buffers change their size.",
+    "RESTART [<milliseconds>]",
+    "    End in good order, with the settings and the data written, and start again after a delay.",
     "SCRIPT <LIST|<sha1>>",
     "    Write the SHA-1 of all scripts, or of one, to the log, with the size of its text.",
     "SDSLEN <key>",
@@ -158,6 +168,11 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             let written = cx.server.settings.rewrite(file, true);
             written.map_err(|error| Error::new(format!("ERR CONFIG-REWRITE-FORCE-ALL failed: {error}")))?;
         }
+        (b"CRASH-AND-RECOVER", 0 | 1) => {
+            let delay = delay(args)?;
+            log::warn!("Crashing and starting again for DEBUG CRASH-AND-RECOVER");
+            return Err(not_restarted(&process::restart(delay)));
+        }
         (b"DICT-RESIZING", 1) => {}
         (b"DIGEST", 0) => {
             let digest = digest::of_all(&mut cx.server.keys);
@@ -189,6 +204,7 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             cx.server.keys.set_overdue(before);
             return shown;
         }
+        (b"OOM", 0) => drop(black_box(Vec::<u8>::with_capacity(isize::MAX as usize))),
         (b"PANIC", 0) => panic!("DEBUG PANIC was called"),
         (b"PAUSE-CRON", 1) => cx.server.debug.pause_cron = is_on(&args[2]),
         (b"POPULATE", 1..=3) => populate(cx, args)?,
@@ -207,6 +223,7 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             cx.server.keys.effects.journal.append_message(db, args.iter_from(2));
         }
         (b"REPLYBUFFER", 2) => reply_buffer(cx, args)?,
+        (b"RESTART", 0 | 1) => return restart(cx, args),
         (b"SCRIPT", 1) => log_scripts(cx, args)?,
         (b"SDSLEN", 1) => return string_memory(cx, args),
         (b"SEGFAULT", 0) => segfault(),
@@ -251,6 +268,26 @@ fn digest_values(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
     }
     cx.server.keys.set_overdue(before);
     Ok(())
+}
+
+/// The delay before a restart, in milliseconds in the command; none where it is negative.
+fn delay(args: &Args<'_>) -> Result<Duration, Error> {
+    let milliseconds = args.get(2).map_or(Some(0), parse_i64).ok_or(Error::NOT_AN_INTEGER)?;
+    Ok(Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0)))
+}
+
+/// Ends the server in good order and starts it again.
+fn restart(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
+    let delay = delay(args)?;
+    if let Some(file) = cx.server.source.file.clone() {
+        cx.server.write_settings(&file).map_err(|error| not_restarted(&error))?;
+    }
+    server::restart(cx, args, delay)
+}
+
+fn not_restarted(error: &io::Error) -> Error {
+    log::warn!("Can't restart: {error}");
+    Error::fixed("ERR failed to restart the server. Check server logs.")
 }
 
 /// Whether a switch's word is a number other than 0.

@@ -1,5 +1,7 @@
 //! The small commands about the server itself: TIME, LOLWUT, SHUTDOWN.
 
+use std::time::Duration;
+
 use super::error::{Error, Outcome};
 use super::state::Shutdown;
 use super::table::{Acl, Command, Doc, Flags};
@@ -169,6 +171,16 @@ fn shutdown(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     if let Some(busy) = cx.server.scripts.busy_error().filter(|_| wish.save != Some(false)) {
         return Err(busy);
     }
+    end(cx, args, wish)
+}
+
+/// Ends the server, and starts it again after a delay.
+pub(super) fn restart(cx: &mut Ctx<'_>, args: &Args<'_>, delay: Duration) -> Outcome {
+    cx.server.debug.restart_after = Some(delay);
+    end(cx, args, Wish { now: true, ..Wish::default() })
+}
+
+fn end(cx: &mut Ctx<'_>, args: &Args<'_>, wish: Wish) -> Outcome {
     // The reply is the end of the connection, or an error from who tries to end.
     let client = (cx.token, cx.server.clients[cx.token].id);
     cx.server.shutdown_waits.push(client);

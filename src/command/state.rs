@@ -184,6 +184,8 @@ pub struct DebugSwitches {
     pub plain_list_nodes_from: usize,
     /// Checksums of what RESTORE gets are not looked at.
     pub skip_checksums: bool,
+    /// Once the server has ended it starts again, so much later.
+    pub restart_after: Option<Duration>,
 }
 
 impl Default for DebugSwitches {
@@ -194,6 +196,7 @@ impl Default for DebugSwitches {
             reply_buffer_resizing: true,
             plain_list_nodes_from: 0,
             skip_checksums: false,
+            restart_after: None,
         }
     }
 }

@@ -1,10 +1,16 @@
 //! The process as the operating system shows it: its title, its out-of-memory score, its place in the background.
 #![allow(unsafe_code)]
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use crate::config::{OomScoreAdj, Settings, expand_title};
 
@@ -119,6 +125,40 @@ pub fn take_second_place() {
     if !done {
         log::debug!("A thread could not take second place: {}", io::Error::last_os_error());
     }
+}
+
+/// How the program was started.
+struct Start {
+    program: PathBuf,
+    args: Vec<OsString>,
+    directory: PathBuf,
+}
+
+static START: OnceLock<io::Result<Start>> = OnceLock::new();
+
+/// Remembers how the program was started, for [`restart`]. To be called before anything changes that.
+pub fn remember_start() {
+    let start = || {
+        let (program, directory) = (std::env::current_exe()?, std::env::current_dir()?);
+        Ok(Start { program, args: std::env::args_os().collect(), directory })
+    };
+    START.get_or_init(start);
+}
+
+/// Puts the program as it starts into the place of this process as it is, after a delay: nothing is saved, and all
+/// connections and files are closed. Returns if that fails, and why.
+pub fn restart(delay: Duration) -> io::Error {
+    let start = match START.get() {
+        Some(Ok(start)) => start,
+        Some(Err(error)) => return io::Error::new(error.kind(), error.to_string()),
+        None => return io::ErrorKind::Unsupported.into(),
+    };
+    thread::sleep(delay);
+    let mut command = Command::new(&start.program);
+    if let [name, args @ ..] = &*start.args {
+        command.arg0(name).args(args);
+    }
+    command.current_dir(&start.directory).exec()
 }
 
 /// Goes into the background. Must be called before any other thread exists.

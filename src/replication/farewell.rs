@@ -64,6 +64,7 @@ impl Server {
     /// Goes on although somebody asked for the end, and tells who did.
     pub fn refuse_shutdown(&mut self) {
         self.shutdown = None;
+        self.debug.restart_after = None;
         self.set_pause(PausedFor::Shutdown, None);
         for (token, id) in std::mem::take(&mut self.shutdown_waits) {
             if self.clients.get(token).is_some_and(|client| client.id == id && client.blocked) {
