@@ -77,6 +77,9 @@ impl fmt::Display for Refusal {
 /// # Errors
 /// If there is no such number, or it is not to be set.
 pub fn exchange(name: &str, new: Option<i64>) -> Result<Option<i64>, Refusal> {
+    if is_text(name) {
+        return Err(Refusal(libc::EINVAL));
+    }
     let name = checked(name)?;
     // The manual tells how large each is; the allocator refuses another size, before it reads or writes anything.
     for size in [size_of::<i64>(), size_of::<i32>(), size_of::<bool>()] {
@@ -117,10 +120,9 @@ pub enum NewText<'a> {
 /// # Errors
 /// If there is no such text, or it is not to be set.
 pub fn exchange_text(name: &str, new: NewText<'_>) -> Result<Option<Vec<u8>>, Refusal> {
-    let is_text = TEXTS.contains(&name) || (name.starts_with("arena.") && name.ends_with(".dss"));
     let checked = checked(name)?;
     let mut old = None;
-    if is_text {
+    if is_text(name) {
         let (mut text, mut len) = (ptr::null::<c_char>(), size_of::<*const c_char>());
         // SAFETY: the manual says of these names that what is read is the address of a text with a zero byte behind it, which
         // stays where it is.
@@ -152,10 +154,31 @@ pub fn exchange_text(name: &str, new: NewText<'_>) -> Result<Option<Vec<u8>>, Re
 const TEXTS: &[&str] =
     &["version", "config.malloc_conf", "opt.dss", "opt.junk", "opt.metadata_thp", "opt.percpu_arena", "opt.thp"];
 
-/// A name as the allocator takes it, unless it stands for what would take memory away that is in use, or is an address.
+fn is_text(name: &str) -> bool {
+    TEXTS.contains(&name) || (name.starts_with("arena.") && name.ends_with(".dss"))
+}
+
+/// A name as the allocator takes it, unless it stands for what would take memory away that is in use, or is an address or read as
+/// one.
 fn checked(name: &str) -> Result<CString, Refusal> {
-    let last = name.rsplit('.').next().unwrap_or_default();
-    if matches!(last, "reset" | "destroy" | "extent_hooks" | "hooks" | "dump" | "lookup") {
+    const REFUSED: &[&str] = &[
+        "reset",
+        "destroy",
+        "extent_hooks",
+        "hooks",
+        "dump",
+        "lookup",
+        "create",
+        "name",
+        "write",
+        "prefix",
+        "allocatedp",
+        "deallocatedp",
+    ];
+    let mut words = name.split('.');
+    let (first, last) = (words.next().unwrap_or_default(), words.next_back().unwrap_or_default());
+    // Of the caches that are made by name, none is known here.
+    if matches!(first, "experimental" | "tcache") || REFUSED.contains(&last) {
         return Err(Refusal(libc::EPERM));
     }
     CString::new(name).map_err(|_| Refusal(libc::ENOENT))
@@ -192,11 +215,16 @@ mod tests {
             assert_eq!(exchange(name, None), refused(libc::ENOENT));
             assert_eq!(exchange_text(name, NewText::Old), refused(libc::ENOENT));
         }
-        assert_eq!(exchange_text("opt.thp", NewText::Old), Ok(Some(b"default".to_vec())));
+        assert_eq!(exchange_text("opt.thp", NewText::Old), Ok(Some(b"never".to_vec())));
+        assert_eq!(exchange("arena.0.dss", Some(1)), refused(libc::EINVAL));
         assert_eq!(exchange_text("arenas.page", NewText::Old), refused(libc::EINVAL));
         assert_eq!(exchange_text("arena.0.dss", NewText::These("secondary")), Ok(Some(b"secondary".to_vec())));
         assert_eq!(exchange_text("thread.tcache.flush", NewText::Void), Ok(None));
-        for name in ["arena.0.reset", "arena.0.destroy", "arena.0.extent_hooks"] {
+        let addresses =
+            ["arena.0.name", "thread.tcache.ncached_max.write", "experimental.hooks.remove", "tcache.flush"];
+        for name in
+            ["arena.0.reset", "arena.0.destroy", "arena.0.extent_hooks", "arenas.create"].iter().chain(&addresses)
+        {
             assert_eq!(exchange_text(name, NewText::Void), refused(libc::EPERM), "{name}");
             assert_eq!(exchange(name, Some(0)), refused(libc::EPERM), "{name}");
         }
