@@ -88,7 +88,8 @@ impl Point {
         let (from, to) = (radians(self.latitude), radians(other.latitude));
         let u = ((to - from) / 2.0).sin();
         let a = u * u + from.cos() * to.cos() * v * v;
-        2.0 * RADIUS * a.sqrt().asin()
+        // At the other end of the earth it may be a little more than there is.
+        2.0 * RADIUS * a.min(1.0).sqrt().asin()
     }
 
     /// The distance between two circles of latitude, in metres.

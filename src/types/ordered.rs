@@ -549,6 +549,7 @@ impl Ordered {
         let hash = self.members.hash(member);
         let Some(position) = self.members.find(hash, member) else {
             if let Some(score) = decide(None) {
+                debug_assert!(!score.is_nan());
                 self.note(member, None, Some(score));
                 self.member_bytes += size_class(layout(member.len()).size());
                 let position = self.members.insert(hash, Member::new(member, score));
