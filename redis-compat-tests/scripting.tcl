@@ -315,6 +315,21 @@ check "others are told that the server is busy, and can end the script" -config 
     same "" [refusal PING] "PING"
 }
 
+check "MessagePack as deep as it gets is an error" {
+    expect {["stack overflow (in function mp_decode_to_lua_array)"]} [ask EVAL {
+        local done, problem = pcall(cmsgpack.unpack, string.rep("\145", 1000000))
+        return {problem}
+    } 0]
+}
+
+check "a chunk that never ends can be killed while it is read" -only cachestorm -config {lua-time-limit 10} {
+    start A EVAL "return load(os.clock)" 0
+    busy
+    same "" [refusal SCRIPT KILL] "SCRIPT KILL"
+    then A {/^-ERR Script killed by user/}
+    same "" [refusal PING] "PING"
+}
+
 check "time goes on in a script that runs for long, but not for keys" -config {lua-time-limit 10} {
     ask SET k v PX 100
     expect {["v" "v"]} [ask EVAL {

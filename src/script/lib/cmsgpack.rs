@@ -9,7 +9,7 @@ use std::ffi::{CStr, c_int};
 use mlua::ffi as lua;
 use mlua::ffi::lua_State;
 
-use super::{Buffer, State, check_string, push_bytes, push_library, set_text, string_at, truncate};
+use super::{Buffer, State, check_string, make_room, push_bytes, push_library, set_text, string_at, truncate};
 
 /// Tables below so many others become nil: one that contains itself has no other end.
 const NESTING_MAX: u32 = 16;
@@ -58,7 +58,7 @@ unsafe fn pack_value(state: *mut lua_State, buffer: &mut Buffer, level: u32) {
         lua::LUA_TTABLE if level < NESTING_MAX => match array_len(state) {
             Some(len) => {
                 pack_head(out, len, 0x90, 15, [0xdc, 0xdd]);
-                lua::luaL_checkstack_(state, 1, c"in function mp_encode_lua_table_as_array".as_ptr());
+                make_room(state, 1, c"in function mp_encode_lua_table_as_array");
                 for index in 1..=len as c_int {
                     lua::lua_rawgeti_(state, -1, index);
                     pack_value(state, buffer, level + 1);
@@ -73,7 +73,7 @@ unsafe fn pack_value(state: *mut lua_State, buffer: &mut Buffer, level: u32) {
 
 /// Packs the table on the stack as a map.
 unsafe fn pack_map(state: *mut lua_State, buffer: &mut Buffer, level: u32) {
-    lua::luaL_checkstack_(state, 3, c"in function mp_encode_lua_table_as_map".as_ptr());
+    make_room(state, 3, c"in function mp_encode_lua_table_as_map");
     let mut len = 0;
     lua::lua_pushnil(state);
     while lua::lua_next(state, -2) != 0 {
@@ -91,7 +91,7 @@ unsafe fn pack_map(state: *mut lua_State, buffer: &mut Buffer, level: u32) {
 
 /// The length of the table on the stack if its keys are 1 to that.
 unsafe fn array_len(state: *mut lua_State) -> Option<usize> {
-    lua::luaL_checkstack_(state, 2, c"in function table_is_an_array".as_ptr());
+    make_room(state, 2, c"in function table_is_an_array");
     let (mut count, mut last) = (0, 0);
     lua::lua_pushnil(state);
     while lua::lua_next(state, -2) != 0 {
@@ -206,7 +206,7 @@ unsafe fn unpack_values(state: *mut lua_State, limit: i64, offset: i64) -> c_int
     if all {
         return count;
     }
-    lua::luaL_checkstack_(state, 1, c"in function mp_unpack_full".as_ptr());
+    make_room(state, 1, c"in function mp_unpack_full");
     let next = if input.left.is_empty() { -1.0 } else { (text.len() - input.left.len()) as f64 };
     lua::lua_pushnumber(state, next);
     lua::lua_insert(state, 2);
@@ -249,7 +249,7 @@ impl<'a> Input<'a> {
     unsafe fn push_value(&mut self, state: *mut lua_State) -> Result<(), Fault> {
         let [kind] = self.array()?;
         let full = c"too many return values at once; use unpack_one or unpack_limit instead.";
-        lua::luaL_checkstack_(state, 1, full.as_ptr());
+        make_room(state, 1, full);
         let number = match kind {
             0x00..=0x7f => f64::from(kind),
             0xe0..=0xff => f64::from(kind as i8),
@@ -316,7 +316,7 @@ impl<'a> Input<'a> {
     unsafe fn push_array(&mut self, state: *mut lua_State, len: usize) -> Result<(), Fault> {
         // Not made as large as it says it is: who knows whether that is true.
         lua::lua_createtable(state, 0, 0);
-        lua::luaL_checkstack_(state, 1, c"in function mp_decode_to_lua_array".as_ptr());
+        make_room(state, 1, c"in function mp_decode_to_lua_array");
         for index in 1..=len {
             lua::lua_pushnumber(state, index as f64);
             self.push_value(state)?;

@@ -130,6 +130,15 @@ unsafe fn check_string<'a>(state: *mut lua_State, argument: c_int) -> &'a [u8] {
     std::slice::from_raw_parts(bytes.cast(), len)
 }
 
+/// Makes room for values on the stack, or raises an error that says what there is no room for. As `luaL_checkstack`, which has no
+/// room for that error.
+unsafe fn make_room(state: *mut lua_State, values: c_int, what: &CStr) {
+    if lua::lua_checkstack(state, values) == 0 {
+        lua::lua_settop(state, 0);
+        lua::luaL_error(state, c"stack overflow (%s)".as_ptr(), what.as_ptr());
+    }
+}
+
 unsafe fn push_bytes(state: *mut lua_State, bytes: &[u8]) {
     lua::lua_pushlstring_(state, bytes.as_ptr().cast(), bytes.len());
 }

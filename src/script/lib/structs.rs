@@ -19,7 +19,7 @@ use std::ffi::c_int;
 use mlua::ffi as lua;
 use mlua::ffi::lua_State;
 
-use super::{Buffer, State, check_string, push_bytes, push_library, truncate, truncate_unsigned};
+use super::{Buffer, State, check_string, make_room, push_bytes, push_library, truncate, truncate_unsigned};
 
 /// An integer has at most so many bytes.
 const INTEGER_MAX: c_int = 32;
@@ -230,7 +230,7 @@ unsafe extern "C-unwind" fn unpack(state: *mut lua_State) -> c_int {
     while let Some(item) = format.next(state) {
         position = position.wrapping_add(format.padding(position, item));
         let mut bytes = bytes_at(state, data, position, item.size);
-        lua::luaL_checkstack_(state, 2, c"too many results".as_ptr());
+        make_room(state, 2, c"too many results");
         match item.option {
             b'b' | b'B' | b'h' | b'H' | b'l' | b'L' | b'T' | b'i' | b'I' => {
                 lua::lua_pushnumber(state, format.integer(bytes, item.option.is_ascii_lowercase()));

@@ -451,8 +451,13 @@ unsafe extern "C-unwind" fn report_protected(state: *mut lua_State) -> c_int {
     0
 }
 
-/// Runs again and again while a script runs: whoever runs it may want it to end.
+/// Runs again and again while a script runs.
 unsafe extern "C-unwind" fn on_count(state: *mut lua_State, _: *mut lua::lua_Debug) {
+    end_if_wanted(state);
+}
+
+/// Ends the script if whoever runs it wants that.
+unsafe fn end_if_wanted(state: *mut lua_State) {
     let shared = find_shared(state);
     let reason = match ((*shared).host, (*shared).register) {
         _ if (*shared).ended => None,

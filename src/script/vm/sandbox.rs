@@ -514,23 +514,31 @@ unsafe extern "C-unwind" fn loadstring(state: *mut lua_State) -> c_int {
 /// The place on the stack of `load` where the piece that was read last is kept alive.
 const PIECE: c_int = 3;
 
+/// So many pieces are read by `load` between two looks at whether the script is to end.
+const PIECES: u32 = 1000;
+
 unsafe extern "C-unwind" fn load(state: *mut lua_State) -> c_int {
     let chunk = lua::luaL_optlstring(state, 2, c"=(load)".as_ptr(), ptr::null_mut());
     lua::luaL_checktype(state, 1, lua::LUA_TFUNCTION);
     lua::lua_settop(state, PIECE);
-    let mut begun = false;
-    let status = lua::lua_load(state, read_piece, (&raw mut begun).cast(), chunk);
+    let mut pieces = 0u32;
+    let status = lua::lua_load(state, read_piece, (&raw mut pieces).cast(), chunk);
     loaded(state, status)
 }
 
 /// Reads a piece of what `load` compiles from the function that is its first argument. A blank goes before the first, so that
-/// it is taken for text.
-unsafe extern "C-unwind" fn read_piece(state: *mut lua_State, begun: *mut c_void, len: *mut usize) -> *const c_char {
-    let begun: *mut bool = begun.cast();
-    if !*begun {
-        *begun = true;
+/// it is taken for text; and so that the function is not called before the parser holds the chunk's name, which a collection
+/// of garbage would otherwise take away from it.
+unsafe extern "C-unwind" fn read_piece(state: *mut lua_State, pieces: *mut c_void, len: *mut usize) -> *const c_char {
+    let pieces: *mut u32 = pieces.cast();
+    *pieces = (*pieces).wrapping_add(1);
+    if *pieces == 1 {
         *len = 1;
         return c" ".as_ptr();
+    }
+    if (*pieces).is_multiple_of(PIECES) {
+        // If the function is none of the script's own, no instruction runs meanwhile.
+        super::end_if_wanted(state);
     }
     lua::luaL_checkstack_(state, 2, c"too many nested functions".as_ptr());
     lua::lua_pushvalue(state, 1);
