@@ -9,7 +9,7 @@ use cachestorm::Server;
 use cachestorm::command::{REDIS_VERSION, directives};
 use cachestorm::config::{Invocation, Loaded, Settings, Supervised, text};
 use cachestorm::memory::Allocator;
-use cachestorm::net::limits::make_room_for_clients;
+use cachestorm::net::limits::{make_room_for_clients, outlive_file_size_limit};
 use cachestorm::net::listen::ListenError;
 use cachestorm::observe::{crash, heap, log as logging, process};
 use cachestorm::persist::aof::check as check_aof;
@@ -94,14 +94,13 @@ fn check_files(program: &Path, args: &[String]) -> Option<ExitCode> {
 fn serve(Loaded { mut settings, source }: Loaded) -> Result<Option<Duration>, String> {
     process::reserve_title();
     if settings.daemonize && settings.supervised == Supervised::No {
-        process::daemonize().map_err(|error| format!("Can't go into the background: {error}"))?;
+        process::daemonize().map_err(|error| unlogged(format!("Can't go into the background: {error}")))?;
     }
-    std::env::set_current_dir(&settings.dir).map_err(|error| format!("Can't chdir to '{}': {error}", settings.dir))?;
-    logging::init(&settings).map_err(|error| {
-        eprintln!("Can't open the log file: {error}");
-        format!("Can't open the log file: {error}")
-    })?;
+    std::env::set_current_dir(&settings.dir)
+        .map_err(|error| unlogged(format!("Can't chdir to '{}': {error}", settings.dir)))?;
+    logging::init(&settings).map_err(|error| unlogged(format!("Can't open the log file: {error}")))?;
     crash::install(&settings);
+    outlive_file_size_limit();
     log::info!("oO0OoO0OoO0Oo CacheStorm is starting oO0OoO0OoO0Oo");
     log::info!("CacheStorm version={}, bits=64, PID: {}", env!("CARGO_PKG_VERSION"), std::process::id());
     match &source.file {
@@ -118,8 +117,14 @@ fn serve(Loaded { mut settings, source }: Loaded) -> Result<Option<Duration>, St
     }
     let possible = make_room_for_clients(settings.maxclients).map_err(|error| format!("Open files: {error}"))?;
     if possible < settings.maxclients {
-        log::warn!("The kernel allows {possible} clients rather than the {} of maxclients.", settings.maxclients);
-        settings.maxclients = possible.max(1);
+        if possible == 0 {
+            return Err("The limit of open files (ulimit -n) leaves no room for clients.".to_string());
+        }
+        log::warn!(
+            "The limit of open files (ulimit -n) leaves room for {possible} clients rather than the {} of maxclients.",
+            settings.maxclients
+        );
+        settings.maxclients = possible;
     }
     if let Err(error) = process::set_oom_score(&settings, false) {
         log::warn!("Unable to write oom_score_adj: {error}");
@@ -152,6 +157,12 @@ fn serve(Loaded { mut settings, source }: Loaded) -> Result<Option<Duration>, St
     ended?;
     log::warn!("CacheStorm is now ready to exit, bye bye...");
     Ok(reactor.server.debug.restart_after)
+}
+
+/// Says why the server does not start, where there is no log yet.
+fn unlogged(reason: String) -> String {
+    eprintln!("{reason}");
+    reason
 }
 
 /// Writes the process's number where the settings say; a server in the background always writes it somewhere. Failing

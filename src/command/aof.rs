@@ -18,7 +18,7 @@ use crate::config::{AppendFsync, Settings};
 use crate::effects::journal::{Journal, Sink};
 use crate::helper::disk::Disk;
 use crate::persist::aof::gathering::Gathering;
-use crate::persist::aof::manifest::{Manifest, Place};
+use crate::persist::aof::manifest::{Manifest, Place, open_file};
 use crate::persist::aof::writer::{Manner, Writer, reason};
 
 /// Whether there is an append-only file.
@@ -201,7 +201,7 @@ impl Server {
             None => (manifest.begin_increment(&place.name), "Creating"),
         };
         let failed = |error| format!("Can't open the append-only file {name}: {}", reason(&error));
-        let file = File::options().write(true).create(true).truncate(false).open(place.path(&name)).map_err(failed)?;
+        let file = open_file(&place.path(&name), false).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
         if is_new {
             place.store(manifest)?;

@@ -5,7 +5,7 @@
 //! makes it count, and what is not needed any more is removed. Until then the old files count, with the new increment
 //! behind them. A crash at any moment leaves one manifest or the other, and both are right.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::PathBuf;
 
 use super::aof::State;
@@ -17,6 +17,7 @@ use super::{Ctx, namespace};
 use crate::keyspace::snapshot::Recorder;
 use crate::observe::processors;
 use crate::persist::aof::commands::Commands;
+use crate::persist::aof::manifest::open_file;
 use crate::persist::aof::writer::reason;
 use crate::persist::disk::{Background, DiskError, SnapshotFile, Target, Told};
 use crate::resp::Args;
@@ -206,7 +207,7 @@ impl Server {
             true => place.temporary_increment(),
             false => manifest.begin_increment(&place.name),
         };
-        let file = File::create(place.path(&name))
+        let file = open_file(&place.path(&name), true)
             .map_err(|error| format!("Can't open the append-only file {name}: {}", reason(&error)))?;
         if awaits_base {
             self.aof.temporary = Some(name.clone());

@@ -456,7 +456,7 @@ fn file_over(server: &mut Server, id: u64, result: Result<u64, DiskError>) {
             *dirty_now = dirty_now.saturating_sub(dirty);
         }
         Err(error) => {
-            tell(error);
+            tell(error, &server.settings.dir);
             log::warn!("Background saving error");
             saving.failed = true;
         }
@@ -465,9 +465,9 @@ fn file_over(server: &mut Server, id: u64, result: Result<u64, DiskError>) {
     server.end_file_transfer(id, result);
 }
 
-fn tell(DiskError { doing, error }: &DiskError) {
+fn tell(DiskError { doing, error }: &DiskError, dir: &str) {
     match *doing {
-        "open" => log::warn!("Failed opening the temp RDB file for saving: {error}"),
+        "open" => log::warn!("Failed opening the temp RDB file (in server root dir {dir}) for saving: {error}"),
         "rename" => log::warn!("Error moving temp DB file on the final destination: {error}"),
         doing => log::warn!("Write error while saving DB to the disk({doing}): {error}"),
     }
@@ -500,7 +500,7 @@ fn begin_file_or_fail(server: &mut Server) -> bool {
     match begin_file(server, Purpose::File) {
         Ok(()) => true,
         Err(error) => {
-            tell(&error);
+            tell(&error, &server.settings.dir);
             log::warn!("Can't save in background");
             server.saving.failed = true;
             server.look_for_troubles();
@@ -540,7 +540,7 @@ pub fn save_now(server: &mut Server, impatient: &mut dyn FnMut() -> bool) -> Res
         }
         Err(unsaved) => {
             if let Unsaved::Disk(error) = &unsaved {
-                tell(error);
+                tell(error, &server.settings.dir);
             }
             Err(unsaved)
         }

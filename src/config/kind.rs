@@ -271,6 +271,8 @@ fn absolute_directory(path: &str) -> Result<String, String> {
     if !absolute.is_dir() {
         return Err("Not a directory".to_owned());
     }
+    // Whoever may not enter it cannot see what is in it.
+    absolute.join(".").metadata().map_err(|error| os_reason(&error))?;
     absolute.into_os_string().into_string().map_err(|_| "the path is not valid UTF-8".to_owned())
 }
 

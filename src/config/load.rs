@@ -264,7 +264,10 @@ impl Collector {
             // An empty variable is how shells and compose files spell "not set".
             let found =
                 setting.variables().find_map(|name| Some((env(&name).filter(|value| !value.is_empty())?, name)));
-            let Some((value, name)) = found else { continue };
+            let Some((value, name)) = found.filter(|(value, _)| setting.name != "port" || !is_service_link(value))
+            else {
+                continue;
+            };
             match yaml::scalar_words(setting, &value) {
                 Ok(words) => {
                     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -552,6 +555,12 @@ Any redis.conf name is a flag. The most used ones, and their defaults:";
     options.usage(brief)
 }
 
+/// Whether a variable was set for a service that happens to be called as we are, by Kubernetes or by Docker, rather than for us:
+/// it reads `tcp://10.0.0.1:6380` then.
+fn is_service_link(value: &str) -> bool {
+    value.starts_with("tcp://") || value.starts_with("udp://")
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::fixtures::{Folder, Random, differences};
@@ -749,6 +758,8 @@ mod tests {
         let cases = [
             ("CACHESTORM_SERVER_PORT", "7000", "port", "7000"),
             ("CACHESTORM_PORT", "7000", "port", "7000"),
+            // Set by Kubernetes for a service of our name.
+            ("CACHESTORM_PORT", "tcp://10.0.0.1:7000", "port", "6380"),
             ("CACHESTORM_BIND", "127.0.0.1,::1", "bind", "127.0.0.1 ::1"),
             ("CACHESTORM_SERVER_BIND", "127.0.0.1 ::1", "bind", "127.0.0.1 ::1"),
             ("CACHESTORM_MAX_MEMORY", "1gb", "maxmemory", "1073741824"),

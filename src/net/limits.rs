@@ -6,6 +6,12 @@ use std::io;
 /// Descriptors that are not clients': listeners, logs, files, the poll, pipes.
 const RESERVED: u64 = 32;
 
+/// Lets a write beyond the process's limit of file sizes fail, and whoever writes tell of it, instead of ending the process.
+pub fn outlive_file_size_limit() {
+    // SAFETY: nothing else in the process handles this signal.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// Raises the limit of open files so that `clients` can be connected, as far as the kernel allows. Returns how many can.
 ///
 /// # Errors

@@ -5,8 +5,9 @@
 //! `file appendonly.aof.1.incr.aof seq 1 type i`; lines of a `#` are comments, and keys that nobody knows are ignored. A
 //! manifest is never changed: a new one is written beside it and takes its place.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::config::words::{quote_if_needed, split};
@@ -91,7 +92,7 @@ impl Place {
     /// # Errors
     /// Those of the file system, but not if it is there.
     pub fn create(&self) -> io::Result<()> {
-        match fs::create_dir(&self.directory) {
+        match DirBuilder::new().mode(0o755).create(&self.directory) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.directory.is_dir() => Ok(()),
             Err(error) => Err(error),
             Ok(()) => sync_directory(Path::new(".")),
@@ -106,7 +107,7 @@ impl Place {
         let name = format!("temp-{}.manifest", self.name);
         let temporary = self.path(&name);
         let mut file =
-            File::create(&temporary).map_err(|error| format!("Can't open the AOF manifest file {name}: {error}"))?;
+            open_file(&temporary, true).map_err(|error| format!("Can't open the AOF manifest file {name}: {error}"))?;
         file.write_all(manifest.to_string().as_bytes())
             .map_err(|error| format!("Error trying to write the temporary AOF manifest file {name}: {error}"))?;
         file.sync_data().map_err(|error| format!("Fail to fsync the temp AOF file {name}: {error}."))?;
@@ -257,6 +258,15 @@ impl std::fmt::Display for Manifest {
         }
         f.write_str("")
     }
+}
+
+/// Opens a file of the append-only file to write to it, an empty one if it is to be `fresh`. It is made as one that only its owner may
+/// write to, whatever the process's umask says: who writes there decides what the next start runs.
+///
+/// # Errors
+/// Those of the file system.
+pub fn open_file(path: &Path, fresh: bool) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(fresh).mode(0o644).open(path)
 }
 
 #[cfg(test)]
