@@ -290,6 +290,15 @@ check "a transaction is done at one moment, however long it takes" {
     expect nil [ask GET k] "the transaction is over"
 }
 
+check "who waits for a key that a transaction made and outlived waits on" {
+    resp::send [run::connection B] {BLPOP list 0}
+    eventually {[string match *blocked_clients:1* [ask INFO clients]]}
+    foreach command {MULTI {RPUSH list a} {PEXPIRE list 20} {DEBUG SLEEP 0.1} EXEC {RPUSH list b}} {
+        ask {*}$command
+    }
+    expect {["list" "b"]} [resp::read [run::connection B]]
+}
+
 # --- what others see -------------------------------------------------------------------
 
 check "CLIENT LIST and INFO tell of transactions and watched keys" {

@@ -161,6 +161,8 @@ pub struct Ctx<'s> {
     pub in_exec: bool,
     /// A script is calling.
     pub in_script: bool,
+    /// One of the transaction's commands, or of the script's, has taken its time.
+    slept: bool,
     /// The reply up to here is not to be withheld any more.
     settled: usize,
     /// Keys of which the client's own command has made its copies wrong, as it will be told.
@@ -219,6 +221,7 @@ impl<'s> Ctx<'s> {
             redacted: Vec::new(),
             in_exec: false,
             in_script: false,
+            slept: false,
             settled: 0,
             stale: Vec::new(),
             hashes: Vec::new(),
@@ -251,8 +254,10 @@ impl<'s> Ctx<'s> {
         self.server.keys.change_touches = touch;
     }
 
-    /// Reads the clock again, because the command has taken its time. What a transaction or a script does, it does at one moment.
+    /// Reads the clock again, because the command has taken its time. What a transaction or a script does, it does at one moment:
+    /// there the clock is read behind it.
     pub fn look_at_clock(&mut self) {
+        self.slept = self.in_exec;
         if !self.in_exec {
             self.server.tick();
         }

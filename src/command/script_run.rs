@@ -323,6 +323,9 @@ pub fn run(cx: &mut Ctx<'_>, args: &Args<'_>, job: Job<'_>) -> Outcome {
     }
     cx.server.scripts.scratch = scratch;
     (cx.command, cx.in_exec, cx.in_script) = (command, in_exec, false);
+    if cx.slept {
+        cx.look_at_clock();
+    }
     (cx.key_hash, cx.redacted) = (key_hash, redacted);
     cx.server.keys.effects.journal.tell(true, true);
     let (db, busy) = cx.server.scripts.running.take().map_or((0, false), |running| (running.db, running.busy));

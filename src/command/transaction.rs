@@ -261,6 +261,9 @@ fn exec(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
     }
     cx.settled = cx.reply.out.len();
     cx.in_exec = false;
+    if cx.slept {
+        cx.look_at_clock();
+    }
     cx.command = exec;
     end(cx);
     Ok(())
