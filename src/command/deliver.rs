@@ -9,7 +9,7 @@
 //! who have been published messages, and have no replies, stand in a queue, of which each turn of the loop serves some. That a copy of a
 //! key has become wrong is told at once.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use slab::Slab;
@@ -17,7 +17,7 @@ use slab::Slab;
 use super::Ctx;
 use super::state::Server;
 use crate::config::KeyspaceEvents;
-use crate::effects::tracking::{Broadcast, ClientRef};
+use crate::effects::tracking::{Broadcast, ClientRef, Readers};
 use crate::effects::{Event, News};
 use crate::net::{Client, Closing};
 use crate::pubsub::{Kind, Message, SHARED_FROM};
@@ -114,8 +114,9 @@ pub fn tell_news(server: &mut Server, author: Option<usize>) -> Vec<Rc<Vec<u8>>>
                         && server.scripts.running.is_none();
                     let trackers = &mut server.keys.effects.trackers;
                     trackers.changed(&key, author.filter(|_| by_command));
-                    let readers = trackers.take_readers(&key);
-                    stale.extend(tell_readers(server, &key, readers, author));
+                    if let Some(readers) = trackers.take_readers(&key) {
+                        stale.extend(tell_readers(server, &key, readers, author));
+                    }
                 }
                 match event {
                     Event::EVICTED => server.plugins.evicted(db, &key),
@@ -174,15 +175,7 @@ fn publish_event(server: &mut Server, db: usize, event: Event, key: &[u8]) {
 }
 
 /// Tells the readers of a key that their copies of it are wrong. Returns what the author is to be told, if it is one of them.
-fn tell_readers(
-    server: &mut Server,
-    key: &[u8],
-    readers: BTreeSet<ClientRef>,
-    author: Option<usize>,
-) -> Option<Rc<Vec<u8>>> {
-    if readers.is_empty() {
-        return None;
-    }
+fn tell_readers(server: &mut Server, key: &[u8], readers: Readers, author: Option<usize>) -> Option<Rc<Vec<u8>>> {
     let keys = encode_keys(&[key]);
     let mut is_author = false;
     for ClientRef { id, token } in readers {
@@ -227,7 +220,7 @@ pub fn forget_excess(server: &mut Server) {
     }
     let mut rng = server.keys.random_source();
     for _ in 0..EXCESS {
-        let excess = server.keys.effects.trackers.take_excess(most, |below| rng.usize(..below));
+        let excess = server.keys.effects.trackers.take_excess(most, || rng.u64(..));
         let Some((key, readers)) = excess else { return };
         tell_readers(server, &key, readers, None);
     }

@@ -130,9 +130,9 @@ impl Effects {
         Effects {
             dirty: 0,
             watches: Watches::default(),
-            waiting: Waiting::new(hasher),
+            waiting: Waiting::new(hasher.clone()),
             journal: Journal::default(),
-            trackers: Trackers::default(),
+            trackers: Trackers::new(hasher),
             published: KeyspaceEvents::empty(),
             reported: KeyspaceEvents::empty(),
             told: false,

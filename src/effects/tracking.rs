@@ -11,8 +11,13 @@
 //! Clients are known by their tokens; beside a token stands the client's number wherever the client may be gone and its
 //! token another's by the time it is used.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, btree_set};
+use std::iter::{Chain, Once, once};
+use std::mem::{replace, swap};
 use std::rc::Rc;
+
+use crate::types::hash::KeyHasher;
+use crate::types::map::Map;
 
 /// A client that may be gone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -74,10 +79,40 @@ impl Tracking {
     }
 }
 
-/// A key with its readers.
-struct Tracked {
-    key: Rc<[u8]>,
-    readers: BTreeSet<ClientRef>,
+/// The readers of a key, in the order of their numbers. Most keys have one.
+pub struct Readers {
+    first: ClientRef,
+    others: BTreeSet<ClientRef>,
+}
+
+impl Readers {
+    fn new(first: ClientRef) -> Readers {
+        Readers { first, others: BTreeSet::new() }
+    }
+
+    fn len(&self) -> usize {
+        1 + self.others.len()
+    }
+
+    /// Adds a client, unless it is there. Returns whether it was not.
+    fn add(&mut self, mut client: ClientRef) -> bool {
+        if client == self.first {
+            return false;
+        }
+        if client < self.first {
+            swap(&mut client, &mut self.first);
+        }
+        self.others.insert(client)
+    }
+}
+
+impl IntoIterator for Readers {
+    type Item = ClientRef;
+    type IntoIter = Chain<Once<ClientRef>, btree_set::IntoIter<ClientRef>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        once(self.first).chain(self.others)
+    }
 }
 
 /// What is told of a prefix.
@@ -95,21 +130,13 @@ pub struct Broadcast {
     pub keys: Vec<(Box<[u8]>, Option<usize>)>,
 }
 
-/// Keys that are freed in one slice.
-const FREE_SLICE: usize = 256;
-
-/// Where each key is in a list of tracked keys.
-type Places = HashMap<Rc<[u8]>, usize>;
-
 /// All that is remembered for clients that track.
-#[derive(Default)]
 pub struct Trackers {
     /// How many clients track.
     clients: usize,
-    /// Keys with readers, in no order, so that one can be drawn by lot.
-    keys: Vec<Tracked>,
-    /// Where each key is.
-    places: Places,
+    /// Keys with readers.
+    keys: Map<Readers>,
+    hasher: KeyHasher,
     /// Readers of all keys together.
     readers: usize,
     prefixes: BTreeMap<Box<[u8]>, Prefix>,
@@ -118,14 +145,28 @@ pub struct Trackers {
     /// Something is to be told to clients in broadcast mode.
     pending: bool,
     /// Keys that were forgotten all at once, being freed in slices.
-    doomed: Vec<(Vec<Tracked>, Places)>,
+    doomed: Vec<Map<Readers>>,
 }
 
 impl Trackers {
+    /// Nobody tracks. The hashes of keys are those of `hasher`.
+    pub fn new(hasher: KeyHasher) -> Trackers {
+        Trackers {
+            clients: 0,
+            keys: Map::new(hasher.clone()),
+            hasher,
+            readers: 0,
+            prefixes: BTreeMap::new(),
+            lengths: BTreeMap::new(),
+            pending: false,
+            doomed: Vec::new(),
+        }
+    }
+
     /// Whether anybody tracks, or somebody who did is remembered.
     #[inline]
     pub fn any(&self) -> bool {
-        self.clients > 0 || !self.keys.is_empty()
+        self.clients > 0 || self.keys.len() > 0
     }
 
     /// How many clients track.
@@ -179,53 +220,39 @@ impl Trackers {
 
     /// A client has read a key.
     pub fn remember(&mut self, client: ClientRef, key: &[u8]) {
-        let place = match self.places.get(key) {
-            Some(&place) => place,
-            None => {
-                let key: Rc<[u8]> = key.into();
-                self.places.insert(Rc::clone(&key), self.keys.len());
-                self.keys.push(Tracked { key, readers: BTreeSet::new() });
-                self.keys.len() - 1
-            }
-        };
-        self.readers += usize::from(self.keys[place].readers.insert(client));
+        let hash = self.keys.hash(key);
+        let mut is_new = true;
+        let has_readers = self.keys.change(hash, key, |readers| {
+            is_new = readers.add(client);
+            true
+        });
+        if !has_readers {
+            self.keys.insert(hash, key, Readers::new(client));
+        }
+        self.readers += usize::from(is_new);
     }
 
     /// Takes the readers of a key, which has changed.
-    pub fn take_readers(&mut self, key: &[u8]) -> BTreeSet<ClientRef> {
-        match self.places.get(key) {
-            Some(&place) => self.take(place).readers,
-            None => BTreeSet::new(),
-        }
+    pub fn take_readers(&mut self, key: &[u8]) -> Option<Readers> {
+        let (_, readers) = self.keys.take(self.keys.hash(key), key)?;
+        self.readers -= readers.len();
+        Some(readers)
     }
 
-    /// Takes one of more than `most` keys, and its readers: `lot` draws a number below the one it is given.
-    pub fn take_excess(
-        &mut self,
-        most: usize,
-        lot: impl FnOnce(usize) -> usize,
-    ) -> Option<(Rc<[u8]>, BTreeSet<ClientRef>)> {
+    /// Takes one of more than `most` keys, and its readers. `random` gives 64 random bits at a call.
+    pub fn take_excess(&mut self, most: usize, random: impl FnMut() -> u64) -> Option<(Rc<[u8]>, Readers)> {
         if self.keys.len() <= most {
             return None;
         }
-        let Tracked { key, readers } = self.take(lot(self.keys.len()));
+        let key = Rc::clone(self.keys.random(random)?);
+        let readers = self.take_readers(&key)?;
         Some((key, readers))
-    }
-
-    fn take(&mut self, place: usize) -> Tracked {
-        let tracked = self.keys.swap_remove(place);
-        self.places.remove(&tracked.key);
-        if let Some(moved) = self.keys.get(place).and_then(|moved| self.places.get_mut(&moved.key)) {
-            *moved = place;
-        }
-        self.readers -= tracked.readers.len();
-        tracked
     }
 
     /// Nobody has a copy of any key any more.
     pub fn forget_keys(&mut self) {
-        if !self.keys.is_empty() {
-            self.doomed.push((std::mem::take(&mut self.keys), std::mem::take(&mut self.places)));
+        if self.keys.len() > 0 {
+            self.doomed.push(replace(&mut self.keys, Map::new(self.hasher.clone())));
             self.readers = 0;
         }
     }
@@ -233,11 +260,8 @@ impl Trackers {
     /// Frees some of the keys that were forgotten all at once. Returns whether there are more.
     #[inline]
     pub fn free_slice(&mut self) -> bool {
-        let Some((keys, places)) = self.doomed.last_mut() else { return false };
-        for tracked in keys.drain(keys.len().saturating_sub(FREE_SLICE)..) {
-            places.remove(&tracked.key);
-        }
-        if keys.is_empty() {
+        let Some(keys) = self.doomed.last_mut() else { return false };
+        if !keys.drop_some() {
             self.doomed.pop();
         }
         true
@@ -276,8 +300,16 @@ mod tests {
         ClientRef { id: 100 + token as u64, token }
     }
 
-    fn tokens(readers: BTreeSet<ClientRef>) -> Vec<usize> {
+    fn nobody() -> Trackers {
+        Trackers::new(KeyHasher::new(5))
+    }
+
+    fn tokens(readers: impl IntoIterator<Item = ClientRef>) -> Vec<usize> {
         readers.into_iter().map(|reader| reader.token).collect()
+    }
+
+    fn taken(trackers: &mut Trackers, key: &str) -> Vec<usize> {
+        tokens(trackers.take_readers(key.as_bytes()).into_iter().flatten())
     }
 
     fn broadcast(prefixes: &[&str]) -> Tracking {
@@ -293,53 +325,53 @@ mod tests {
 
     #[test]
     fn readers_are_told_once() {
-        let mut trackers = Trackers::default();
+        let mut trackers = nobody();
         trackers.join();
-        for (token, key) in [(1, "a"), (2, "a"), (1, "b"), (1, "a"), (3, "c")] {
+        for (token, key) in [(2, "a"), (1, "a"), (1, "b"), (2, "a"), (1, "a"), (3, "c")] {
             trackers.remember(client(token), key.as_bytes());
         }
         assert_eq!(trackers.remembered(), (3, 4));
-        assert_eq!(tokens(trackers.take_readers(b"a")), [1, 2]);
-        assert!(trackers.take_readers(b"a").is_empty());
-        assert_eq!(tokens(trackers.take_readers(b"c")), [3]);
+        assert_eq!(taken(&mut trackers, "a"), [1, 2]);
+        assert!(taken(&mut trackers, "a").is_empty());
+        assert_eq!(taken(&mut trackers, "c"), [3]);
         assert_eq!(trackers.remembered(), (1, 1));
     }
 
     #[test]
     fn no_more_keys_are_remembered_than_allowed() {
         let mut rng = fastrand::Rng::with_seed(1);
-        let mut trackers = Trackers::default();
+        let mut trackers = nobody();
         trackers.join();
         for n in 0..1000 {
             trackers.remember(client(1), format!("k{n}").as_bytes());
         }
-        let mut taken = BTreeSet::new();
-        while let Some((key, readers)) = trackers.take_excess(10, |below| rng.usize(..below)) {
+        let mut drawn = BTreeSet::new();
+        while let Some((key, readers)) = trackers.take_excess(10, || rng.u64(..)) {
             assert_eq!(tokens(readers), [1]);
-            assert!(taken.insert(key));
+            assert!(drawn.insert(key));
         }
-        assert_eq!((taken.len(), trackers.remembered()), (990, (10, 10)));
+        assert_eq!((drawn.len(), trackers.remembered()), (990, (10, 10)));
         for n in 0..1000 {
             let key = format!("k{n}");
-            assert_eq!(trackers.take_readers(key.as_bytes()).is_empty(), taken.contains(key.as_bytes()), "{key}");
+            assert_eq!(taken(&mut trackers, &key).is_empty(), drawn.contains(key.as_bytes()), "{key}");
         }
     }
 
     #[test]
     fn all_keys_can_be_forgotten_at_once() {
-        let mut trackers = Trackers::default();
+        let mut trackers = nobody();
         trackers.join();
         (0..2000).for_each(|n| trackers.remember(client(1), format!("k{n}").as_bytes()));
         trackers.forget_keys();
         assert_eq!(trackers.remembered(), (0, 0));
         trackers.remember(client(2), b"k1");
         while trackers.free_slice() {}
-        assert_eq!(tokens(trackers.take_readers(b"k1")), [2]);
+        assert_eq!(taken(&mut trackers, "k1"), [2]);
     }
 
     #[test]
     fn changes_are_gathered_by_prefix() {
-        let mut trackers = Trackers::default();
+        let mut trackers = nobody();
         let (all, some) = (broadcast(&[""]), broadcast(&["a:", "b"]));
         for (token, tracking) in [(1, &all), (2, &some)] {
             trackers.join();

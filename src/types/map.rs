@@ -75,6 +75,28 @@ impl<T: 'static> Map<T> {
         self.table.insert(hash, Box::new(Pair { key: key.into(), value }));
     }
 
+    /// Takes a key and its value, if it has one.
+    pub fn take(&mut self, hash: u64, key: &[u8]) -> Option<(Rc<[u8]>, T)> {
+        let Pair { key, value } = *self.table.find(hash, key).map(|position| self.table.remove(position))?;
+        Some((key, value))
+    }
+
+    /// A key chosen fairly, each being as likely as any other. `random` gives 64 random bits at a call.
+    pub fn random(&self, random: impl FnMut() -> u64) -> Option<&Rc<[u8]>> {
+        // SAFETY: the table owns the pair and stays borrowed.
+        self.table.random(random).map(|pair| unsafe { &pair.cast::<Pair<T>>().as_ref().key })
+    }
+
+    /// Removes a few dozen keys; returns false when there were none left.
+    pub fn drop_some(&mut self) -> bool {
+        self.table.drain_some(drop)
+    }
+
+    /// The hash that a key comes with.
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        self.table.hash(key)
+    }
+
     /// Visits all, in no order.
     pub fn each(&self, mut visit: impl FnMut(&Rc<[u8]>, &T)) {
         self.table.scan(0, usize::MAX, |pair| {
