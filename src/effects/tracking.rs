@@ -220,7 +220,7 @@ impl Trackers {
 
     /// A client has read a key.
     pub fn remember(&mut self, client: ClientRef, key: &[u8]) {
-        let hash = self.keys.hash(key);
+        let hash = self.hasher.hash(key);
         let mut is_new = true;
         let has_readers = self.keys.change(hash, key, |readers| {
             is_new = readers.add(client);
@@ -234,7 +234,7 @@ impl Trackers {
 
     /// Takes the readers of a key, which has changed.
     pub fn take_readers(&mut self, key: &[u8]) -> Option<Readers> {
-        let (_, readers) = self.keys.take(self.keys.hash(key), key)?;
+        let (_, readers) = self.keys.take(self.hasher.hash(key), key)?;
         self.readers -= readers.len();
         Some(readers)
     }

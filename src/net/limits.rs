@@ -1,4 +1,4 @@
-//! How many files the kernel lets the process have open.
+//! What the kernel lets the process have of files: how many may be open, and how large one may become.
 #![allow(unsafe_code)]
 
 use std::io;

@@ -92,11 +92,6 @@ impl<T: 'static> Map<T> {
         self.table.drain_some(drop)
     }
 
-    /// The hash that a key comes with.
-    pub fn hash(&self, key: &[u8]) -> u64 {
-        self.table.hash(key)
-    }
-
     /// Visits all, in no order.
     pub fn each(&self, mut visit: impl FnMut(&Rc<[u8]>, &T)) {
         self.table.scan(0, usize::MAX, |pair| {
