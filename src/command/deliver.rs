@@ -73,12 +73,12 @@ pub fn publish(server: &mut Server, kind: Kind, channel: &[u8], payload: &[u8]) 
         outbox.send(listed, Message::new(&[word, channel, payload]));
     }
     if kind == Kind::Channel {
-        for (pattern, listed) in subscriptions.each(Kind::Pattern) {
+        subscriptions.each(Kind::Pattern, |pattern, listed| {
             if glob::matches(pattern, channel, false) {
                 receivers += listed.len();
                 outbox.send(listed, Message::new(&[b"pmessage", pattern, channel, payload]));
             }
-        }
+        });
     }
     let behind = outbox.behind;
     server.delivered |= receivers > 0;
@@ -93,10 +93,15 @@ pub fn publish(server: &mut Server, kind: Kind, channel: &[u8], payload: &[u8]) 
 
 /// How many would get a message; see [`publish`].
 pub fn count_receivers(server: &Server, kind: Kind, channel: &[u8]) -> usize {
-    let by_pattern =
-        server.subscriptions.each(Kind::Pattern).filter(|(pattern, _)| glob::matches(pattern, channel, false));
-    let by_pattern = if kind == Kind::Channel { by_pattern.map(|(_, listed)| listed.len()).sum() } else { 0 };
-    server.subscriptions.subscribers(kind, channel).len() + by_pattern
+    let mut receivers = server.subscriptions.subscribers(kind, channel).len();
+    if kind == Kind::Channel {
+        server.subscriptions.each(Kind::Pattern, |pattern, listed| {
+            if glob::matches(pattern, channel, false) {
+                receivers += listed.len();
+            }
+        });
+    }
+    receivers
 }
 
 /// Tells clients what has happened to keys since they were told last. `author` is the client whose command did it, if

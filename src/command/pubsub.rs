@@ -305,14 +305,14 @@ fn channels(cx: &mut Ctx<'_>, args: &mut Args<'_>, kind: Kind) -> Outcome {
     if args.len() > 3 {
         return Err(malformed(args));
     }
-    let all = cx.server.subscriptions.each(kind).map(|(name, _)| name);
-    let wanted = all.filter(|name| args.get(2).is_none_or(|pattern| glob::matches(pattern, name, false)));
     let array = cx.reply.deferred_array();
     let mut len = 0;
-    for name in wanted {
-        cx.reply.bulk(name);
-        len += 1;
-    }
+    cx.server.subscriptions.each(kind, |name, _| {
+        if args.get(2).is_none_or(|pattern| glob::matches(pattern, name, false)) {
+            cx.reply.bulk(name);
+            len += 1;
+        }
+    });
     cx.reply.finish_array(array, len);
     Ok(())
 }

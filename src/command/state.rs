@@ -237,6 +237,7 @@ impl Server {
         budget.set_limit(settings.maxmemory_clients.bytes(settings.maxmemory));
         let started_unix = clock.unix_ms() / 1000;
         Ok(Server {
+            subscriptions: Subscriptions::new(keys.hasher().clone()),
             names,
             acl,
             keys,
@@ -261,7 +262,6 @@ impl Server {
             replication: Replication::new(rng.fork()),
             next_client_id: 1,
             client_tokens: BTreeMap::new(),
-            subscriptions: Subscriptions::default(),
             delivered: false,
             monitors: Vec::new(),
             pauses: [None; 3],

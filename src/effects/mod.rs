@@ -129,7 +129,7 @@ impl Effects {
     pub fn new(hasher: KeyHasher) -> Effects {
         Effects {
             dirty: 0,
-            watches: Watches::default(),
+            watches: Watches::new(hasher.clone()),
             waiting: Waiting::new(hasher.clone()),
             journal: Journal::default(),
             trackers: Trackers::new(hasher),

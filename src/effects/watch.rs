@@ -7,7 +7,12 @@
 //! A key whose time had passed when it began to be watched, or whose tag had been invalidated, but that had not been removed
 //! yet, is *stale*: to the client it does not exist, and that it is removed is no change.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use crate::types::hash::KeyHasher;
+use crate::types::map::Map;
 
 /// What a client sees under a name, and what of it is still there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,12 +26,12 @@ pub enum Presence {
 }
 
 /// Who watches a key, and whether it was stale when they began.
-type Watchers = BTreeMap<usize, bool>;
+type Watchers = BTreeMap<usize, Cell<bool>>;
 
 /// What one client watches.
 #[derive(Default)]
 struct Watching {
-    keys: Vec<(usize, Box<[u8]>)>,
+    keys: Vec<(usize, Rc<[u8]>)>,
     /// One of its keys has changed.
     dirty: bool,
     /// Bytes of memory that its interest takes.
@@ -34,10 +39,10 @@ struct Watching {
 }
 
 /// The table of watched keys. Clients are known by their tokens.
-#[derive(Default)]
 pub struct Watches {
-    /// Who watches a key, by database.
-    databases: Vec<HashMap<Box<[u8]>, Watchers>>,
+    /// Who watches a key, by database, where somebody has watched one.
+    databases: Vec<Option<Box<Map<Watchers>>>>,
+    hasher: KeyHasher,
     /// Those who watch something, or did until it changed.
     clients: HashMap<usize, Watching>,
     /// How many keys are watched.
@@ -45,6 +50,17 @@ pub struct Watches {
 }
 
 impl Watches {
+    /// Nobody watches anything. The hashes of keys are those of `hasher`.
+    pub fn new(hasher: KeyHasher) -> Watches {
+        Watches { databases: Vec::new(), hasher, clients: HashMap::new(), keys: 0 }
+    }
+
+    /// Who watches a key.
+    fn watchers(&self, db: usize, key: &[u8]) -> Option<&Watchers> {
+        let (_, watchers) = self.databases.get(db)?.as_ref()?.get(self.hasher.hash(key), key)?;
+        Some(watchers)
+    }
+
     /// Whether nobody watches anything.
     #[inline]
     pub fn is_empty(&self) -> bool {
@@ -83,25 +99,26 @@ impl Watches {
             return;
         }
         if self.databases.len() <= db {
-            self.databases.resize_with(db + 1, HashMap::new);
+            self.databases.resize_with(db + 1, || None);
         }
-        let watchers = self.databases[db].entry(key.into()).or_default();
+        let keys = self.databases[db].get_or_insert_with(|| Box::new(Map::new(self.hasher.clone())));
+        let (key, watchers) = keys.get_or_insert(self.hasher.hash(key), key, Watchers::new);
         if watchers.contains_key(&client) {
             return;
         }
         if watchers.is_empty() {
             self.keys += 1;
         }
-        watchers.insert(client, presence == Presence::Stale);
-        watching.keys.push((db, key.into()));
-        // The name is here, and in the table if nobody else watches it.
-        watching.bytes += 2 * key.len() + size_of::<(usize, Box<[u8]>)>() + size_of::<(usize, bool)>();
+        watchers.insert(client, Cell::new(presence == Presence::Stale));
+        watching.keys.push((db, Rc::clone(key)));
+        watching.bytes += key.len() + size_of::<(usize, Rc<[u8]>)>() + size_of::<(usize, Cell<bool>)>();
     }
 
     /// A database is no more, and another may take its place: nothing that was watched in it is what it was.
     pub fn spoil_all(&mut self, db: usize) {
-        let Some(keys) = self.databases.get(db) else { return };
-        let clients = keys.values().flat_map(Watchers::keys).copied().collect();
+        let Some(Some(keys)) = self.databases.get(db) else { return };
+        let mut clients = Vec::new();
+        keys.each(|_, watchers| clients.extend(watchers.keys()));
         self.spoil(clients);
     }
 
@@ -113,26 +130,25 @@ impl Watches {
     }
 
     /// Takes a client away from keys.
-    fn leave(&mut self, client: usize, keys: &[(usize, Box<[u8]>)]) {
+    fn leave(&mut self, client: usize, keys: &[(usize, Rc<[u8]>)]) {
         for (db, key) in keys {
-            if let Some(watchers) = self.databases[*db].get_mut(key) {
+            let Some(watched) = &mut self.databases[*db] else { continue };
+            watched.change(self.hasher.hash(key), key, |watchers| {
                 watchers.remove(&client);
-                if watchers.is_empty() {
-                    self.databases[*db].remove(key);
-                    self.keys -= 1;
-                }
-            }
+                self.keys -= usize::from(watchers.is_empty());
+                !watchers.is_empty()
+            });
         }
     }
 
     /// A key changed; `expired` if the change is that its time has passed, or its tag was invalidated, and it was removed.
     #[cold]
     pub fn changed(&mut self, db: usize, key: &[u8], expired: bool) {
-        let Some(watchers) = self.databases.get_mut(db).and_then(|keys| keys.get_mut(key)) else { return };
+        let Some(watchers) = self.watchers(db, key) else { return };
         let mut dirty = Vec::new();
         for (&client, stale) in watchers {
-            if expired && *stale {
-                *stale = false;
+            if expired && stale.get() {
+                stale.set(false);
             } else {
                 dirty.push(client);
             }
@@ -141,7 +157,7 @@ impl Watches {
     }
 
     /// Makes clients dirty, which ends their watching.
-    fn spoil(&mut self, clients: Vec<usize>) {
+    pub fn spoil(&mut self, clients: Vec<usize>) {
         for client in clients {
             if let Some(watching) = self.clients.get_mut(&client) {
                 watching.dirty = true;
@@ -153,33 +169,34 @@ impl Watches {
     }
 
     /// All keys of a database are about to be replaced: `change` tells what is there under a name, and what will be.
+    /// Returns the clients that this is to [spoil](Watches::spoil).
     #[cold]
-    pub fn replaced(&mut self, db: usize, change: impl Fn(&[u8]) -> (Presence, Presence)) {
-        let Some(keys) = self.databases.get_mut(db) else { return };
+    pub fn replaced(&self, db: usize, change: impl Fn(&[u8]) -> (Presence, Presence)) -> Vec<usize> {
         let mut dirty = Vec::new();
-        for (key, watchers) in keys {
+        let Some(Some(keys)) = self.databases.get(db) else { return dirty };
+        keys.each(|key, watchers| {
             let (before, after) = change(key);
             if (before, after) == (Presence::Absent, Presence::Absent) {
-                continue;
+                return;
             }
             for (&client, stale) in watchers {
                 match after {
-                    Presence::Absent if *stale => *stale = false,
-                    Presence::Stale if *stale => {}
-                    Presence::Stale if before == Presence::Absent => *stale = true,
+                    Presence::Absent if stale.get() => stale.set(false),
+                    Presence::Stale if stale.get() => {}
+                    Presence::Stale if before == Presence::Absent => stale.set(true),
                     _ => dirty.push(client),
                 }
             }
-        }
-        self.spoil(dirty);
+        });
+        dirty
     }
 
     /// Whether one of a client's keys has ceased to be since it began to watch it, although nobody has removed it yet.
     pub fn has_expired(&self, client: usize, presence: impl Fn(usize, &[u8]) -> Presence) -> bool {
         let Some(watching) = self.clients.get(&client) else { return false };
         watching.keys.iter().any(|(db, key)| {
-            let stale = self.databases[*db].get(key).and_then(|watchers| watchers.get(&client));
-            stale == Some(&false) && presence(*db, key) == Presence::Stale
+            let stale = self.watchers(*db, key).and_then(|watchers| watchers.get(&client));
+            stale.is_some_and(|stale| !stale.get()) && presence(*db, key) == Presence::Stale
         })
     }
 }
@@ -189,8 +206,12 @@ mod tests {
     use super::*;
     use Presence::{Absent, Live, Stale};
 
+    fn nothing() -> Watches {
+        Watches::new(KeyHasher::new(3))
+    }
+
     fn watched(presence: Presence) -> Watches {
-        let mut watches = Watches::default();
+        let mut watches = nothing();
         watches.watch(7, 2, b"k", presence);
         watches
     }
@@ -239,9 +260,10 @@ mod tests {
         ];
         for (watched_as, before, after, dirty) in cases {
             let mut watches = watched(watched_as);
-            watches.replaced(2, |_| (before, after));
+            let spoiled = watches.replaced(2, |_| (before, after));
+            watches.spoil(spoiled);
             assert_eq!(watches.is_dirty(7), dirty, "{watched_as:?}: {before:?} -> {after:?}");
-            watches.replaced(1, |_| (Live, Absent));
+            assert!(watches.replaced(1, |_| (Live, Absent)).is_empty());
         }
     }
 
@@ -266,7 +288,7 @@ mod tests {
 
     #[test]
     fn nothing_is_left_of_who_forgets() {
-        let mut watches = Watches::default();
+        let mut watches = nothing();
         for client in 0..3 {
             for key in [b"a", b"b", b"a"] {
                 watches.watch(client, client % 2, key, Live);

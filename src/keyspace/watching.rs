@@ -29,13 +29,12 @@ impl Keyspace {
     /// The keys of a database are about to be replaced by those of another, or to go.
     #[cold]
     pub(super) fn watched_database_goes(&mut self, db: usize, successor: Option<usize>) {
-        let mut watches = std::mem::take(&mut self.effects.watches);
-        watches.replaced(db, |key| {
+        let dirty = self.effects.watches.replaced(db, |key| {
             let key = self.key(key);
             let after = successor.map_or(Presence::Absent, |successor| self.presence(successor, key));
             (self.presence(db, key), after)
         });
-        self.effects.watches = watches;
+        self.effects.watches.spoil(dirty);
     }
 }
 

@@ -12,6 +12,9 @@ mod message;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
+use crate::types::hash::KeyHasher;
+use crate::types::map::Map;
+
 pub use message::{Message, SHARED_FROM};
 
 /// A topic's name, shared by all who know it.
@@ -32,14 +35,20 @@ pub enum Kind {
 type Places = [BTreeMap<Name, usize>; 3];
 
 /// All subscriptions. Clients are known by their tokens.
-#[derive(Default)]
 pub struct Subscriptions {
     /// Who listens, by kind and name.
-    topics: [HashMap<Name, Vec<usize>>; 3],
+    topics: [Map<Vec<usize>>; 3],
+    hasher: KeyHasher,
     clients: HashMap<usize, Places>,
 }
 
 impl Subscriptions {
+    /// Nobody subscribes to anything. The hashes of names are those of `hasher`.
+    pub fn new(hasher: KeyHasher) -> Subscriptions {
+        let topics = [(); 3].map(|()| Map::new(hasher.clone()));
+        Subscriptions { topics, hasher, clients: HashMap::new() }
+    }
+
     /// Whether anybody subscribes to anything.
     #[inline]
     pub fn any(&self) -> bool {
@@ -56,15 +65,15 @@ impl Subscriptions {
         self.topics[kind as usize].len()
     }
 
-    /// The names of those topics with their subscribers, in no order.
-    pub fn each(&self, kind: Kind) -> impl Iterator<Item = (&Name, &[usize])> {
-        self.topics[kind as usize].iter().map(|(name, clients)| (name, clients.as_slice()))
+    /// Visits the names of those topics and their subscribers, in no order.
+    pub fn each(&self, kind: Kind, mut visit: impl FnMut(&[u8], &[usize])) {
+        self.topics[kind as usize].each(|name, listed| visit(name, listed));
     }
 
     /// Who subscribes to a topic.
     #[inline]
     pub fn subscribers(&self, kind: Kind, name: &[u8]) -> &[usize] {
-        self.topics[kind as usize].get(name).map_or(&[], Vec::as_slice)
+        self.topics[kind as usize].get(self.hasher.hash(name), name).map_or(&[], |(_, listed)| listed)
     }
 
     /// How many topics of a kind a client subscribes to.
@@ -84,14 +93,12 @@ impl Subscriptions {
 
     /// Lets a client subscribe to a topic. Returns whether it did not before.
     pub fn subscribe(&mut self, client: usize, kind: Kind, name: &[u8]) -> bool {
-        let topics = &mut self.topics[kind as usize];
         let places = &mut self.clients.entry(client).or_default()[kind as usize];
         if places.contains_key(name) {
             return false;
         }
-        let name = topics.get_key_value(name).map_or_else(|| Name::from(name), |(name, _)| Rc::clone(name));
-        let listed = topics.entry(Rc::clone(&name)).or_default();
-        places.insert(name, listed.len());
+        let (name, listed) = self.topics[kind as usize].get_or_insert(self.hasher.hash(name), name, Vec::new);
+        places.insert(Rc::clone(name), listed.len());
         listed.push(client);
         true
     }
@@ -109,17 +116,14 @@ impl Subscriptions {
 
     /// Takes a place out of a topic's list, which the last in the list then takes.
     fn unlist(&mut self, kind: Kind, name: &[u8], place: usize) {
-        let topics = &mut self.topics[kind as usize];
-        let Some(listed) = topics.get_mut(name) else { return };
-        listed.swap_remove(place);
-        match listed.get(place) {
-            Some(moved) => {
+        self.topics[kind as usize].change(self.hasher.hash(name), name, |listed| {
+            listed.swap_remove(place);
+            if let Some(moved) = listed.get(place) {
                 let places = self.clients.get_mut(moved).and_then(|places| places[kind as usize].get_mut(name));
                 *places.expect("who is listed knows its place") = place;
             }
-            None if listed.is_empty() => drop(topics.remove(name)),
-            None => {}
-        }
+            !listed.is_empty()
+        });
     }
 
     /// Ends all subscriptions of a client.
@@ -154,7 +158,7 @@ mod tests {
     fn subscriptions_are_what_a_set_of_them_would_be() {
         let mut rng = fastrand::Rng::with_seed(5);
         let mut model: BTreeSet<(usize, usize, Vec<u8>)> = BTreeSet::new();
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = Subscriptions::new(KeyHasher::new(3));
         for step in 0..20_000 {
             let (client, at, name) = (rng.usize(0..12), rng.usize(0..3), vec![b'a' + rng.u8(0..6)]);
             let kind = KINDS[at];

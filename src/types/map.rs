@@ -75,6 +75,17 @@ impl<T: 'static> Map<T> {
         self.table.insert(hash, Box::new(Pair { key: key.into(), value }));
     }
 
+    /// The value of a key, which is `new` for one that was not in the map, and the key as the map shares it.
+    pub fn get_or_insert(&mut self, hash: u64, key: &[u8], new: impl FnOnce() -> T) -> (&Rc<[u8]>, &mut T) {
+        let position = self.table.find(hash, key).unwrap_or_else(|| {
+            let pair = Pair { key: key.into(), value: new() };
+            self.table.insert(hash, Box::new(pair))
+        });
+        // SAFETY: the table owns the pair and stays borrowed exclusively.
+        let Pair { key, value } = unsafe { self.table.get(position).cast::<Pair<T>>().as_mut() };
+        (key, value)
+    }
+
     /// Takes a key and its value, if it has one.
     pub fn take(&mut self, hash: u64, key: &[u8]) -> Option<(Rc<[u8]>, T)> {
         let Pair { key, value } = *self.table.find(hash, key).map(|position| self.table.remove(position))?;
