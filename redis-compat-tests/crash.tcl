@@ -137,5 +137,6 @@ check "DEBUG CRASH-AND-RECOVER saves nothing, and starts again" -server {--save 
 
 check "DEBUG OOM ends the server" -server {--crash-memcheck-enabled no} {
     catch {ask DEBUG OOM}
+    logged "Out Of Memory allocating 9223372036854775807 bytes!"
     same 1 [server::wait_exit $run::server] "it has ended"
 }

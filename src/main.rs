@@ -93,7 +93,7 @@ fn check_files(program: &Path, args: &[String]) -> Option<ExitCode> {
 /// the log.
 fn serve(Loaded { mut settings, source }: Loaded) -> Result<Option<Duration>, String> {
     process::reserve_title();
-    if settings.daemonize && settings.supervised == Supervised::No {
+    if settings.daemonize && process::supervisor(settings.supervised) == Supervised::No {
         process::daemonize().map_err(|error| unlogged(format!("Can't go into the background: {error}")))?;
     }
     std::env::set_current_dir(&settings.dir)
@@ -147,7 +147,7 @@ fn serve(Loaded { mut settings, source }: Loaded) -> Result<Option<Duration>, St
     let pidfile = write_pidfile(&pidfile, daemon);
     log::info!("Server initialized");
     let ended = reactor.run();
-    process::tell_supervisor("STOPPING=1\n");
+    process::tell_systemd("STOPPING=1\n");
     if let Some(path) = pidfile {
         log::info!("Removing the pid file.");
         if let Err(error) = std::fs::remove_file(&path) {

@@ -4,10 +4,11 @@
 //! before a command runs or is kept for EXEC, and EXEC asks again. When users change, the clients follow at once, and
 //! those lose their connection whose user is gone or may not hear any more what they are subscribed to.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::Path;
 use std::rc::Rc;
+
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::client::describe;
 use super::error::{Error, Outcome};
@@ -449,9 +450,12 @@ fn genpass(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let digits = (bits as usize).div_ceil(4);
     // The server's own random source is quick, not secret.
     let mut random = vec![0; digits.div_ceil(2)];
-    File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut random)).map_err(|error| {
-        Error::new(format!("ERR The operating system has no random numbers: {}", os_reason(&error)))
-    })?;
+    // So many bytes always come whole.
+    for part in random.chunks_mut(256) {
+        getrandom(part, GetRandomFlags::empty()).map_err(|error| {
+            Error::new(format!("ERR The operating system has no random numbers: {}", os_reason(&error.into())))
+        })?;
+    }
     let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     cx.reply.bulk(&password.as_bytes()[..digits]);
     Ok(())

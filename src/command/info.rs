@@ -20,8 +20,8 @@ use crate::keyspace::namespace::Namespace;
 use crate::memory;
 use crate::net::client::Class;
 use crate::net::{Client, Closing};
-use crate::observe::heap;
 use crate::observe::usage::{self, Whose};
+use crate::observe::{heap, process};
 use crate::persist::aof::writer::Writer;
 use crate::plugin::{BUILTIN, Builtin};
 use crate::pubsub::Kind;
@@ -181,7 +181,7 @@ fn server(text: &mut Text, cx: &Ctx<'_>) {
     text.line("monotonic_clock", "POSIX clock_gettime");
     text.line("multiplexing_api", if cfg!(target_os = "linux") { "epoll" } else { "kqueue" });
     text.line("process_id", std::process::id());
-    text.line("process_supervised", settings.supervised.word());
+    text.line("process_supervised", process::supervisor(settings.supervised).word());
     text.line("run_id", &server.run_id);
     text.line("tcp_port", settings.port);
     text.line("server_time_usec", server.clock.unix_us);

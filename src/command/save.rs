@@ -12,6 +12,7 @@ use super::{Ctx, REDIS_VERSION, load};
 use crate::config::{EvictionPolicy, SavePoint};
 use crate::keyspace::snapshot::Recorder;
 use crate::memory;
+use crate::observe::clock::Clock;
 use crate::observe::processors;
 use crate::persist::Sink;
 use crate::persist::disk::{Background, DiskError, SnapshotFile, Target, Told};
@@ -113,6 +114,8 @@ pub struct Saving {
     scheduled: bool,
     /// When the last one was written, in Unix seconds.
     pub last_unix: u64,
+    /// The same in milliseconds of uptime, from which save points count.
+    last_ms: u64,
     /// When the last one in the background began, in milliseconds of uptime.
     last_try_ms: Option<u64>,
     /// Whether the last one in the background failed.
@@ -127,18 +130,26 @@ pub struct Saving {
 
 impl Saving {
     /// Nothing saved so far; an empty server counts as saved when it starts.
-    pub fn new(unix: u64) -> Saving {
+    pub fn new(clock: &Clock) -> Saving {
         Saving {
             running: None,
             next_id: 1,
             scheduled: false,
-            last_unix: unix,
+            last_unix: clock.unix_ms() / 1000,
+            last_ms: clock.uptime_ms(),
             last_try_ms: None,
             failed: false,
             last_seconds: None,
             saves: 0,
             begun: 0,
         }
+    }
+
+    /// A file is written.
+    fn succeeded(&mut self, clock: &Clock) {
+        self.last_unix = clock.unix_ms() / 1000;
+        self.last_ms = clock.uptime_ms();
+        self.failed = false;
     }
 
     /// How many snapshot files have been begun, and how many snapshots in the background, files or not.
@@ -450,8 +461,7 @@ fn file_over(server: &mut Server, id: u64, result: Result<u64, DiskError>) {
         Ok(bytes) => {
             log::info!("DB saved on disk: {bytes} bytes");
             log::info!("Background saving terminated with success");
-            saving.failed = false;
-            saving.last_unix = server.clock.unix_ms() / 1000;
+            saving.succeeded(&server.clock);
             let dirty_now = &mut server.keys.effects.dirty;
             *dirty_now = dirty_now.saturating_sub(dirty);
         }
@@ -487,8 +497,8 @@ pub fn cron(server: &mut Server) {
         return;
     }
     let dirty = server.keys.effects.dirty;
-    let age = (server.clock.unix_ms() / 1000).saturating_sub(server.saving.last_unix);
-    let reached = |point: &&SavePoint| dirty >= point.changes && age > point.seconds;
+    let age_ms = now_ms - server.saving.last_ms;
+    let reached = |point: &&SavePoint| dirty >= point.changes && age_ms > point.seconds.saturating_mul(1000);
     if let Some(point) = server.settings.save.iter().find(reached) {
         log::info!("{} changes in {} seconds. Saving...", point.changes, point.seconds);
         begin_file_or_fail(server);
@@ -533,8 +543,7 @@ pub fn save_now(server: &mut Server, impatient: &mut dyn FnMut() -> bool) -> Res
         Ok(bytes) => {
             log::info!("DB saved on disk: {bytes} bytes");
             server.keys.effects.dirty = 0;
-            server.saving.last_unix = server.clock.unix_ms() / 1000;
-            server.saving.failed = false;
+            server.saving.succeeded(&server.clock);
             server.look_for_troubles();
             Ok(())
         }

@@ -235,7 +235,6 @@ impl Server {
         hot_keys.turn(settings.stats_enabled);
         let mut budget = ClientBudget::default();
         budget.set_limit(settings.maxmemory_clients.bytes(settings.maxmemory));
-        let started_unix = clock.unix_ms() / 1000;
         Ok(Server {
             subscriptions: Subscriptions::new(keys.hasher().clone()),
             names,
@@ -249,6 +248,7 @@ impl Server {
             source,
             clients: Slab::new(),
             listeners,
+            saving: Saving::new(&clock),
             clock,
             stats: Stats::default(),
             error_stats: ErrorStats::default(),
@@ -286,7 +286,6 @@ impl Server {
             peak_memory: 0,
             footprint: Cell::new(None),
             debug: DebugSwitches::default(),
-            saving: Saving::new(started_unix),
             last_load: Counts::default(),
             outbox,
             migrations: Migrations::default(),

@@ -13,7 +13,7 @@ pub mod warm;
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::ffi::{c_char, c_uint, c_void};
-use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
 
 use tikv_jemalloc_ctl::raw;
 use tikv_jemalloc_sys::extent_hooks_t;
@@ -39,6 +39,8 @@ pub static OPTIONS: Options =
 
 static BY_REACTOR: AtomicIsize = AtomicIsize::new(0);
 static BY_OTHERS: AtomicIsize = AtomicIsize::new(0);
+/// The bytes that were last asked for and could not be had.
+static REFUSED: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     static IS_REACTOR: Cell<bool> = const { Cell::new(false) };
@@ -203,6 +205,27 @@ fn is_resident(block: *mut u8) -> bool {
     asked == 0 && pages.iter().all(|page| page & 1 == 1)
 }
 
+/// How many bytes were asked for when there was no memory left, if that has ever been: what a crash may be about.
+pub fn refused() -> Option<usize> {
+    Some(REFUSED.load(Relaxed)).filter(|&bytes| bytes > 0)
+}
+
+#[cold]
+fn refuse(bytes: usize) {
+    REFUSED.store(bytes, Relaxed);
+}
+
+/// Counts what a call has changed, if it has given a block.
+#[inline]
+fn settle(block: *mut u8, bytes: usize, before: usize) -> *mut u8 {
+    if block.is_null() {
+        refuse(bytes);
+    } else {
+        count(size_class(bytes) as isize - before as isize);
+    }
+    block
+}
+
 #[inline]
 fn count(delta: isize) {
     if IS_REACTOR.with(Cell::get) {
@@ -219,21 +242,13 @@ unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's contract is passed on.
-        let block = unsafe { Jemalloc.alloc(layout) };
-        if !block.is_null() {
-            count(size_class(layout.size()) as isize);
-        }
-        block
+        settle(unsafe { Jemalloc.alloc(layout) }, layout.size(), 0)
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's contract is passed on.
-        let block = unsafe { Jemalloc.alloc_zeroed(layout) };
-        if !block.is_null() {
-            count(size_class(layout.size()) as isize);
-        }
-        block
+        settle(unsafe { Jemalloc.alloc_zeroed(layout) }, layout.size(), 0)
     }
 
     #[inline]
@@ -253,10 +268,7 @@ unsafe impl GlobalAlloc for Allocator {
                 Jemalloc.realloc(block, layout, size)
             }
         };
-        if !moved.is_null() {
-            count(size_class(size) as isize - size_class(layout.size()) as isize);
-        }
-        moved
+        settle(moved, size, size_class(layout.size()))
     }
 }
 

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering:
 use super::memtest;
 use super::symbols::Symbols;
 use crate::config::Settings;
+use crate::memory;
 
 /// Signals that end the process with a report.
 const FATAL: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGABRT];
@@ -270,6 +271,9 @@ extern "C" fn on_crash(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
     out.line(format_args!("Redis {} crashed by signal: {signal}, si_code: {code}", crate::command::REDIS_VERSION));
     if signal == libc::SIGSEGV || signal == libc::SIGBUS {
         out.line(format_args!("Accessing address: {address:#x}"));
+    }
+    if let Some(bytes) = memory::refused().filter(|_| signal == libc::SIGABRT && code == libc::SI_TKILL) {
+        out.line(format_args!("Out Of Memory allocating {bytes} bytes!"));
     }
     if code == libc::SI_USER {
         // SAFETY: with this code, the structure says who sent the signal.

@@ -12,7 +12,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::config::{OomScoreAdj, Settings, expand_title};
+use crate::config::{OomScoreAdj, Settings, Supervised, expand_title};
 
 /// Where the kernel keeps the command line and, right behind it, the environment, and what the program was called.
 struct TitleArea {
@@ -171,14 +171,40 @@ pub fn daemonize() -> io::Result<()> {
     if unsafe { libc::daemon(1, 0) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// The supervisor that the process has: the one that is wanted, or `auto` finds, if it has left its mark in the environment.
+pub fn supervisor(wanted: Supervised) -> Supervised {
+    let is = |one, mark| (wanted == one || wanted == Supervised::Auto) && std::env::var_os(mark).is_some();
+    if is(Supervised::Upstart, "UPSTART_JOB") {
+        Supervised::Upstart
+    } else if is(Supervised::Systemd, "NOTIFY_SOCKET") {
+        Supervised::Systemd
+    } else {
+        Supervised::No
+    }
+}
+
+/// Tells the supervisor that the server is ready. Upstart looks for a process that has stopped itself, and lets it go on.
+pub fn tell_ready(wanted: Supervised) {
+    let supervisor = supervisor(wanted);
+    if supervisor == Supervised::No && !matches!(wanted, Supervised::No | Supervised::Auto) {
+        log::warn!("Supervision by {} is configured, but it has not started this process.", wanted.word());
+    }
+    if supervisor == Supervised::Upstart {
+        log::info!("Supervised by upstart, will stop to signal readiness.");
+        // SAFETY: a system call without pointers.
+        unsafe { libc::raise(libc::SIGSTOP) };
+    }
+    tell_systemd("READY=1\nSTATUS=Ready to accept connections\n");
+}
+
 /// Tells systemd that the server is ready (`READY=1`) or on its way out (`STOPPING=1`), if systemd asked to be told.
-pub fn tell_supervisor(state: &str) {
-    if let Err(error) = notify_supervisor(state) {
+pub fn tell_systemd(state: &str) {
+    if let Err(error) = notify(state) {
         log::warn!("The supervisor could not be told: {error}");
     }
 }
 
-fn notify_supervisor(state: &str) -> io::Result<()> {
+fn notify(state: &str) -> io::Result<()> {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::SocketAddr;
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(()) };

@@ -139,7 +139,8 @@ impl Reactor {
         }
         let (disk, warmer) = processors::start_on(&settings.bio_cpulist, || {
             std::io::Result::Ok((Disk::start(outbox.clone())?, Warmer::start()?))
-        })?;
+        })
+        .map_err(|error| std::io::Error::other(format!("no thread can be started: {error}")))?;
         processors::bind(&settings.server_cpulist);
         server.aof.use_disk(disk);
         let behind = Rc::default();
@@ -525,7 +526,7 @@ impl Reactor {
         if !self.server.listeners.unix_path().is_empty() {
             log::info!("Ready to accept connections unix");
         }
-        process::tell_supervisor("READY=1\nSTATUS=Ready to accept connections\n");
+        process::tell_ready(self.server.settings.supervised);
     }
 
     /// Removes a part of the keys that are due. Returns whether there are more.
