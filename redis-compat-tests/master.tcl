@@ -289,8 +289,8 @@ check "with save points it goes on without them" -config [dict replace $slow rdb
 }
 
 foreach {how diskless} {direct yes file no} {
-    check "FLUSHALL ends the snapshot of what was: $how" -config $slow {
-        ask CONFIG SET repl-diskless-sync $diskless repl-diskless-sync-delay 0
+    check "FLUSHALL ends the snapshot of what was: $how" -server {--repl-diskless-sync-delay 0} -config $slow {
+        ask CONFIG SET repl-diskless-sync $diskless
         ask MSET a 1 b 2 c 3
         resp::send [replica B {REPLCONF capa eof}] SYNC
         eventually {[told rdb_bgsave_in_progress] == 1}
@@ -302,7 +302,6 @@ foreach {how diskless} {direct yes file no} {
         set c [replica C {REPLCONF capa eof}]
         resp::send $c SYNC
         is_snapshot [snapshot $c] new
-        ask CONFIG SET repl-diskless-sync-delay 5
     }
 }
 
