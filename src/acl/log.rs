@@ -146,9 +146,9 @@ impl Log {
         self.entries.iter()
     }
 
-    /// Forgets all entries; the counts stay.
+    /// Forgets all entries and gives back their room; the counts stay.
     pub fn clear(&mut self) {
-        self.entries.clear();
+        self.entries = VecDeque::new();
     }
 
     /// How often something was denied for a reason.

@@ -22,7 +22,6 @@ use crate::effects::{Event, News};
 use crate::net::{Client, Closing};
 use crate::pubsub::{Kind, Message, SHARED_FROM};
 use crate::resp::{Output, Proto};
-use crate::types::glob;
 
 /// A client with so much to be sent is looked at more closely before it gets more.
 const BACKLOG: usize = 64 * 1024;
@@ -73,11 +72,9 @@ pub fn publish(server: &mut Server, kind: Kind, channel: &[u8], payload: &[u8]) 
         outbox.send(listed, Message::new(&[word, channel, payload]));
     }
     if kind == Kind::Channel {
-        subscriptions.each(Kind::Pattern, |pattern, listed| {
-            if glob::matches(pattern, channel, false) {
-                receivers += listed.len();
-                outbox.send(listed, Message::new(&[b"pmessage", pattern, channel, payload]));
-            }
+        subscriptions.patterns_matching(channel, |pattern, listed| {
+            receivers += listed.len();
+            outbox.send(listed, Message::new(&[b"pmessage", pattern, channel, payload]));
         });
     }
     let behind = outbox.behind;
@@ -95,11 +92,7 @@ pub fn publish(server: &mut Server, kind: Kind, channel: &[u8], payload: &[u8]) 
 pub fn count_receivers(server: &Server, kind: Kind, channel: &[u8]) -> usize {
     let mut receivers = server.subscriptions.subscribers(kind, channel).len();
     if kind == Kind::Channel {
-        server.subscriptions.each(Kind::Pattern, |pattern, listed| {
-            if glob::matches(pattern, channel, false) {
-                receivers += listed.len();
-            }
-        });
+        server.subscriptions.patterns_matching(channel, |_, listed| receivers += listed.len());
     }
     receivers
 }

@@ -307,7 +307,7 @@ fn channels(cx: &mut Ctx<'_>, args: &mut Args<'_>, kind: Kind) -> Outcome {
     }
     let array = cx.reply.deferred_array();
     let mut len = 0;
-    cx.server.subscriptions.each(kind, |name, _| {
+    cx.server.subscriptions.each(kind, |name| {
         if args.get(2).is_none_or(|pattern| glob::matches(pattern, name, false)) {
             cx.reply.bulk(name);
             len += 1;

@@ -8,12 +8,15 @@
 //! Nobody is listed here who subscribes to nothing, and no topic that nobody subscribes to.
 
 mod message;
+mod patterns;
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use crate::types::hash::KeyHasher;
 use crate::types::map::Map;
+
+use patterns::Patterns;
 
 pub use message::{Message, SHARED_FROM};
 
@@ -34,19 +37,66 @@ pub enum Kind {
 /// One client's subscriptions: its place in the list of each topic, by kind.
 type Places = [BTreeMap<Name, usize>; 3];
 
+/// Who listens to what.
+struct Topics {
+    channels: Map<Vec<usize>>,
+    patterns: Patterns<Vec<usize>>,
+    shards: Map<Vec<usize>>,
+    hasher: KeyHasher,
+}
+
+impl Topics {
+    fn len(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Channel => self.channels.len(),
+            Kind::Pattern => self.patterns.len(),
+            Kind::Shard => self.shards.len(),
+        }
+    }
+
+    #[inline]
+    fn get(&self, kind: Kind, name: &[u8]) -> Option<&Vec<usize>> {
+        let map = match kind {
+            Kind::Channel => &self.channels,
+            Kind::Pattern => return self.patterns.get(name),
+            Kind::Shard => &self.shards,
+        };
+        map.get(self.hasher.hash(name), name).map(|(_, listed)| listed)
+    }
+
+    fn get_or_insert(&mut self, kind: Kind, name: &[u8]) -> (Name, &mut Vec<usize>) {
+        let map = match kind {
+            Kind::Channel => &mut self.channels,
+            Kind::Pattern => return self.patterns.get_or_insert(name, Vec::new),
+            Kind::Shard => &mut self.shards,
+        };
+        let (name, listed) = map.get_or_insert(self.hasher.hash(name), name, Vec::new);
+        (Rc::clone(name), listed)
+    }
+
+    /// Changes the list of a topic, which is gone where the change returns false.
+    fn change(&mut self, kind: Kind, name: &[u8], change: impl FnOnce(&mut Vec<usize>) -> bool) {
+        let map = match kind {
+            Kind::Channel => &mut self.channels,
+            Kind::Pattern => return self.patterns.change(name, change),
+            Kind::Shard => &mut self.shards,
+        };
+        map.change(self.hasher.hash(name), name, change);
+    }
+}
+
 /// All subscriptions. Clients are known by their tokens.
 pub struct Subscriptions {
-    /// Who listens, by kind and name.
-    topics: [Map<Vec<usize>>; 3],
-    hasher: KeyHasher,
+    topics: Topics,
     clients: HashMap<usize, Places>,
 }
 
 impl Subscriptions {
     /// Nobody subscribes to anything. The hashes of names are those of `hasher`.
     pub fn new(hasher: KeyHasher) -> Subscriptions {
-        let topics = [(); 3].map(|()| Map::new(hasher.clone()));
-        Subscriptions { topics, hasher, clients: HashMap::new() }
+        let (channels, shards) = (Map::new(hasher.clone()), Map::new(hasher.clone()));
+        let topics = Topics { channels, patterns: Patterns::default(), shards, hasher };
+        Subscriptions { topics, clients: HashMap::new() }
     }
 
     /// Whether anybody subscribes to anything.
@@ -62,18 +112,27 @@ impl Subscriptions {
 
     /// How many topics of a kind have a subscriber.
     pub fn topics(&self, kind: Kind) -> usize {
-        self.topics[kind as usize].len()
+        self.topics.len(kind)
     }
 
-    /// Visits the names of those topics and their subscribers, in no order.
-    pub fn each(&self, kind: Kind, mut visit: impl FnMut(&[u8], &[usize])) {
-        self.topics[kind as usize].each(|name, listed| visit(name, listed));
+    /// Visits the names of those topics, in no order.
+    pub fn each(&self, kind: Kind, mut visit: impl FnMut(&[u8])) {
+        match kind {
+            Kind::Channel => self.topics.channels.each(|name, _| visit(name)),
+            Kind::Pattern => self.topics.patterns.each(|name, _| visit(name)),
+            Kind::Shard => self.topics.shards.each(|name, _| visit(name)),
+        }
+    }
+
+    /// Visits the patterns that match a channel and who subscribes to them.
+    pub fn patterns_matching(&self, channel: &[u8], mut visit: impl FnMut(&[u8], &[usize])) {
+        self.topics.patterns.matching(channel, |pattern, listed| visit(pattern, listed));
     }
 
     /// Who subscribes to a topic.
     #[inline]
     pub fn subscribers(&self, kind: Kind, name: &[u8]) -> &[usize] {
-        self.topics[kind as usize].get(self.hasher.hash(name), name).map_or(&[], |(_, listed)| listed)
+        self.topics.get(kind, name).map_or(&[], Vec::as_slice)
     }
 
     /// How many topics of a kind a client subscribes to.
@@ -97,8 +156,8 @@ impl Subscriptions {
         if places.contains_key(name) {
             return false;
         }
-        let (name, listed) = self.topics[kind as usize].get_or_insert(self.hasher.hash(name), name, Vec::new);
-        places.insert(Rc::clone(name), listed.len());
+        let (name, listed) = self.topics.get_or_insert(kind, name);
+        places.insert(name, listed.len());
         listed.push(client);
         true
     }
@@ -116,7 +175,7 @@ impl Subscriptions {
 
     /// Takes a place out of a topic's list, which the last in the list then takes.
     fn unlist(&mut self, kind: Kind, name: &[u8], place: usize) {
-        self.topics[kind as usize].change(self.hasher.hash(name), name, |listed| {
+        self.topics.change(kind, name, |listed| {
             listed.swap_remove(place);
             if let Some(moved) = listed.get(place) {
                 let places = self.clients.get_mut(moved).and_then(|places| places[kind as usize].get_mut(name));
