@@ -239,7 +239,11 @@ fn same(a: &PasswordDigest, b: &PasswordDigest) -> bool {
 }
 
 fn hex(digest: &PasswordDigest) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    digest
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(b"0123456789abcdef"[digit as usize]))
+        .collect()
 }
 
 fn parse_hash(hash: &[u8]) -> Result<PasswordDigest, RuleError> {

@@ -516,15 +516,14 @@ fn listed(server: &Server, args: &Args<'_>) -> Result<String, Error> {
         lines.push_str(&describe(server, token));
         lines.push('\n');
     };
-    // Those that are to end are no longer there for others.
-    let mut clients: Vec<usize> = server.client_tokens.values().copied().collect();
     let client = |token: usize| &server.clients[token];
-    clients.retain(|&token| client(token).closing != Some(Closing::Now));
+    // Those that are to end are no longer there for others.
+    let clients = server.client_tokens.values().copied().filter(|&token| client(token).closing != Some(Closing::Now));
     match args.get(2) {
-        None => clients.into_iter().for_each(add),
+        None => clients.for_each(add),
         Some(word) if word.eq_ignore_ascii_case(b"type") && args.len() == 4 => {
             let kind = Kind::parse(&args[3])?;
-            clients.into_iter().filter(|&token| Kind::of(client(token)) == kind).for_each(add);
+            clients.filter(|&token| Kind::of(client(token)) == kind).for_each(add);
         }
         Some(word) if word.eq_ignore_ascii_case(b"id") && args.len() > 3 => {
             for id in args.iter_from(3) {
