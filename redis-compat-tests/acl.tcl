@@ -527,3 +527,30 @@ case "a key to store at that is named behind one that is allowed" -only cachesto
     ACL DRYRUN alice GEORADIUSBYMEMBER src m 1 km STOREDIST dst STOREDIST x -> "User alice has no permissions to access the 'x' key"
     ACL DELUSER alice -> :1
 }
+
+# To Redis, what is left of such a transaction is the default user's.
+check "who deletes itself in a transaction may nothing more" -only cachestorm {
+    ask SET secret v
+    expect +OK [ask ACL SETUSER fleeting on nopass +acl|deluser +multi +exec +eval]
+    set b [run::connection B]
+    foreach {command reply} {{AUTH fleeting x} +OK MULTI +OK {ACL DELUSER fleeting} +QUEUED} {
+        resp::send $b $command
+        expect $reply [resp::read $b]
+    }
+    resp::send $b [list EVAL "redis.call('SET', 'mine', 'v') return redis.call('GET', 'secret')" 0]
+    expect +QUEUED [resp::read $b]
+    resp::send $b EXEC
+    set why "This command is no longer allowed for the following reason: no permission to execute the command or subcommand"
+    set moment "between the moment the transaction was accumulated and the EXEC call"
+    expect "\[:1 -\"NOPERM ACLs rules changed $moment. $why\"\]" [resp::read $b]
+    expect :0 [ask EXISTS mine]
+}
+
+case "the one key of PFMERGE is checked, too" -only cachestorm {
+    ACL SETUSER merger on nopass +@all ~a* -> +OK
+    B: AUTH merger x            -> +OK
+    B: PFMERGE b                -> -NOPERM No permissions to access a key
+    B: PFMERGE a                -> +OK
+    B: COMMAND GETKEYS PFMERGE b -> ["b"]
+    A: ACL DELUSER merger       -> :1
+}

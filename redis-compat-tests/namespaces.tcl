@@ -301,6 +301,35 @@ check "INFO" -only cachestorm {
     tidy
 }
 
+check "who waits in a namespace that is deleted does nothing in another" -only cachestorm {
+    expect +OK [ask SETTAG victim v TAG all]
+    ask NAMESPACE x
+    ask EVAL {
+        for n = 1, 20000 do
+            redis.call('SETTAG', 'a' .. n, 'v', 'TAG', 't', 'all')
+            redis.call('SETTAG', 'b' .. n, 'v', 'TAG', 'u', 'all')
+        end
+    } 0
+    ask NAMESPACE default
+    foreach {name command} {B {INVALIDATE t u} C {INVALIDATE all} D {TAGLINK parent child}} {
+        set link($name) [run::connection $name]
+        resp::send $link($name) {NAMESPACE x}
+        expect +OK [resp::read $link($name)]
+        resp::send $link($name) $command
+        ask PING
+    }
+    ask MULTI
+    ask NAMESPACEDEL x
+    expect {[+OK]} [ask EXEC]
+    foreach name {B C D} {
+        # It was done where it was meant, or not at all.
+        expect any [resp::read $link($name)]
+    }
+    expect {"v"} [ask GET victim]
+    same {} [lindex [ask TAGCHILDREN parent] 1] children
+    ask DEL victim
+}
+
 case "COMMAND DOCS" -only cachestorm {
     COMMAND DOCS namespaces      -> {"namespaces" {"summary" any "since" "0.1.0" "group" "server" "complexity" any ...}}
     COMMAND DOCS namespace       -> {"namespace" {"summary" any "since" "0.1.0" "group" "server" "complexity" any "arguments" [any any any any]}}
@@ -320,6 +349,14 @@ case "ACL categories" -only cachestorm {
     B: NAMESPACEINFO             -> {"name" "a" ...}
     A: NAMESPACEDEL a            -> +OK
     A: NAMESPACEDEL b            -> +OK
+    A: ACL DELUSER u             -> :1
+    ACL SETUSER u on nopass ~* +@all -@write -> +OK
+    A: NAMESPACE a               -> +OK
+    C: AUTH u x                  -> +OK
+    C: NAMESPACE a               -> +OK
+    C: NAMESPACE b               -> -NOPERM only who may write may create a namespace
+    A: NAMESPACE default         -> +OK
+    A: NAMESPACEDEL a            -> +OK
     A: ACL DELUSER u             -> :1
     A: COMMAND INFO namespacedel -> [["namespacedel" :2 ~[+"write"] :0 :0 :0 ~[+"@keyspace" +"@write" +"@slow" +"@dangerous"] ~[] ~[] ~[]]]
 }

@@ -597,6 +597,19 @@ check "the commands are declared in full" -only cachestorm {
     expect "-NOPERM User tagless has no permissions to run the 'invalidate' command" [ask INVALIDATE t]
     run::disconnect
     expect :1 [ask ACL DELUSER tagless]
+    # Keys that are not named are kept by no pattern of keys.
+    expect +OK [ask ACL SETUSER careful on nopass ~app:* +@all -@dangerous]
+    expect +OK [ask AUTH careful x]
+    foreach name {invalidate taginvalidate} {
+        expect "-NOPERM User careful has no permissions to run the '$name' command" [ask $name t]
+    }
+    expect "-NOPERM No permissions to access a key" [ask TAGS other]
+    run::disconnect
+    expect +OK [ask ACL SETUSER careful resetkeys %W~* %R~app:*]
+    expect +OK [ask AUTH careful x]
+    expect "-NOPERM No permissions to access a key" [ask TAGS other]
+    run::disconnect
+    expect :1 [ask ACL DELUSER careful]
 }
 
 case "scripts can use tags" -only cachestorm -needs {eval} {

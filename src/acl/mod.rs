@@ -180,7 +180,9 @@ impl AccessControl {
 /// A text for the first rule that is wrong; it repeats nothing that may be a secret.
 pub fn declared(declaration: &[Vec<u8>], open_channels: bool) -> Result<User, String> {
     let (name, words) = declaration.split_first().map_or((&[][..], &[][..]), |(name, words)| (name.as_slice(), words));
-    let failed = |reason: String| format!("Error in user declaration '{}': {reason}", String::from_utf8_lossy(name));
+    // Where the quotes stand wrongly, the rules are in the name.
+    let shown = name.split(|&byte| has_blanks(&[byte])).next().unwrap_or_default();
+    let failed = |reason: String| format!("Error in user declaration '{}': {reason}", String::from_utf8_lossy(shown));
     if has_blanks(name) {
         return Err(failed("Spaces are not allowed in the name of a user".to_string()));
     }

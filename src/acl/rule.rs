@@ -80,6 +80,8 @@ pub fn has_blanks(bytes: &[u8]) -> bool {
 pub fn shown(rule: &[u8]) -> String {
     match rule.first() {
         Some(&sign @ (b'>' | b'<' | b'#' | b'!')) => format!("{}(redacted)", sign as char),
+        // What stands there by mistake.
+        Some(b'(') if rule.iter().any(|byte| b"><#!".contains(byte)) => "(redacted)".to_string(),
         _ => String::from_utf8_lossy(rule).into_owned(),
     }
 }

@@ -96,6 +96,11 @@ impl Selector {
         self.all_commands && self.all_keys && self.all_channels
     }
 
+    /// Whether some command that writes is allowed, be it with no key.
+    pub fn allows_writing(&self) -> bool {
+        table::all().any(|id| self.has_command(id) && id.command().flags.contains(Flags::WRITE))
+    }
+
     /// Applies a rule about commands, keys or channels.
     ///
     /// # Errors

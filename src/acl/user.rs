@@ -79,6 +79,11 @@ impl User {
         self.selectors().any(Selector::allows_everything)
     }
 
+    /// Whether there is a command that it may write with.
+    pub fn may_write(&self) -> bool {
+        self.selectors().any(Selector::allows_writing)
+    }
+
     /// All selectors, the root first.
     fn selectors(&self) -> impl Iterator<Item = &Selector> + Clone {
         std::iter::once(&self.root).chain(&self.others)

@@ -297,7 +297,8 @@ impl Server {
                     client.act_as(new, client.authenticated, open)
                 }
                 _ => {
-                    client.act_as(self.acl.default_user(), false, open);
+                    // What is left of its transaction runs with nobody's rights, not with those of the default user.
+                    client.act_as(&Rc::new(User::new(old.name(), false)), false, false);
                     lost.push(token);
                 }
             }

@@ -12,7 +12,7 @@ use super::error::{Error, Outcome};
 use super::replication::answer_wait;
 use super::state::Server;
 use super::table::Registered;
-use super::{Ctx, Verdict};
+use super::{Ctx, Verdict, namespace};
 use crate::effects::waiting::{Next, Ready, Waiter};
 use crate::keyspace::entry::Type;
 use crate::keyspace::{Key, Unsettled};
@@ -160,6 +160,8 @@ pub enum Until {
 pub struct SweepWait {
     token: usize,
     client_id: u64,
+    /// The database that its command is meant for.
+    db: usize,
     /// The cycle clock when it began.
     since: u64,
     until: Until,
@@ -191,7 +193,8 @@ impl Ctx<'_> {
     pub fn wait_for_sweep(&mut self, args: &Args<'_>, kept: Rc<KeptArgs>, until: Until) {
         self.set_aside(args);
         let client_id = self.server.clients[self.token].id;
-        let wait = SweepWait { token: self.token, client_id, since: self.ticks, until, args: kept };
+        let (token, db, since) = (self.token, self.db, self.ticks);
+        let wait = SweepWait { token, client_id, db, since, until, args: kept };
         self.server.sweep_waits.push(wait);
     }
 }
@@ -355,6 +358,12 @@ pub fn end_sweeps(server: &mut Server) {
                 None => left.push(wait),
             },
             _ if !waits => {}
+            _ if server.clients[wait.token].db != wait.db => {
+                // The namespace is no more; for where the client is now, the command was not meant.
+                server.clients[wait.token].go_on();
+                let args = Rc::unwrap_or_clone(wait.args);
+                end_wait(server, wait.token, args, true, |cx| cx.error(&namespace::DELETED));
+            }
             // Who came before may have invalidated something in turn.
             Until::Settled if !server.keys.is_settled() => left.push(wait),
             Until::Settled | Until::NextTurn => {

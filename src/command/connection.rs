@@ -146,8 +146,13 @@ fn hello(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         None => None,
         Some(Some(2)) => Some(Proto::Resp2),
         Some(Some(3)) => Some(Proto::Resp3),
-        Some(Some(_)) => return Err(Error::fixed("NOPROTO unsupported protocol version")),
-        Some(None) => return Err(Error::fixed("ERR Protocol version is not an integer or out of range")),
+        Some(wrong) => {
+            cx.redact_from(2, args);
+            return Err(Error::fixed(match wrong {
+                Some(_) => "NOPROTO unsupported protocol version",
+                None => "ERR Protocol version is not an integer or out of range",
+            }));
+        }
     };
     let mut credentials = None;
     let mut name = None;
@@ -160,9 +165,10 @@ fn hello(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             credentials = Some((&args[at + 1], &args[at + 2]));
             at += 3;
         } else if option.eq_ignore_ascii_case(b"SETNAME") && more >= 1 {
-            name = Some(check_name(&args[at + 1])?);
+            name = Some(check_name(&args[at + 1]).inspect_err(|_| cx.redact_from(at, args))?);
             at += 2;
         } else {
+            cx.redact_from(at, args);
             return Err(Error::new([b"ERR Syntax error in HELLO option '", option, b"'"].concat()));
         }
     }

@@ -92,6 +92,8 @@ fn range(spec: &KeySpec, args: &Args<'_>, start: usize) -> Result<Option<(usize,
         Begin::Unknown => return Ok(None),
     };
     let (first, last, step) = match spec.find {
+        // What there may be any number of there may be none of, such as the sources of PFMERGE.
+        Find::Range { last: -1, limit: 0, .. } if begin == end => return Ok(None),
         Find::Range { last, step, limit } => {
             let last = match (last, limit) {
                 (0.., _) => begin + last as usize,

@@ -219,6 +219,7 @@ fn parse(cx: &mut Ctx<'_>, args: &Args<'_>) -> Result<Wish, Error> {
             wish.keys = at + 1..args.len();
             break;
         } else {
+            cx.redact_from(at, args);
             return Err(Error::SYNTAX);
         }
         at += 1;

@@ -332,6 +332,11 @@ impl<'s> Ctx<'s> {
         self.redacted.push(at);
     }
 
+    /// Keeps all arguments from one on out of it: what follows a mistake may be meant for a password.
+    pub fn redact_from(&mut self, at: usize, args: &Args<'_>) {
+        self.redacted.extend(at..args.len());
+    }
+
     /// Runs one command, or refuses it. `key_hash` is the hash of its first key, if it is known.
     #[inline]
     pub fn run(&mut self, command: Option<&'static Registered>, args: &mut Args<'_>, key_hash: Option<u64>) -> Verdict {
@@ -547,7 +552,7 @@ impl<'s> Ctx<'s> {
     }
 
     /// Checks whether what is written now can be made durable.
-    fn check_durability(&self) -> Outcome {
+    pub(super) fn check_durability(&self) -> Outcome {
         if let Some(why) = self.server.aof.trouble() {
             return Err(Error::new(format!("MISCONF Errors writing to the AOF file: {why}")));
         }

@@ -16,7 +16,7 @@ use crate::resp::Args;
 use crate::types::number::parse_i64;
 
 const NO_SUCH_NAMESPACE: Error = Error::fixed("ERR no such namespace");
-const DELETED: Error = Error::fixed("UNBLOCKED the namespace was deleted");
+pub(super) const DELETED: Error = Error::fixed("UNBLOCKED the namespace was deleted");
 
 const fn doc(summary: &'static str, complexity: &'static str, syntax: &'static str) -> Doc {
     Doc { summary, since: OURS_SINCE, group: "server", complexity, syntax, ..Command::NONE.doc }
@@ -139,21 +139,28 @@ pub fn creation(profile: &Profile) -> [Vec<u8>; 8] {
     ]
 }
 
-/// Checks whether a client may create a namespace, or change what holds for one that is there: this is for masters alone, and the
-/// latter, which can cost others their keys, for who might delete it as well.
+/// Checks whether a client may create a namespace, or change what holds for one that is there: this is for masters alone, and for
+/// who may write something; the latter, which can cost others their keys, for who might delete it as well.
 fn check_change(cx: &Ctx<'_>, args: &Args<'_>, exists: bool) -> Outcome {
     if cx.is_repeated() {
         return Ok(());
     }
     cx.server.check_role()?;
-    let may_delete = |cx: &Ctx<'_>| {
-        let deletion = cx.server.names.find(b"namespacedel");
-        deletion.is_some_and(|command| cx.may_call(command, args).is_ok())
-    };
-    if exists && cx.server.clients[cx.token].restricted && !may_delete(cx) {
-        return Err(Error::fixed("NOPERM only who may run NAMESPACEDEL may change what holds for a namespace"));
+    cx.check_durability()?;
+    let client = &cx.server.clients[cx.token];
+    if !client.restricted {
+        return Ok(());
     }
-    Ok(())
+    let may_write = || client.user.as_ref().is_some_and(|user| user.may_write());
+    let deletion = cx.server.names.find(b"namespacedel");
+    let may_delete = || deletion.is_some_and(|command| cx.may_call(command, args).is_ok());
+    match exists {
+        true if !may_delete() => {
+            Err(Error::fixed("NOPERM only who may run NAMESPACEDEL may change what holds for a namespace"))
+        }
+        false if !may_write() => Err(Error::fixed("NOPERM only who may write may create a namespace")),
+        _ => Ok(()),
+    }
 }
 
 fn namespace(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {

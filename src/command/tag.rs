@@ -23,12 +23,15 @@ const FAST_READ: Flags = Flags::READONLY.union(Flags::FAST);
 const FAST_WRITE: Flags = Flags::WRITE.union(Flags::FAST);
 const GROWING: Flags = Flags::WRITE.union(Flags::DENYOOM);
 
-const LOOKS: &[KeySpec] = &[KeySpec::one(1, KeyFlags::LOOKS)];
+const READS: &[KeySpec] = &[KeySpec::one(1, KeyFlags::READS)];
 const UPDATES: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))];
 const SETS: &[KeySpec] = &[KeySpec {
     notes: "It reads the old value where GET is given.",
     ..KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE).union(KeyFlags::VARIABLE_FLAGS))
 }];
+
+/// Patterns of keys do not restrict what removes keys that it does not name.
+const REMOVES_UNNAMED: Acl = Acl::TAG.union(Acl::DANGEROUS);
 
 const SUM_OF_SHARDS: &[&str] = &["request_policy:all_shards", "response_policy:agg_sum"];
 const UNORDERED: &[&str] = &["request_policy:all_shards", "nondeterministic_output_order"];
@@ -54,7 +57,7 @@ pub const COMMANDS: &[Command] = &[
     ),
     Command {
         tips: &["nondeterministic_output_order"],
-        ..row("tags", 2, FAST_READ, LOOKS, tags, doc(EACH_TAG, "key", "Lists the tags of a key."))
+        ..row("tags", 2, FAST_READ, READS, tags, doc(EACH_TAG, "key", "Lists the tags of a key."))
     },
     row(
         "addtag",
@@ -103,6 +106,7 @@ pub const COMMANDS: &[Command] = &[
         )
     },
     Command {
+        acl: REMOVES_UNNAMED,
         tips: SUM_OF_SHARDS,
         ..row(
             "invalidate",
@@ -119,6 +123,7 @@ pub const COMMANDS: &[Command] = &[
         )
     },
     Command {
+        acl: REMOVES_UNNAMED,
         tips: SUM_OF_SHARDS,
         ..row(
             "taginvalidate",
