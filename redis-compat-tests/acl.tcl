@@ -546,6 +546,28 @@ check "who deletes itself in a transaction may nothing more" -only cachestorm {
     expect :0 [ask EXISTS mine]
 }
 
+check "who may not have its channels loses its connection when its user changes" {
+    expect +OK [ask ACL SETUSER listener on nopass allkeys +@all resetchannels &ch:1]
+    foreach {kind rule} {SUBSCRIBE -get PSUBSCRIBE resetkeys SSUBSCRIBE &other} {
+        foreach {name channel} {B ch:1 C ch:3} {
+            set c [run::connection $name]
+            foreach words [list {HELLO 3} [list $kind $channel] {AUTH listener x}] {
+                resp::send $c $words
+                resp::read $c
+            }
+        }
+        expect +OK [ask ACL SETUSER listener $rule]
+        same {closed {}} [resp::read [run::connection C]] "$kind $rule"
+        resp::send [run::connection B] PING
+        same 1 [expr {[resp::read [run::connection B]] ne {closed {}}}] "who may have them stays"
+        foreach name {B C} {
+            resp::close [run::connection $name]
+            dict unset run::connections $name
+        }
+    }
+    expect :1 [ask ACL DELUSER listener]
+}
+
 case "the one key of PFMERGE is checked, too" -only cachestorm {
     ACL SETUSER merger on nopass +@all ~a* -> +OK
     B: AUTH merger x            -> +OK

@@ -253,3 +253,69 @@ check "accepting goes on while others are served" {
     }
     resp::close $c
 }
+
+# --- who leaves ---------------------------------------------------------------------------------
+
+check "what has been sent runs, although the client closes the connection at once" {
+    foreach size {40 33000 200000} {
+        set element [string repeat x $size]
+        for {set n 0} {$n < 20} {incr n} {
+            set c [resp::open $server::port($run::server)]
+            resp::send $c [list RPUSH list:$size $element]
+            resp::close $c
+        }
+        eventually "\[lindex \[ask LLEN list:$size\] 1\] == 20"
+    }
+    for {set n 0} {$n < 10} {incr n} {
+        set c [resp::open $server::port($run::server)]
+        resp::raw $c [string repeat [resp::encode {INCR n}] 600]
+        resp::close $c
+    }
+    eventually {[lindex [ask GET n] 1] == 6000}
+}
+
+check "who says its last word and waits for a key has its replies, and does not wait" {
+    foreach {commands replies left} {
+        {{RPUSH l1 a} {BLPOP l1 0} {BLPOP l2 0}} {:1 {["l1" "a"]}} 0
+        {{RPUSH l1 a} {BLPOP l2 0} {RPUSH l1 b}} {:1} 1
+        {{BLPOP l2 0} {RPUSH l1 a}} {} 0
+    } {
+        ask DEL l1
+        set c [resp::open $server::port($run::server)]
+        resp::raw $c [join [lmap words $commands {resp::encode $words}] ""]
+        close $c write
+        foreach reply $replies {
+            expect $reply [resp::read $c] $commands
+        }
+        same {closed {}} [resp::read $c] "the end of $commands"
+        resp::close $c
+        expect ":$left" [ask LLEN l1] $commands
+        eventually {[regexp {blocked_clients:0} [lindex [ask INFO clients] 1]]}
+    }
+}
+
+check "who waits for the end of a pause goes on in the order of arrival" {
+    foreach name {B C D E F} {
+        resp::send [run::connection $name] PING
+        resp::read [run::connection $name]
+    }
+    foreach mode {WRITE ALL} {
+        ask DEL order
+        expect +OK [ask CLIENT PAUSE [expr {$mode eq "ALL" ? 600 : 30000}] $mode]
+        foreach name {E C F B D} {
+            resp::send [run::connection $name] [list RPUSH order $name]
+            if {$mode eq "WRITE"} {
+                eventually "\[regexp {blocked_clients:[incr waiting]} \[lindex \[ask INFO clients\] 1\]\]"
+            } else {
+                after 20
+            }
+        }
+        if {$mode eq "WRITE"} {
+            expect +OK [ask CLIENT UNPAUSE]
+        }
+        foreach name {B C D E F} {
+            resp::read [run::connection $name]
+        }
+        expect {["E" "C" "F" "B" "D"]} [ask LRANGE order 0 -1] $mode
+    }
+}

@@ -191,22 +191,19 @@ impl User {
         self.selectors().any(|selector| selector.allows_all_keys(flags) && selector.check(command, args, 0).is_ok())
     }
 
-    /// Whether some channel that `old` may use by a rule is not this user's by the same rule: then who subscribed as
-    /// `old` has to be looked at.
-    pub fn lost_channels(&self, old: &User) -> bool {
-        if self.selectors().any(Selector::has_all_channels) {
-            return false;
-        }
-        let mine = self.selectors().flat_map(Selector::channels);
-        old.selectors().any(|selector| {
-            selector.has_all_channels() || selector.channels().any(|known| !mine.clone().any(|other| other == known))
-        })
+    /// Whether there are channels that it may use.
+    pub fn has_channels(&self) -> bool {
+        self.selectors().any(|selector| selector.has_all_channels() || selector.channels().next().is_some())
+    }
+
+    /// Whether it may use all channels.
+    pub fn has_all_channels(&self) -> bool {
+        self.selectors().any(Selector::has_all_channels)
     }
 
     /// Whether a client that is subscribed to a channel, or to a pattern of channels, may stay so.
     pub fn may_stay_subscribed(&self, channel: &[u8], is_pattern: bool) -> bool {
-        self.selectors().any(Selector::has_all_channels)
-            || channel_fits(self.selectors().flat_map(Selector::channels), channel, is_pattern)
+        self.has_all_channels() || channel_fits(self.selectors().flat_map(Selector::channels), channel, is_pattern)
     }
 
     /// Its name and all its rules, as ACL LIST tells them and ACL files have them.

@@ -338,7 +338,10 @@ fn may_stay(subscriptions: &Subscriptions, token: usize, old: &User, new: &User)
         names.iter().all(|name| new.may_stay_subscribed(name, kind == Kind::Pattern))
     };
     !subscriptions.has(token)
-        || !new.lost_channels(old)
+        || std::ptr::eq(old, new)
+        || new.has_all_channels()
+        // It has subscribed as somebody else then, and nothing is taken from it.
+        || !old.has_channels()
         || [Kind::Channel, Kind::Pattern, Kind::Shard].into_iter().all(may_keep)
 }
 

@@ -286,10 +286,8 @@ fn run_kept(server: &mut Server, token: usize, mut kept: KeptArgs, deadline_ms: 
         Some(Verdict::Postponed) => {
             let mut request = Vec::new();
             args.encode(&mut request);
-            let client = &mut server.clients[token];
-            client.replay.splice(0..0, request);
-            client.paused = true;
-            server.paused_clients += 1;
+            server.clients[token].replay.splice(0..0, request);
+            server.hold_up(token);
         }
         Some(Verdict::Done) | None => resume(server, token),
     }

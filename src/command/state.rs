@@ -99,6 +99,8 @@ pub struct Server {
     pub pause: Option<Pause>,
     /// How many clients wait for its end.
     pub paused_clients: usize,
+    /// How many have waited for the end of a pause so far.
+    held_up: u64,
     /// Clients that do not wait for a key any more, and may go on.
     pub resumed: Vec<usize>,
     /// Clients that have something to be sent at once.
@@ -267,6 +269,7 @@ impl Server {
             pauses: [None; 3],
             pause: None,
             paused_clients: 0,
+            held_up: 0,
             resumed: Vec::new(),
             unsent: Vec::new(),
             messaged: VecDeque::new(),
@@ -341,6 +344,13 @@ impl Server {
     pub fn client_with_id(&self, id: i64) -> Option<usize> {
         let token = *self.client_tokens.get(&u64::try_from(id).ok()?)?;
         (self.clients[token].closing != Some(Closing::Now)).then_some(token)
+    }
+
+    /// Has a client wait for the end of a pause, behind those who do.
+    pub fn hold_up(&mut self, token: usize) {
+        self.held_up += 1;
+        self.paused_clients += 1;
+        self.clients[token].paused = Some(self.held_up);
     }
 
     /// Asks for a client's connection to end.

@@ -81,14 +81,14 @@ impl Intake {
                     Served::All => server.clients[token].readable,
                     Served::More => true,
                     Served::Paused => {
-                        server.clients[token].paused = true;
-                        server.paused_clients += 1;
+                        server.hold_up(token);
                         false
                     }
                     Served::Blocked => {
-                        // Nothing will tell again that it has gone.
+                        // Nothing will tell again that it has gone. What came before the command is answered.
                         if server.clients[token].hung_up {
-                            server.close(token, Closing::Now);
+                            let answered = !server.clients[token].output.is_empty();
+                            server.close(token, if answered { Closing::AfterReply } else { Closing::Now });
                         }
                         // No command ends the wait that it begins itself. If one did, whoever ended it did not see what the
                         // client asks next, which has only now been put back; nobody else would run that.
@@ -114,7 +114,7 @@ impl Intake {
     fn gather(&mut self, server: &mut Server, token: usize) {
         let Some(client) = server.clients.get_mut(token) else { return };
         client.queued = false;
-        if client.closing.is_some() || client.paused || client.blocked {
+        if client.closing.is_some() || client.paused.is_some() || client.blocked {
             return;
         }
         if client.output.len() > MOST_HELD {
@@ -132,6 +132,7 @@ impl Intake {
         }
         // What was held up comes before anything new.
         let held_up = !client.replay.is_empty();
+        let mut finished = false;
         if let Some(big) = client.parser.big_arg().filter(|_| !held_up) {
             let (bytes, missing) = big.remaining();
             if bytes.len() + missing >= COPIED {
@@ -155,6 +156,7 @@ impl Intake {
                 return;
             }
             server.clients[token].parser.finish_big_arg();
+            finished = true;
         }
         let client = &mut server.clients[token];
         let start = self.batch.arena().len();
@@ -168,7 +170,9 @@ impl Intake {
                 Ok(read) if read < most / 4 => client.read_doublings = client.read_doublings.saturating_sub(1),
                 _ => {}
             }
-            if !received(server, token, came, most) {
+            // Where nothing comes any more, what has just been finished runs first: the end is read again in the next turn.
+            let over = finished && is_end(&came);
+            if !over && !received(server, token, came, most) {
                 return;
             }
         }
@@ -268,6 +272,11 @@ impl Intake {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) if client.behind && client.closing.is_none() => {
+                    // What it has sent runs, although nobody hears of it.
+                    client.output.truncate(0);
+                    left = 0;
+                }
                 Err(error) => {
                     log::debug!("Error writing to client: {error}");
                     client.close(Closing::Now);
@@ -299,6 +308,14 @@ impl Intake {
             watch(server.listeners.registry(), client, token, Interest::READABLE | Interest::WRITABLE);
         }
         server.count_client(token);
+    }
+}
+
+/// Whether a read says that nothing comes any more.
+fn is_end(came: &io::Result<usize>) -> bool {
+    match came {
+        Ok(read) => *read == 0,
+        Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
     }
 }
 
