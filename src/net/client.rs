@@ -88,7 +88,7 @@ pub struct Client {
     pub blocked_on_write: bool,
     /// It is not served until it has all of its replies.
     pub stalled: bool,
-    /// It waits for the end of CLIENT PAUSE, as the so-manieth since the server began.
+    /// It waits for the end of CLIENT PAUSE; so many clients have before it, since the server began.
     pub paused: Option<u64>,
     /// It waits for a key.
     pub blocked: bool,
