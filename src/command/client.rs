@@ -207,7 +207,7 @@ pub fn describe(server: &Server, token: usize) -> String {
         (client.link.is_some(), 'M'),
         (client.subscriber, 'P'),
         (client.transaction.is_some(), 'x'),
-        (client.paused.is_some() || client.blocked, 'b'),
+        (client.paused || client.blocked, 'b'),
         (tracking.is_some(), 't'),
         (tracking.is_some_and(|tracking| tracking.broken_redirect), 'R'),
         (tracking.is_some_and(|tracking| !tracking.reads()), 'B'),

@@ -99,8 +99,8 @@ pub struct Server {
     pub pause: Option<Pause>,
     /// How many clients wait for its end.
     pub paused_clients: usize,
-    /// How many have waited for the end of a pause so far.
-    held_up: u64,
+    /// Their numbers and tokens as they came, and those of some that have gone.
+    held_up: Vec<(u64, usize)>,
     /// Clients that do not wait for a key any more, and may go on.
     pub resumed: Vec<usize>,
     /// Clients that have something to be sent at once.
@@ -269,7 +269,7 @@ impl Server {
             pauses: [None; 3],
             pause: None,
             paused_clients: 0,
-            held_up: 0,
+            held_up: Vec::new(),
             resumed: Vec::new(),
             unsent: Vec::new(),
             messaged: VecDeque::new(),
@@ -348,9 +348,27 @@ impl Server {
 
     /// Has a client wait for the end of a pause, behind those who do.
     pub fn hold_up(&mut self, token: usize) {
-        self.held_up += 1;
+        let client = &mut self.clients[token];
+        client.paused = true;
+        self.held_up.push((client.id, token));
         self.paused_clients += 1;
-        self.clients[token].paused = Some(self.held_up);
+        // Most of them have gone meanwhile.
+        if self.held_up.len() > 2 * self.paused_clients + 64 {
+            let clients = &self.clients;
+            self.held_up.retain(|&(id, token)| clients.get(token).is_some_and(|client| client.id == id));
+        }
+    }
+
+    /// Lets go all that wait for the end of a pause. Returns them in the order in which they came.
+    pub fn let_go(&mut self) -> Vec<usize> {
+        self.paused_clients = 0;
+        let held_up = std::mem::take(&mut self.held_up);
+        let still_there = |&(id, token): &(u64, usize)| {
+            let client = self.clients.get_mut(token).filter(|client| client.id == id)?;
+            client.paused = false;
+            Some(token)
+        };
+        held_up.iter().filter_map(still_there).collect()
     }
 
     /// Asks for a client's connection to end.

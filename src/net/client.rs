@@ -88,8 +88,8 @@ pub struct Client {
     pub blocked_on_write: bool,
     /// It is not served until it has all of its replies.
     pub stalled: bool,
-    /// It waits for the end of CLIENT PAUSE; so many clients have before it, since the server began.
-    pub paused: Option<u64>,
+    /// It waits for the end of CLIENT PAUSE.
+    pub paused: bool,
     /// It waits for a key.
     pub blocked: bool,
     /// `input` may hold whole commands: no more is read before they have run.
@@ -237,7 +237,7 @@ impl Client {
             transaction: None,
             replica: None,
             link: None,
-            paused: None,
+            paused: false,
             blocked: false,
             written: 0,
             spent_ticks: 0,

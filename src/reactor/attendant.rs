@@ -116,9 +116,7 @@ fn listen(server: &Server) -> Vec<Heard> {
     let clients = server
         .clients
         .iter()
-        .filter(|(_, client)| {
-            !client.readable && client.paused.is_none() && !client.blocked && client.closing.is_none()
-        })
+        .filter(|(_, client)| !client.readable && !client.paused && !client.blocked && client.closing.is_none())
         .filter(|(_, client)| client.link.is_none());
     let clients = clients.map(|(token, client)| (Heard::Client(token), client.stream.socket()));
     let (heard, mut sockets): (Vec<Heard>, Vec<PollFd<'_>>) =

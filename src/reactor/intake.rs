@@ -114,7 +114,7 @@ impl Intake {
     fn gather(&mut self, server: &mut Server, token: usize) {
         let Some(client) = server.clients.get_mut(token) else { return };
         client.queued = false;
-        if client.closing.is_some() || client.paused.is_some() || client.blocked {
+        if client.closing.is_some() || client.paused || client.blocked {
             return;
         }
         if client.output.len() > MOST_HELD {

@@ -314,7 +314,7 @@ impl Reactor {
             self.accepting.push(token);
         } else if let Some(client) = self.server.clients.get_mut(token.0) {
             // Nobody reads from a client that is held up or about to be closed, so nobody would see that it has gone.
-            let held_up = client.paused.is_some() || client.blocked;
+            let held_up = client.paused || client.blocked;
             let gone = event.is_error() || event.is_write_closed() || (held_up && event.is_read_closed());
             if gone && (held_up || client.closing.is_some()) {
                 return self.server.close(token.0, Closing::Now);
@@ -385,12 +385,7 @@ impl Reactor {
         if self.server.paused_clients == 0 {
             return;
         }
-        self.server.paused_clients = 0;
-        let clients = self.server.clients.iter_mut();
-        let mut paused: Vec<(u64, usize)> =
-            clients.filter_map(|(token, client)| Some((client.paused.take()?, token))).collect();
-        paused.sort_unstable();
-        for (_, token) in paused {
+        for token in self.server.let_go() {
             self.intake.enqueue(&mut self.server, token);
         }
     }
@@ -411,7 +406,7 @@ impl Reactor {
             self.cron_client = token + 1;
             let client = &mut server.clients[token];
             let idle_ms = now_ms.saturating_sub(client.active_ms);
-            let waits = client.subscriber || client.paused.is_some() || client.blocked;
+            let waits = client.subscriber || client.paused || client.blocked;
             let waits = waits || client.only_follows() || client.link.is_some();
             if timeout > 0 && idle_ms > timeout && !waits {
                 log::debug!("Closing idle client");
@@ -600,7 +595,7 @@ fn bury(server: &mut Server, busy: Option<usize>) {
         server.stop_tracking(token);
         let mut client = server.remove_client(token);
         server.client_tokens.remove(&client.id);
-        server.paused_clients -= client.paused.is_some() as usize;
+        server.paused_clients -= client.paused as usize;
         server.monitors.retain(|&monitor| monitor != token);
         server.keys.effects.watches.forget(token);
         server.keys.effects.waiting.remove(token);
