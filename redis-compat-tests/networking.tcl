@@ -296,6 +296,40 @@ check "who says its last word and waits for a key has its replies, and does not 
     }
 }
 
+check "who waits and has much to say is still seen to leave" {
+    foreach wait {{BLPOP queue 0} {WAIT 1 0}} {
+        set c [resp::open $server::port($run::server)]
+        resp::send $c $wait
+        eventually {[regexp {blocked_clients:1} [lindex [ask INFO clients] 1]]}
+        foreach key {k1 k2 k3} {
+            resp::send $c [list SET $key [string repeat x 100000]]
+        }
+        ask PING
+        resp::close $c
+        eventually {[regexp {blocked_clients:0} [lindex [ask INFO clients] 1]]}
+        expect :0 [ask EXISTS k1 k2 k3]
+    }
+    expect :1 [ask RPUSH queue a]
+    expect {"a"} [ask LPOP queue]
+}
+
+check "what comes while its client waits runs when the wait is over" {
+    set b [run::connection B]
+    resp::send $b {BLPOP queue 0}
+    eventually {[regexp {blocked_clients:1} [lindex [ask INFO clients] 1]]}
+    for {set n 0} {$n < 50} {incr n} {
+        resp::send $b [list APPEND text [string repeat $n 10000]]
+    }
+    resp::send $b {STRLEN text}
+    ask RPUSH queue a
+    expect {["queue" "a"]} [resp::read $b]
+    for {set n 1} {$n <= 50} {incr n} {
+        set length [expr {$n <= 10 ? $n * 10000 : 100000 + ($n - 10) * 20000}]
+        expect ":$length" [resp::read $b]
+    }
+    expect :900000 [resp::read $b]
+}
+
 check "who waits for the end of a pause goes on in the order of arrival" {
     foreach name {B C D E F} {
         resp::send [run::connection $name] PING

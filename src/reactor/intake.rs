@@ -25,6 +25,8 @@ const WRITE_LIMIT: usize = 4 << 20;
 const BACKPRESSURE: usize = 64 << 20;
 /// Nor is one while so many bytes of replies wait for the disk: else they would wait until it stops writing.
 const MOST_HELD: usize = 64 << 10;
+/// So much is kept of what clients send while they wait, in bytes.
+const MOST_OVERHEARD: usize = 1 << 20;
 /// A master's arguments may be as long as this, whatever clients may send, in bytes.
 const MASTER_BULK: u64 = 1 << 30;
 /// No argument is longer than this, in bytes, whatever the settings allow: keys, fields and tags know their lengths in 32 bits.
@@ -82,7 +84,7 @@ impl Intake {
                     Served::More => true,
                     Served::Paused => {
                         server.hold_up(token);
-                        false
+                        server.clients[token].readable
                     }
                     Served::Blocked => {
                         // Nothing will tell again that it has gone. What came before the command is answered.
@@ -93,7 +95,7 @@ impl Intake {
                         // No command ends the wait that it begins itself. If one did, whoever ended it did not see what the
                         // client asks next, which has only now been put back; nobody else would run that.
                         let client = &server.clients[token];
-                        !client.blocked && client.may_have_asked()
+                        client.readable || !client.blocked && client.may_have_asked()
                     }
                     Served::Broken(error, bytes) => {
                         protocol_error(server, token, &error, &bytes);
@@ -114,8 +116,11 @@ impl Intake {
     fn gather(&mut self, server: &mut Server, token: usize) {
         let Some(client) = server.clients.get_mut(token) else { return };
         client.queued = false;
-        if client.closing.is_some() || client.paused || client.blocked {
+        if client.closing.is_some() {
             return;
+        }
+        if client.paused || client.blocked {
+            return self.overhear(server, token);
         }
         if client.output.len() > MOST_HELD {
             let unlimited = server.settings.client_output_buffer_limits[0].hard_bytes == 0;
@@ -182,6 +187,30 @@ impl Intake {
         let max_bulk = settings.proto_max_bulk_len.max(most).min(MOST_BULK);
         let parsing = Parsing { names, keys, max_bulk, open: acl.is_open() };
         self.batch.gather(token, &mut clients[token], parsing, start);
+    }
+
+    /// Reads from a client that waits. Nothing of that runs yet, but behind it may come the end of the stream, of which nobody would
+    /// be told as long as the socket is full.
+    #[cold]
+    fn overhear(&mut self, server: &mut Server, token: usize) {
+        let client = &mut *server.clients[token];
+        let full = client.kept_input() >= MOST_OVERHEARD;
+        if !client.readable || full || client.parser.big_arg().is_some() || client.link.is_some() {
+            return;
+        }
+        let arena = self.batch.arena();
+        let start = arena.len();
+        let came = client.stream.read_into(arena, LONG_READ);
+        client.input.extend_from_slice(&arena[start..]);
+        arena.truncate(start);
+        client.behind |= !client.input.is_empty();
+        if !received(server, token, came, LONG_READ) {
+            return;
+        }
+        check_input(server, token);
+        if server.clients[token].readable && server.clients[token].closing.is_none() {
+            self.enqueue(server, token);
+        }
     }
 
     /// Reads what a master sends before the stream.
