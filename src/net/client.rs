@@ -92,7 +92,7 @@ pub struct Client {
     pub paused: bool,
     /// It waits for a key.
     pub blocked: bool,
-    /// `input` may hold whole commands: no more is read before they have run.
+    /// `input` may hold whole commands: no more is read before they have run, but while the client waits.
     pub behind: bool,
     /// How often the next read doubles [`READ_SIZE`], because the ones before were full.
     pub read_doublings: u8,

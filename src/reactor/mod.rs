@@ -313,7 +313,7 @@ impl Reactor {
         } else if token.0 >= FIRST_LISTENER {
             self.accepting.push(token);
         } else if let Some(client) = self.server.clients.get_mut(token.0) {
-            // Nobody reads from a client that is held up or about to be closed, so nobody would see that it has gone.
+            // Of a client that is held up not all is read, and nothing of one about to be closed: nobody else would see that it has gone.
             let held_up = client.paused || client.blocked;
             let gone = event.is_error() || event.is_write_closed() || (held_up && event.is_read_closed());
             if gone && (held_up || client.closing.is_some()) {
