@@ -298,16 +298,26 @@ check "who says its last word and waits for a key has its replies, and does not 
 
 check "who waits and has much to say is still seen to leave" {
     foreach wait {{BLPOP queue 0} {WAIT 1 0}} {
-        set c [resp::open $server::port($run::server)]
-        resp::send $c $wait
-        eventually {[regexp {blocked_clients:1} [lindex [ask INFO clients] 1]]}
-        foreach key {k1 k2 k3} {
-            resp::send $c [list SET $key [string repeat x 100000]]
+        foreach {lengths at_once} {{100000 100000 100000} 0 {100000 100000 100000} 1 {3000000 100000 100} 1} {
+            set c [resp::open $server::port($run::server)]
+            set said {}
+            foreach key {k1 k2 k3} length $lengths {
+                append said [resp::encode [list SET $key [string repeat x $length]]]
+            }
+            if {$at_once} {
+                resp::raw $c [resp::encode $wait]$said
+            } else {
+                resp::send $c $wait
+            }
+            eventually {[regexp {blocked_clients:1} [lindex [ask INFO clients] 1]]}
+            if {!$at_once} {
+                resp::raw $c $said
+            }
+            ask PING
+            resp::close $c
+            eventually {[regexp {blocked_clients:0} [lindex [ask INFO clients] 1]]}
+            expect :0 [ask EXISTS k1 k2 k3]
         }
-        ask PING
-        resp::close $c
-        eventually {[regexp {blocked_clients:0} [lindex [ask INFO clients] 1]]}
-        expect :0 [ask EXISTS k1 k2 k3]
     }
     expect :1 [ask RPUSH queue a]
     expect {"a"} [ask LPOP queue]
@@ -328,6 +338,27 @@ check "what comes while its client waits runs when the wait is over" {
         expect ":$length" [resp::read $b]
     }
     expect :900000 [resp::read $b]
+}
+
+check "who has waited goes on before those who have come since" {
+    foreach {name client} {B b C c D d} {
+        set $client [run::connection $name]
+    }
+    resp::raw $b [resp::encode {BLPOP queue 0}][resp::encode {APPEND order 1}]
+    eventually {[regexp {blocked_clients:1} [lindex [ask INFO clients] 1]]}
+    resp::send $b {APPEND order 2}
+    # Two of them lie there; the second came in another segment.
+    eventually {[regexp { qbuf=68 } [lindex [ask CLIENT LIST] end]]}
+    # While the server is busy with D, C asks: that lies there before the next turn begins.
+    resp::raw $d [resp::encode {RPUSH queue a}][resp::encode {DEBUG SLEEP 0.2}]
+    after 100
+    resp::send $c {APPEND order 3}
+    foreach {connection replies} [list $b {{["queue" "a"]} :1 :2} $c {:3} $d {:1 +OK}] {
+        foreach reply $replies {
+            expect $reply [resp::read $connection]
+        }
+    }
+    expect {"123"} [ask GET order]
 }
 
 check "who waits for the end of a pause goes on in the order of arrival" {

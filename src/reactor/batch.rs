@@ -154,11 +154,15 @@ impl Batch {
         &mut self.text.arena
     }
 
-    /// Parses what a client sent: its own leftover, and what was read into the arena from `start` on. Commands that a
-    /// pause held up come first and alone.
+    /// Parses what a client sent: its own leftover, and what was read into the arena from `start` on. Commands that were
+    /// held up come first, and alone if behind them a command has begun to arrive.
     pub fn gather(&mut self, token: usize, client: &mut Client, server: Parsing<'_>, start: usize) {
         let Text { arena: read, spans: all_spans } = &mut self.text;
         let Queue { pending: all, sources } = &mut self.queue;
+        if !client.replay.is_empty() && client.parsed == 0 && client.parser.is_idle() {
+            client.replay.append(&mut client.input);
+            std::mem::swap(&mut client.replay, &mut client.input);
+        }
         let replay = !client.replay.is_empty();
         let own = if replay {
             append_input(&mut client.input, &read[start..]);

@@ -25,7 +25,8 @@ const WRITE_LIMIT: usize = 4 << 20;
 const BACKPRESSURE: usize = 64 << 20;
 /// Nor is one while so many bytes of replies wait for the disk: else they would wait until it stops writing.
 const MOST_HELD: usize = 64 << 10;
-/// So much is kept of what clients send while they wait, in bytes.
+/// So much is kept of what clients send while they wait, in bytes, and a big argument that they have begun. Who has more to say and
+/// leaves without having said it is found by keepalive.
 const MOST_OVERHEARD: usize = 1 << 20;
 /// A master's arguments may be as long as this, whatever clients may send, in bytes.
 const MASTER_BULK: u64 = 1 << 30;
@@ -138,30 +139,11 @@ impl Intake {
         // What was held up comes before anything new.
         let held_up = !client.replay.is_empty();
         let mut finished = false;
-        if let Some(big) = client.parser.big_arg().filter(|_| !held_up) {
-            let (bytes, missing) = big.remaining();
-            if bytes.len() + missing >= COPIED {
-                // The less comes with the head of the next one, the less of it is copied.
-                client.read_doublings = 0;
+        if client.parser.big_arg().is_some() && !held_up {
+            finished = read_big_arg(server, token);
+            if !finished {
+                return self.read_on(server, token);
             }
-            let most = missing.min(BIG_READ);
-            let came = client.stream.read_into(bytes, most);
-            let complete = matches!(came, Ok(read) if read == missing);
-            if !received(server, token, came, most) {
-                return;
-            }
-            check_input(server, token);
-            if server.clients[token].closing.is_some() {
-                return;
-            }
-            if !complete {
-                if server.clients[token].readable {
-                    self.enqueue(server, token);
-                }
-                return;
-            }
-            server.clients[token].parser.finish_big_arg();
-            finished = true;
         }
         let client = &mut server.clients[token];
         let start = self.batch.arena().len();
@@ -194,21 +176,32 @@ impl Intake {
     #[cold]
     fn overhear(&mut self, server: &mut Server, token: usize) {
         let client = &mut *server.clients[token];
-        let full = client.kept_input() >= MOST_OVERHEARD;
-        if !client.readable || full || client.parser.big_arg().is_some() || client.link.is_some() {
+        if !client.readable || client.link.is_some() {
             return;
         }
-        let arena = self.batch.arena();
-        let start = arena.len();
-        let came = client.stream.read_into(arena, LONG_READ);
-        client.input.extend_from_slice(&arena[start..]);
-        arena.truncate(start);
-        client.behind |= !client.input.is_empty();
-        if !received(server, token, came, LONG_READ) {
+        if client.parser.big_arg().is_some() {
+            let finished = read_big_arg(server, token);
+            server.clients[token].behind |= finished;
+        } else if client.input.len() + client.replay.len() < MOST_OVERHEARD {
+            let arena = self.batch.arena();
+            let start = arena.len();
+            let came = client.stream.read_into(arena, LONG_READ);
+            client.input.extend_from_slice(&arena[start..]);
+            arena.truncate(start);
+            client.behind |= !client.input.is_empty();
+            if received(server, token, came, LONG_READ) {
+                check_input(server, token);
+            }
+        } else {
             return;
         }
-        check_input(server, token);
-        if server.clients[token].readable && server.clients[token].closing.is_none() {
+        self.read_on(server, token);
+    }
+
+    /// Has a client read again that may have sent more.
+    fn read_on(&mut self, server: &mut Server, token: usize) {
+        let client = &server.clients[token];
+        if client.readable && client.closing.is_none() {
             self.enqueue(server, token);
         }
     }
@@ -225,9 +218,7 @@ impl Intake {
             return;
         }
         server.link_heard(token);
-        if server.clients[token].readable && server.clients[token].closing.is_none() {
-            self.enqueue(server, token);
-        }
+        self.read_on(server, token);
     }
 
     /// Sends what waits to be sent at once. A client whose script is `busy` keeps its replies, and so do those whose writes are
@@ -338,6 +329,30 @@ impl Intake {
         }
         server.count_client(token);
     }
+}
+
+/// Reads what is missing of a big argument, or a part of that; whether the argument is whole now.
+fn read_big_arg(server: &mut Server, token: usize) -> bool {
+    let client = &mut *server.clients[token];
+    let Some(big) = client.parser.big_arg() else { return false };
+    let (bytes, missing) = big.remaining();
+    if bytes.len() + missing >= COPIED {
+        // The less comes with the head of the next one, the less of it is copied.
+        client.read_doublings = 0;
+    }
+    let most = missing.min(BIG_READ);
+    let came = client.stream.read_into(bytes, most);
+    let complete = matches!(came, Ok(read) if read == missing);
+    if !received(server, token, came, most) {
+        return false;
+    }
+    check_input(server, token);
+    let client = &mut server.clients[token];
+    let finished = complete && client.closing.is_none();
+    if finished {
+        client.parser.finish_big_arg();
+    }
+    finished
 }
 
 /// Whether a read says that nothing comes any more.

@@ -166,8 +166,9 @@ impl RequestParser {
         self.from_master = true;
     }
 
-    /// Whether a command has begun to arrive.
-    fn is_idle(&self) -> bool {
+    /// Whether no command has begun to arrive.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
         self.missing == 0 && self.kept.is_none()
     }
 
