@@ -6,6 +6,7 @@ use super::rule::RuleError;
 use super::selector::{Denial, Selector, channel_fits};
 use crate::command::table::{KeyFlags, Registered};
 use crate::resp::Args;
+use crate::types::number::hex;
 
 /// A password is kept as its SHA-256 only.
 type PasswordDigest = [u8; 32];
@@ -101,7 +102,7 @@ impl User {
 
     /// The passwords' digests in hexadecimal digits.
     pub fn passwords(&self) -> impl ExactSizeIterator<Item = String> {
-        self.passwords.iter().map(hex)
+        self.passwords.iter().map(|digest| hex(digest))
     }
 
     /// The switches, as words.
@@ -238,14 +239,6 @@ pub fn digest(password: &[u8]) -> PasswordDigest {
 /// Whether two digests are the same, in a time that does not depend on where they differ.
 fn same(a: &PasswordDigest, b: &PasswordDigest) -> bool {
     a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
-}
-
-fn hex(digest: &PasswordDigest) -> String {
-    digest
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|digit| char::from(b"0123456789abcdef"[digit as usize]))
-        .collect()
 }
 
 fn parse_hash(hash: &[u8]) -> Result<PasswordDigest, RuleError> {

@@ -20,7 +20,7 @@ use crate::config::{AclPubsubDefault, Settings, os_reason, replace_file, text};
 use crate::net::Closing;
 use crate::pubsub::{Kind, Subscriptions};
 use crate::resp::Args;
-use crate::types::number::parse_i64;
+use crate::types::number::{hex, parse_i64};
 
 /// Anybody may ask what concerns nobody else.
 const OWN: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
@@ -460,8 +460,7 @@ fn genpass(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
             Error::new(format!("ERR The operating system has no random numbers: {}", os_reason(&error.into())))
         })?;
     }
-    let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    cx.reply.bulk(&password.as_bytes()[..digits]);
+    cx.reply.bulk(&hex(&random).as_bytes()[..digits]);
     Ok(())
 }
 

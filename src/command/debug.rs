@@ -30,7 +30,7 @@ use crate::resp::{Args, Proto};
 use crate::script::Sha;
 use crate::types::glob;
 use crate::types::listpack;
-use crate::types::number::{parse_f64, parse_i64};
+use crate::types::number::{hex, parse_f64, parse_i64};
 use crate::types::quicklist::List;
 use crate::types::set::SetRef;
 use crate::types::stream::{Id, Stream};
@@ -176,7 +176,7 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         (b"DICT-RESIZING", 1) => {}
         (b"DIGEST", 0) => {
             let digest = digest::of_all(&mut cx.server.keys);
-            cx.reply.status(&digest::hex(digest));
+            cx.reply.status(&hex(&digest));
             return Ok(());
         }
         (b"DIGEST-VALUE", _) => return digest_values(cx, args),
@@ -264,7 +264,7 @@ fn digest_values(cx: &mut Ctx<'_>, args: &Args<'_>) -> Outcome {
     for at in 2..args.len() {
         let key = cx.key(args, at);
         let digest = cx.server.keys.peek(cx.db, key).map_or([0; 20], digest::of_value);
-        cx.reply.status(&digest::hex(digest));
+        cx.reply.status(&hex(&digest));
     }
     cx.server.keys.set_overdue(before);
     Ok(())

@@ -24,11 +24,6 @@ pub type Digest = [u8; 20];
 const KEY_EXPIRES: &[u8] = b"!!expire!!";
 const FIELD_EXPIRES: &[u8] = b"!!hexpire!!";
 
-/// A digest in hexadecimal digits of lower case.
-pub fn hex(digest: Digest) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn add(digest: &mut Digest, text: &[u8]) {
     digest.iter_mut().zip(Sha1::digest(text)).for_each(|(byte, other)| *byte ^= other);
 }
@@ -154,13 +149,14 @@ fn mix_stream(entry: EntryRef<'_>, digest: &mut Digest) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::number::hex;
 
     #[test]
     fn what_is_added_has_no_order_and_what_is_mixed_has() {
         let taken = |take: fn(&mut Digest, &[u8]), words: [&[u8]; 2]| {
             let mut digest = [0; 20];
             words.into_iter().for_each(|word| take(&mut digest, word));
-            hex(digest)
+            hex(&digest)
         };
         assert_eq!(taken(add, [b"a", b"b"]), taken(add, [b"b", b"a"]));
         assert_ne!(taken(mix, [b"a", b"b"]), taken(mix, [b"b", b"a"]));

@@ -220,16 +220,12 @@ impl Trackers {
 
     /// A client has read a key.
     pub fn remember(&mut self, client: ClientRef, key: &[u8]) {
-        let hash = self.hasher.hash(key);
-        let mut is_new = true;
-        let has_readers = self.keys.change(hash, key, |readers| {
-            is_new = readers.add(client);
-            true
+        let mut is_first = false;
+        let (_, readers) = self.keys.get_or_insert(self.hasher.hash(key), key, || {
+            is_first = true;
+            Readers::new(client)
         });
-        if !has_readers {
-            self.keys.insert(hash, key, Readers::new(client));
-        }
-        self.readers += usize::from(is_new);
+        self.readers += usize::from(readers.add(client) || is_first);
     }
 
     /// Takes the readers of a key, which has changed.

@@ -224,16 +224,11 @@ impl Waiting {
         }
         let queues = self.queues[waiter.db].get_or_insert_with(|| Box::new(Map::new(self.hasher.clone())));
         for key in waiter.keys() {
-            let hash = self.hasher.hash(key);
-            let has_queue = queues.change(hash, key, |queue| {
-                // A key that is named twice is waited for once.
-                let joined = queue.join(turn, token);
-                queue.until_gone += usize::from(joined && waiter.until_gone);
-                true
-            });
-            if !has_queue {
-                queues.insert(hash, key, Queue::new(turn, token, waiter.until_gone));
-            }
+            let new = || Queue::new(turn, token, waiter.until_gone);
+            let (_, queue) = queues.get_or_insert(self.hasher.hash(key), key, new);
+            // A key that is named twice is waited for once, and in a new queue it waits already.
+            let joined = queue.join(turn, token);
+            queue.until_gone += usize::from(joined && waiter.until_gone);
         }
         self.deadlines.extend(waiter.deadline_ms.map(|deadline| (deadline, token)));
         if self.waiters.len() <= token {

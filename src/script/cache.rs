@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use sha1::{Digest, Sha1};
 
 use super::{Function, ScriptFlags};
+use crate::types::number::hex_digits;
 
 /// So many scripts are kept that nobody loaded.
 const EVALUATED_MAX: usize = 500;
@@ -19,8 +20,7 @@ pub type Sha = [u8; 40];
 pub fn sha1(bytes: &[u8]) -> Sha {
     let mut text = [0; 40];
     for (digits, byte) in text.chunks_exact_mut(2).zip(Sha1::digest(bytes)) {
-        digits[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
-        digits[1] = b"0123456789abcdef"[usize::from(byte & 15)];
+        digits.copy_from_slice(&hex_digits(byte));
     }
     text
 }

@@ -70,11 +70,6 @@ impl<T: 'static> Map<T> {
         true
     }
 
-    /// Adds a key that is not in the map.
-    pub fn insert(&mut self, hash: u64, key: &[u8], value: T) {
-        self.table.insert(hash, Box::new(Pair { key: key.into(), value }));
-    }
-
     /// The value of a key, which is `new` for one that was not in the map, and the key as the map shares it.
     pub fn get_or_insert(&mut self, hash: u64, key: &[u8], new: impl FnOnce() -> T) -> (&Rc<[u8]>, &mut T) {
         let position = self.table.find(hash, key).unwrap_or_else(|| {
@@ -123,7 +118,7 @@ mod tests {
         let mut map = Map::new(hasher.clone());
         let keys: Vec<Vec<u8>> = (0..500).map(|n| format!("key:{n}").into_bytes()).collect();
         for (n, key) in keys.iter().enumerate() {
-            map.insert(hasher.hash(key), key, n);
+            map.get_or_insert(hasher.hash(key), key, || n);
         }
         for (n, key) in keys.iter().enumerate() {
             let hash = hasher.hash(key);

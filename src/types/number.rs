@@ -18,6 +18,17 @@ pub const I64_LEN: usize = 20;
 /// Bytes that [`format_f64`] needs at most: a sign, seventeen digits and seven zeros.
 pub const F64_LEN: usize = 25;
 
+/// Bytes in hexadecimal digits of lower case.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|&byte| hex_digits(byte)).map(char::from).collect()
+}
+
+/// The two hexadecimal digits of a byte, in lower case.
+#[inline]
+pub fn hex_digits(byte: u8) -> [u8; 2] {
+    [byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)])
+}
+
 /// Appends `<kind><number>\r\n`: how RESP says how much of something follows.
 #[inline]
 pub fn push_header(out: &mut Vec<u8>, kind: u8, number: usize) {
