@@ -73,6 +73,14 @@ check "a server that would listen nowhere does not start" {
     }
 }
 
+check "who asks for encryption that cannot be had does not get clear text" {
+    foreach flags {{--tls-port 6390} {--tls-replication yes} {--tls-cluster yes}} {
+        lassign [server::run [list --port [server::free_port] {*}$flags]] code output
+        same 1 $code "exit code with $flags"
+        same 1 [string match "*TLS*" $output] "told: $output"
+    }
+}
+
 check "several addresses, some of them optional" {
     set port [server::free_port]
     set dir [server::new_dir]
@@ -198,6 +206,20 @@ check "a client that reads late gets everything" {
             break
         }
     }
+    resp::close $c
+}
+
+check "what a MONITOR does not read takes what it is long" {
+    set c [resp::open $server::port($run::server)]
+    resp::send $c {CLIENT SETNAME lazy}
+    resp::read $c
+    resp::send $c {MONITOR}
+    resp::read $c
+    for {set n 0} {$n < 1000} {incr n} {
+        ask PING [string repeat x 20000]
+    }
+    same 1 [regexp { name=lazy [^\n]* omem=(\d+) tot-mem=(\d+) } [lindex [ask CLIENT LIST] 1] all omem memory]
+    same 1 [expr {$omem > 10000000 && $memory < 1.2 * $omem}] "$omem bytes wait and take $memory"
     resp::close $c
 }
 
@@ -359,6 +381,20 @@ check "who has waited goes on before those who have come since" {
         }
     }
     expect {"123"} [ask GET order]
+}
+
+check "who leaves during a pause is gone, however much it has said" {
+    foreach length {10 100000 3000000} {
+        ask CLIENT PAUSE 20000 WRITE
+        for {set n 0} {$n < 5} {incr n} {
+            set c [resp::open $server::port($run::server)]
+            resp::raw $c [resp::encode [list SET "key:$n" [string repeat x $length]]]
+            resp::close $c
+        }
+        eventually {[regexp {connected_clients:1\y.*blocked_clients:0} [lindex [ask INFO clients] 1]]}
+        ask CLIENT UNPAUSE
+    }
+    expect :0 [ask EXISTS key:0 key:1 key:2 key:3 key:4]
 }
 
 check "who waits for the end of a pause goes on in the order of arrival" {

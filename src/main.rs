@@ -112,9 +112,8 @@ fn serve(Loaded { mut settings, source }: Loaded) -> Result<Option<Duration>, St
             log::warn!("No settings file: using the defaults. To name one, use cachestorm /path/to/cachestorm.yaml")
         }
     }
-    for setting in settings.inert() {
-        log::warn!("The setting {} is accepted, but has no effect in this version.", setting.name);
-    }
+    settings.warn_of_inert(|_| true);
+    settings.check_unencrypted().map_err(|error| format!("{}: {}", error.setting, error.reason))?;
     let possible = make_room_for_clients(settings.maxclients).map_err(|error| format!("Open files: {error}"))?;
     if possible < settings.maxclients {
         if possible == 0 {

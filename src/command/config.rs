@@ -195,6 +195,7 @@ impl Server {
         }
         self.look_for_troubles();
         self.decide_expiry();
+        self.settings.warn_of_inert(|setting| change.rows.iter().any(|row| row.name == setting.name));
         applied.map_err(|error| SetError::Refused { name: error.setting.to_owned(), reason: error.reason })
     }
 
@@ -279,6 +280,7 @@ impl Server {
         let has = |names: &[&str]| changed.iter().any(|setting| names.contains(&setting.name));
         let failed = |setting: &'static str, reason: String| Err(ApplyError { setting, reason });
         let settings = &mut self.settings;
+        settings.check_unencrypted()?;
         if has(&["maxclients"]) {
             let possible = make_room_for_clients(settings.maxclients).unwrap_or(0);
             if possible < settings.maxclients {

@@ -95,7 +95,9 @@ pub fn feed(cx: &mut Ctx<'_>, quoted: &[Vec<u8>]) {
             // Left out with the reply if the client wants none.
             cx.reply.raw(&line);
         } else if cx.server.clients[token].reply_mode == ReplyMode::On {
-            cx.server.clients[token].output.tail().extend_from_slice(&line);
+            let output = &mut cx.server.clients[token].output;
+            output.tail().extend_from_slice(&line);
+            output.end_long_piece();
             cx.server.will_send(token);
         }
     }

@@ -196,8 +196,32 @@ impl Settings {
         }
     }
 
-    /// Settings that are not at their default though what they steer is not there yet.
-    pub fn inert(&self) -> Vec<&'static Setting> {
+    /// Warns of those `new` settings that are not at their default though what they steer is not there yet.
+    pub fn warn_of_inert(&self, new: impl Fn(&Setting) -> bool) {
+        for setting in self.inert().into_iter().filter(|setting| new(setting)) {
+            log::warn!("The setting {} is accepted, but has no effect in this version.", setting.name);
+        }
+    }
+
+    /// Whether TLS is asked for, which is not there yet.
+    ///
+    /// # Errors
+    /// If it is: who asks for encryption must not get clear text.
+    pub fn check_unencrypted(&self) -> Result<(), ApplyError> {
+        let asked = [
+            ("tls-port", self.tls_port != 0),
+            ("tls-replication", self.tls_replication),
+            ("tls-cluster", self.tls_cluster),
+        ];
+        match asked.into_iter().find(|(_, asked)| *asked) {
+            Some((setting, _)) => {
+                Err(ApplyError { setting, reason: "TLS is not supported in this version".to_owned() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn inert(&self) -> Vec<&'static Setting> {
         let defaults = Settings::default();
         let inert = SETTINGS.iter().filter(|setting| setting.flags.contains(Flags::INERT));
         inert.filter(|setting| self.value(setting) != defaults.value(setting)).collect()

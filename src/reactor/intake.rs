@@ -193,6 +193,10 @@ impl Intake {
                 check_input(server, token);
             }
         } else {
+            if client.hung_up {
+                // Its end has been told, and nobody reads as far as that.
+                server.close(token, Closing::Now);
+            }
             return;
         }
         self.read_on(server, token);

@@ -134,7 +134,7 @@ impl Reactor {
         let Server { listeners, settings, .. } = &mut server;
         listeners.bind_tcp(settings).map_err(StartError::Listen)?;
         listeners.bind_unix(settings).map_err(StartError::Listen)?;
-        if listeners.is_empty() && settings.tls_port == 0 {
+        if listeners.is_empty() {
             return Err(StartError::Unreachable);
         }
         let (disk, warmer) = processors::start_on(&settings.bio_cpulist, || {
