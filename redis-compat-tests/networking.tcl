@@ -223,6 +223,38 @@ check "what a MONITOR does not read takes what it is long" {
     resp::close $c
 }
 
+check "who is answered more than it may leave unread costs nobody's keys" -server {
+    --maxmemory 40mb --maxmemory-policy allkeys-lru --client-output-buffer-limit {normal 4mb 0 0}
+} {
+    for {set n 0} {$n < 20} {incr n} {
+        ask RPUSH list {*}[lrepeat 100 [string repeat x 500]]
+    }
+    set range [resp::encode {LRANGE list 0 -1}]
+    set pieces [list [string repeat $range 200] [resp::encode MULTI][string repeat $range 200][resp::encode EXEC]]
+    foreach commands $pieces {
+        set c [resp::open $server::port($run::server)]
+        resp::raw $c $commands
+        eventually {[stat connected_clients] == 1}
+        resp::close $c
+    }
+    same 2 [stat client_output_buffer_limit_disconnections]
+    same 0 [stat evicted_keys]
+    expect :2000 [ask LLEN list]
+}
+
+check "who leaves without having read its replies is gone" {
+    ask SET k [string repeat x 10000]
+    for {set n 0} {$n < 20} {incr n} {
+        set c [resp::open $server::port($run::server)]
+        resp::raw $c [string repeat "GET k\r\n" 1000]
+        if {$n % 2} {
+            after 10
+        }
+        resp::close $c
+    }
+    eventually {[stat connected_clients] == 1}
+}
+
 check "CLIENT LIST shows what waits to be sent" {
     ask SET k [string repeat x 1000000]
     set c [resp::open $server::port($run::server)]

@@ -216,6 +216,18 @@ case "strangers may send only short requests" -server {--requirepass secret} {
     !raw "*11\r\n$4\r\nPING\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n" -> -ERR wrong number of arguments for 'ping' command
 }
 
+case "who authenticates within a pipeline may send more behind that" -server {--requirepass secret} {
+    !raw "PING\r\nGET a\r\nAUTH secret\r\n*11\r\n$4\r\nMGET\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n" -> -NOAUTH Authentication required.
+    -> -NOAUTH Authentication required.
+    -> +OK
+    -> [nil nil nil nil nil nil nil nil nil nil]
+    B: !raw "HELLO 3 AUTH default secret\r\n*11\r\n$4\r\nMGET\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n" -> any
+    -> [nil nil nil nil nil nil nil nil nil nil]
+    C: !raw "AUTH wrong\r\n*11\r\n" -> -WRONGPASS invalid username-password pair or user is disabled.
+    -> -ERR Protocol error: unauthenticated multibulk length
+    -> closed
+}
+
 case "proto-max-bulk-len" -config {proto-max-bulk-len 1mb} {
     !raw "*2\r\n$4\r\nECHO\r\n$1048577\r\n" -> -ERR Protocol error: invalid bulk length
     -> closed

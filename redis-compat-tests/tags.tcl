@@ -489,6 +489,21 @@ check "trackers are told of each key" -only cachestorm {
     }
 }
 
+check "who invalidates a tag is told of its keys, even with NOLOOP" -only cachestorm {
+    if {$run::protocol == 3} {
+        foreach mode {{} BCAST} {
+            ask CLIENT TRACKING ON NOLOOP {*}$mode
+            foreach command {INVALIDATE TAGINVALIDATE} {
+                ask SETTAG a v TAG t
+                ask GET a
+                expect :1 [ask $command t]
+                expect {>["invalidate" ["a"]]} [resp::read [run::connection A]] "$command $mode"
+            }
+            ask CLIENT TRACKING OFF
+        }
+    }
+}
+
 check "notifications tell of keys and of tags" -only cachestorm -config {notify-keyspace-events KEi} {
     ask SETTAG a v TAG t u
     ask SETTAG b v TAG t

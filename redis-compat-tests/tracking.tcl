@@ -84,6 +84,23 @@ case "one's own changes are told, behind the reply, unless NOLOOP" {
     A: -> >["invalidate" ["k"]]
 }
 
+case "CLIENT CACHING holds until the end of a command that waits" {
+    HELLO 3                    -> any
+    CLIENT TRACKING ON OPTIN   -> +OK
+    CLIENT CACHING YES         -> +OK
+    !send XREAD BLOCK 0 STREAMS s $
+    B: XADD s 1-1 f v          -> "1-1"
+    A: -> >["invalidate" ["s"]]
+    -> {"s" [["1-1" ["f" "v"]]]}
+    B: XADD s 2-1 f v          -> "2-1"
+    A: -> >["invalidate" ["s"]]
+    CLIENT CACHING YES         -> +OK
+    XREAD BLOCK 1 STREAMS s $  -> nil
+    GET other                  -> nil
+    B: SET other x             -> +OK
+    A: PING                    -> +PONG
+}
+
 case "what one's own command has made wrong is told behind its other messages" -config {notify-keyspace-events EA} {
     HELLO 3                    -> any
     CLIENT TRACKING ON         -> +OK
@@ -378,6 +395,25 @@ check "INFO and CLIENT LIST tell of tracking" {
     run::disconnect
     eventually {[info_value clients tracking_clients] == 0}
     same 0 [info_value stats tracking_total_prefixes]
+}
+
+check "the table of tracked keys keeps to its limit, however much is read at once" -config {tracking-table-max-keys 100} {
+    set c [run::connection B]
+    foreach command {{HELLO 3} {CLIENT TRACKING ON}} {
+        resp::send $c $command
+        resp::read $c
+    }
+    set reads ""
+    for {set n 0} {$n < 1000} {incr n} {
+        set keys {}
+        for {set key 0} {$key < 100} {incr key} {
+            lappend keys "key:$n:$key"
+        }
+        append reads [resp::encode [list MGET {*}$keys]]
+    }
+    resp::raw $c $reads[resp::encode PING]
+    while {[resp::read $c] ne "+ PONG"} {}
+    same 1 [expr {[info_value stats tracking_total_keys] <= 1000}]
 }
 
 check "a tracking client that does not read is left out at its limit" -config {client-output-buffer-limit "normal 1000000 0 0"} {

@@ -276,18 +276,28 @@ impl Server {
     pub(super) fn set_default_password(&mut self) {
         let user = self.acl.with_default_password(&default_password(&self.settings));
         self.acl.publish(user);
-        self.follow_users(None);
+        self.follow_users(None, None);
     }
 
     /// Lets all clients follow their users to what has taken those users' places. Whose user is gone, or may not hear
     /// what a client is subscribed to, is disconnected; `me` is the client that is to have its reply first.
-    fn follow_users(&mut self, me: Option<usize>) {
+    fn follow_users(&mut self, me: Option<usize>, changed: Option<Vec<Rc<User>>>) {
+        // Whose user nobody acts as has no client to follow.
+        let changed =
+            changed.map(|users| users.into_iter().filter(|user| Rc::strong_count(user) > 1).collect::<Vec<_>>());
+        if changed.as_ref().is_some_and(Vec::is_empty) {
+            return;
+        }
         let open = self.acl.is_open();
         let mut lost = Vec::new();
         // Most clients act as the same user as the one before.
         let mut last: Option<(Rc<User>, Option<Rc<User>>)> = None;
         for (token, client) in &mut self.clients {
-            let Some(old) = client.user.clone() else { continue };
+            let Some(old) = &client.user else { continue };
+            if changed.as_ref().is_some_and(|changed| !changed.iter().any(|user| Rc::ptr_eq(user, old))) {
+                continue;
+            }
+            let old = Rc::clone(old);
             let new = match &last {
                 Some((known, new)) if Rc::ptr_eq(known, &old) => new.clone(),
                 _ => self.acl.user(old.name()).cloned(),
@@ -412,9 +422,10 @@ fn deluser(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     if args.iter_from(2).any(|name| name == crate::acl::DEFAULT) {
         return Err(Error::fixed("ERR The 'default' user cannot be removed"));
     }
-    let deleted = args.iter_from(2).filter(|name| cx.server.acl.remove(name).is_some()).count();
-    cx.server.follow_users(Some(cx.token));
-    cx.reply.count(deleted);
+    let deleted: Vec<_> = args.iter_from(2).filter_map(|name| cx.server.acl.remove(name)).collect();
+    let count = deleted.len();
+    cx.server.follow_users(Some(cx.token), Some(deleted));
+    cx.reply.count(count);
     Ok(())
 }
 
@@ -554,7 +565,7 @@ fn load(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
     file(cx)?;
     let Server { acl, settings, .. } = &mut *cx.server;
     load_file(acl, settings).map_err(|errors| Error::new([b"ERR ", errors.as_slice()].concat()))?;
-    cx.server.follow_users(Some(cx.token));
+    cx.server.follow_users(Some(cx.token), None);
     cx.reply.ok();
     Ok(())
 }
@@ -622,8 +633,9 @@ fn setuser(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let words: Vec<&[u8]> = args.iter_from(3).collect();
     let user = cx.server.acl.revised(name, &words, cx.server.opens_channels());
     let user = user.map_err(|text| Error::new([b"ERR ", text.as_slice()].concat()))?;
+    let before = (name != crate::acl::DEFAULT).then(|| cx.server.acl.user(name).cloned().into_iter().collect());
     cx.server.acl.publish(user);
-    cx.server.follow_users(Some(cx.token));
+    cx.server.follow_users(Some(cx.token), before);
     cx.reply.ok();
     Ok(())
 }

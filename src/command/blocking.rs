@@ -237,7 +237,7 @@ fn serve_key(server: &mut Server, ready: &Ready) {
     let mut behind = None;
     loop {
         let kind = server.keys.view(ready.db, key).map(|entry| entry.kind());
-        let next = server.keys.effects.waiting.next(ready, behind, kind.is_none());
+        let next = server.keys.effects.waiting.next(ready, behind, kind);
         let Some(Next { turn, token, waiter, is_alone }) = next.filter(|next| next.turn < end) else { return };
         behind = Some(turn);
         if waiter.until_gone || Some(waiter.kind) == kind {
@@ -445,6 +445,7 @@ fn answer_end(
     let mut cx = Ctx::new(server, token);
     let before = cx.reply.out.len();
     cx.command = command.unwrap_or(cx.command);
+    cx.forget_caching();
     answer(&mut cx);
     if mode == ReplyMode::Never {
         cx.server.end_answered_replica(token);

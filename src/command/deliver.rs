@@ -113,7 +113,9 @@ pub fn tell_news(server: &mut Server, author: Option<usize>) -> Vec<Rc<Vec<u8>>>
                     let trackers = &mut server.keys.effects.trackers;
                     trackers.changed(&key, author.filter(|_| by_command));
                     if let Some(readers) = trackers.take_readers(&key) {
-                        stale.extend(tell_readers(server, &key, readers, author));
+                        // Which keys have a tag, or make room, their author does not know.
+                        let known = !matches!(event, Event::EVICTED | Event::INVALIDATED);
+                        stale.extend(tell_readers(server, &key, readers, author, known));
                     }
                 }
                 match event {
@@ -172,14 +174,21 @@ fn publish_event(server: &mut Server, db: usize, event: Event, key: &[u8]) {
     }
 }
 
-/// Tells the readers of a key that their copies of it are wrong. Returns what the author is to be told, if it is one of them.
-fn tell_readers(server: &mut Server, key: &[u8], readers: Readers, author: Option<usize>) -> Option<Rc<Vec<u8>>> {
+/// Tells the readers of a key that their copies of it are wrong. Returns what the author is to be told, if it is one of them;
+/// `known` says whether it knows that it has changed this key.
+fn tell_readers(
+    server: &mut Server,
+    key: &[u8],
+    readers: Readers,
+    author: Option<usize>,
+    known: bool,
+) -> Option<Rc<Vec<u8>>> {
     let keys = encode_keys(&[key]);
     let mut is_author = false;
     for ClientRef { id, token } in readers {
         let wanted = server.clients.get(token).filter(|client| client.id == id).is_some_and(|client| {
             let tracking = client.tracking.as_ref();
-            tracking.is_some_and(|tracking| tracking.reads() && !(tracking.no_loop && author == Some(token)))
+            tracking.is_some_and(|tracking| tracking.reads() && !(tracking.no_loop && known && author == Some(token)))
         });
         if wanted && author == Some(token) {
             is_author = true;
@@ -212,15 +221,17 @@ pub fn broadcast(server: &mut Server) {
 
 /// Forgets readers of keys while there are more keys than the settings allow; they are told as if the keys had changed.
 pub fn forget_excess(server: &mut Server) {
+    let fresh = server.keys.effects.trackers.take_fresh();
     let most = server.settings.tracking_table_max_keys as usize;
     if most == 0 || server.keys.effects.trackers.remembered().0 <= most {
         return;
     }
     let mut rng = server.keys.random_source();
-    for _ in 0..EXCESS {
+    // More than this turn has added: who reads much in a turn pays for it, and the limit holds.
+    for _ in 0..EXCESS.max(2 * fresh) {
         let excess = server.keys.effects.trackers.take_excess(most, || rng.u64(..));
         let Some((key, readers)) = excess else { return };
-        tell_readers(server, &key, readers, None);
+        tell_readers(server, &key, readers, None, true);
     }
 }
 
@@ -284,12 +295,13 @@ fn tell_broken(server: &mut Server, token: usize, id: u64) {
 }
 
 /// Puts something behind all that a client is to be sent.
-fn put(server: &mut Server, token: usize, write: impl FnOnce(&mut Output)) {
+pub(super) fn put(server: &mut Server, token: usize, write: impl FnOnce(&mut Output)) {
     let client = &mut server.clients[token];
     if client.closing.is_some() {
         return;
     }
     write(&mut client.output);
+    client.output.end_long_piece();
     let behind = client.output.len() > BACKLOG;
     server.delivered = true;
     server.will_send(token);

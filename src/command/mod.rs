@@ -155,7 +155,7 @@ pub struct Ctx<'s> {
     pub reply: Reply,
     /// The hash of the command's first key, if it has been computed.
     key_hash: Option<u64>,
-    /// Arguments that MONITOR must not show.
+    /// Arguments that MONITOR must not show, in order.
     redacted: Vec<usize>,
     /// EXEC is running a transaction: no command may wait.
     pub in_exec: bool,
@@ -163,6 +163,8 @@ pub struct Ctx<'s> {
     pub in_script: bool,
     /// One of the transaction's commands, or of the script's, has taken its time.
     slept: bool,
+    /// When its replies take more bytes, the limit of its output is looked at.
+    most_reply: usize,
     /// The reply up to here is not to be withheld any more.
     settled: usize,
     /// Keys of which the client's own command has made its copies wrong, as it will be told.
@@ -222,6 +224,7 @@ impl<'s> Ctx<'s> {
             in_exec: false,
             in_script: false,
             slept: false,
+            most_reply: usize::MAX,
             settled: 0,
             stale: Vec::new(),
             hashes: Vec::new(),
@@ -239,6 +242,8 @@ impl<'s> Ctx<'s> {
         (self.token, self.db) = (token, client.db);
         (self.settled, self.blocked) = (0, false);
         self.reply.proto = client.proto;
+        let hard_limit = self.server.settings.client_output_buffer_limits[client.class() as usize].hard_bytes as usize;
+        self.most_reply = if hard_limit == 0 { usize::MAX } else { hard_limit.saturating_add(client.reply_buffer) };
         std::mem::swap(&mut self.reply.out, &mut client.output);
         let (obeyed, no_touch) = (client.link.is_some(), client.no_touch);
         self.set_touch(if no_touch { Touch::No } else { Touch::Yes });
@@ -329,11 +334,14 @@ impl<'s> Ctx<'s> {
 
     /// Keeps an argument out of what MONITOR shows.
     pub fn redact(&mut self, at: usize) {
-        self.redacted.push(at);
+        if let Err(place) = self.redacted.binary_search(&at) {
+            self.redacted.insert(place, at);
+        }
     }
 
     /// Keeps all arguments from one on out of it: what follows a mistake may be meant for a password.
     pub fn redact_from(&mut self, at: usize, args: &Args<'_>) {
+        self.redacted.truncate(self.redacted.partition_point(|&redacted| redacted < at));
         self.redacted.extend(at..args.len());
     }
 
@@ -348,6 +356,7 @@ impl<'s> Ctx<'s> {
             if muted | self.server.delivered {
                 self.after_reply(muted, before);
             }
+            self.check_reply();
             return verdict;
         }
         self.run_muted(command, args)
@@ -363,6 +372,28 @@ impl<'s> Ctx<'s> {
         if self.server.delivered {
             self.collect_messages();
         }
+    }
+
+    /// Ends the connection if the client has been answered more than it may leave unread: what is left of a pipeline or a
+    /// transaction does not add to that.
+    #[inline]
+    fn check_reply(&mut self) {
+        if self.reply.out.len() > self.most_reply {
+            self.end_if_too_much();
+        }
+    }
+
+    #[cold]
+    fn end_if_too_much(&mut self) {
+        let Ctx { server, reply, token, .. } = self;
+        std::mem::swap(&mut server.clients[*token].output, &mut reply.out);
+        server.check_output(*token);
+        let client = &mut server.clients[*token];
+        if client.closing == Some(Closing::Now) {
+            client.output.clear();
+            self.most_reply = 0;
+        }
+        std::mem::swap(&mut client.output, &mut reply.out);
     }
 
     /// As [`Ctx::run`] for a client that may not want the reply.

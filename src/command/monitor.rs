@@ -4,6 +4,7 @@
 //! because that is when it is known which database the command worked on and what must not be shown.
 
 use super::Ctx;
+use super::deliver::put;
 use super::error::{Error, Outcome};
 use super::table::{Command, Doc, Flags};
 use crate::net::ReplyMode;
@@ -81,7 +82,7 @@ pub fn feed(cx: &mut Ctx<'_>, quoted: &[Vec<u8>]) {
     let mut line = format!("+{}.{:06} [{db} {addr}]", now / 1_000_000, now % 1_000_000).into_bytes();
     for (at, arg) in quoted.iter().enumerate() {
         line.extend_from_slice(b" \"");
-        line.extend_from_slice(if cx.redacted.contains(&at) { b"(redacted)" } else { arg });
+        line.extend_from_slice(if cx.redacted.binary_search(&at).is_ok() { b"(redacted)" } else { arg });
         line.push(b'"');
     }
     line.extend_from_slice(b"\r\n");
@@ -95,10 +96,7 @@ pub fn feed(cx: &mut Ctx<'_>, quoted: &[Vec<u8>]) {
             // Left out with the reply if the client wants none.
             cx.reply.raw(&line);
         } else if cx.server.clients[token].reply_mode == ReplyMode::On {
-            let output = &mut cx.server.clients[token].output;
-            output.tail().extend_from_slice(&line);
-            output.end_long_piece();
-            cx.server.will_send(token);
+            put(cx.server, token, |output| output.tail().extend_from_slice(&line));
         }
     }
 }

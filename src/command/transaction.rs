@@ -258,6 +258,7 @@ fn exec(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
             Err(error) => cx.error(&error),
         }
         cx.withhold_reply(before);
+        cx.check_reply();
     }
     cx.settled = cx.reply.out.len();
     cx.in_exec = false;

@@ -322,7 +322,7 @@ impl Effects {
             self.news.push(News::Flushed);
         }
         if self.waiting.any() {
-            self.waiting.changed_all(db);
+            self.waiting.gone_all(db);
         }
         log::trace!(target: "keyspace", "db {db}: flushed {keys} keys");
     }

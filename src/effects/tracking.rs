@@ -139,6 +139,8 @@ pub struct Trackers {
     hasher: KeyHasher,
     /// Readers of all keys together.
     readers: usize,
+    /// Keys that have got their first reader since that was last asked for.
+    fresh: usize,
     prefixes: BTreeMap<Box<[u8]>, Prefix>,
     /// How many prefixes there are of each length.
     lengths: BTreeMap<usize, usize>,
@@ -156,6 +158,7 @@ impl Trackers {
             keys: Map::new(hasher.clone()),
             hasher,
             readers: 0,
+            fresh: 0,
             prefixes: BTreeMap::new(),
             lengths: BTreeMap::new(),
             pending: false,
@@ -226,6 +229,7 @@ impl Trackers {
             Readers::new(client)
         });
         self.readers += usize::from(readers.add(client) || is_first);
+        self.fresh += usize::from(is_first);
     }
 
     /// Takes the readers of a key, which has changed.
@@ -233,6 +237,11 @@ impl Trackers {
         let (_, readers) = self.keys.take(self.hasher.hash(key), key)?;
         self.readers -= readers.len();
         Some(readers)
+    }
+
+    /// How many keys have got their first reader since this was last asked for.
+    pub fn take_fresh(&mut self) -> usize {
+        std::mem::take(&mut self.fresh)
     }
 
     /// Takes one of more than `most` keys, and its readers. `random` gives 64 random bits at a call.

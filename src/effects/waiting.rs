@@ -42,6 +42,8 @@ struct Queue {
     first: (u64, usize),
     /// The others' tokens by their turns. Most queues have none.
     others: BTreeMap<u64, usize>,
+    /// How many of them wait for a value of each type.
+    kinds: [u32; Type::ALL.len()],
     /// How many of them wait for the key to be gone, too.
     until_gone: usize,
     /// The key is listed as ready.
@@ -49,29 +51,39 @@ struct Queue {
 }
 
 impl Queue {
-    /// A client that came in a turn waits here, alone.
-    fn new(turn: u64, token: usize, until_gone: bool) -> Queue {
+    /// The client that came in a turn is the first to wait here. It is still to [join](Queue::join).
+    fn new(turn: u64, token: usize) -> Queue {
         let (first, others) = ((turn, token), BTreeMap::new());
-        Queue { first, others, until_gone: usize::from(until_gone), ready: Cell::new(false) }
+        Queue { first, others, kinds: Default::default(), until_gone: 0, ready: Cell::new(false) }
     }
 
-    /// Lets a client with the newest turn wait here, unless it does already. Returns whether it did not.
-    fn join(&mut self, turn: u64, token: usize) -> bool {
-        self.first.0 != turn && self.others.insert(turn, token).is_none()
+    /// Lets a client with the newest turn wait here, unless it does already: a key that is named twice is waited for once.
+    fn join(&mut self, turn: u64, token: usize, waiter: &Waiter) {
+        let nobody = self.kinds.iter().all(|&count| count == 0);
+        if nobody || (self.first.0 != turn && self.others.insert(turn, token).is_none()) {
+            self.kinds[waiter.kind as usize] += 1;
+            self.until_gone += usize::from(waiter.until_gone);
+        }
     }
 
-    /// Lets the client with a turn go. Returns whether it was here, and whether anybody still is.
-    fn leave(&mut self, turn: u64) -> (bool, bool) {
-        if self.first.0 != turn {
-            return (self.others.remove(&turn).is_some(), true);
+    /// Lets the client with a turn go, if it is here. Returns whether anybody still is.
+    fn leave(&mut self, turn: u64, waiter: &Waiter) -> bool {
+        let is_first = self.first.0 == turn;
+        if !is_first && self.others.remove(&turn).is_none() {
+            return true;
         }
-        match self.others.pop_first() {
-            Some(next) => {
-                self.first = next;
-                (true, true)
-            }
-            None => (true, false),
+        self.kinds[waiter.kind as usize] -= 1;
+        self.until_gone -= usize::from(waiter.until_gone);
+        if is_first {
+            let Some(next) = self.others.pop_first() else { return false };
+            self.first = next;
         }
+        true
+    }
+
+    /// Whether somebody waits for what the key is now: a value of a type, or none.
+    fn wants(&self, kind: Option<Type>) -> bool {
+        self.until_gone > 0 || kind.is_some_and(|kind| self.kinds[kind as usize] > 0)
     }
 
     /// Who is next behind a turn, or first of all.
@@ -180,12 +192,22 @@ impl Waiting {
     }
 
     /// Every key of a database may have changed.
-    #[cold]
     pub fn changed_all(&mut self, db: usize) {
+        self.changed_all_for(db, |_| true);
+    }
+
+    /// Every key of a database is gone.
+    pub fn gone_all(&mut self, db: usize) {
+        self.changed_all_for(db, |queue| queue.wants(None));
+    }
+
+    /// Every key of a database may have changed in a way that the queues which are `wanted` wait for.
+    #[cold]
+    fn changed_all_for(&mut self, db: usize, wanted: impl Fn(&Queue) -> bool) {
         let Waiting { queues, hasher, ready, .. } = self;
         let Some(queues) = queues.get(db).and_then(Option::as_deref) else { return };
         queues.each(|key, queue| {
-            if !queue.ready.replace(true) {
+            if wanted(queue) && !queue.ready.replace(true) {
                 ready.push_back(Ready { db, hash: hasher.hash(key), key: Rc::clone(key) });
             }
         });
@@ -196,14 +218,14 @@ impl Waiting {
         self.ready.pop_front()
     }
 
-    /// Who waits for a ready key behind the one with a turn, or first of all; from then on the key can become ready again. If it is
-    /// `gone`, nobody unless somebody waits for that, too.
-    pub fn next(&self, ready: &Ready, behind: Option<u64>, gone: bool) -> Option<Next<'_>> {
+    /// Who waits for a ready key behind the one with a turn, or first of all; from then on the key can become ready again. Nobody if
+    /// nobody waits for what it is now, a value of a type or none.
+    pub fn next(&self, ready: &Ready, behind: Option<u64>, kind: Option<Type>) -> Option<Next<'_>> {
         let (_, queue) = self.queues(ready.db)?.get(ready.hash, &ready.key)?;
         if behind.is_none() {
             queue.ready.set(false);
         }
-        if gone && queue.until_gone == 0 {
+        if !queue.wants(kind) {
             return None;
         }
         let (turn, token) = queue.next(behind)?;
@@ -224,11 +246,8 @@ impl Waiting {
         }
         let queues = self.queues[waiter.db].get_or_insert_with(|| Box::new(Map::new(self.hasher.clone())));
         for key in waiter.keys() {
-            let new = || Queue::new(turn, token, waiter.until_gone);
-            let (_, queue) = queues.get_or_insert(self.hasher.hash(key), key, new);
-            // A key that is named twice is waited for once, and in a new queue it waits already.
-            let joined = queue.join(turn, token);
-            queue.until_gone += usize::from(joined && waiter.until_gone);
+            let (_, queue) = queues.get_or_insert(self.hasher.hash(key), key, || Queue::new(turn, token));
+            queue.join(turn, token, &waiter);
         }
         self.deadlines.extend(waiter.deadline_ms.map(|deadline| (deadline, token)));
         if self.waiters.len() <= token {
@@ -245,11 +264,7 @@ impl Waiting {
         if let Some(queues) = &mut self.queues[waiter.db] {
             for key in waiter.keys() {
                 // A key that was named twice is gone at the second time.
-                queues.change(self.hasher.hash(key), key, |queue| {
-                    let (was_here, anybody) = queue.leave(turn);
-                    queue.until_gone -= usize::from(was_here && waiter.until_gone);
-                    anybody
-                });
+                queues.change(self.hasher.hash(key), key, |queue| queue.leave(turn, &waiter));
             }
         }
         if let Some(deadline) = waiter.deadline_ms {
@@ -336,7 +351,7 @@ mod tests {
     fn queue(waiting: &Waiting, key: &str) -> Vec<usize> {
         let mut behind = None;
         std::iter::from_fn(|| {
-            let next = waiting.next(&ready(waiting, key), behind, false)?;
+            let next = waiting.next(&ready(waiting, key), behind, Some(Type::List))?;
             behind = Some(next.turn);
             Some(next.token)
         })
@@ -386,13 +401,15 @@ mod tests {
         waiting.changed(0, b"a");
         assert!(!waiting.has_ready(), "it has not been looked at");
         let [a, x] = ["a", "x"].map(|key| ready(&waiting, key));
-        assert!(waiting.next(&x, None, false).is_none());
-        assert!(waiting.next(&a, None, true).is_none(), "nobody waits for it to be gone");
+        assert!(waiting.next(&x, None, Some(Type::List)).is_none());
+        for unwanted in [None, Some(Type::Hash)] {
+            assert!(waiting.next(&a, None, unwanted).is_none(), "nobody waits for {unwanted:?}");
+        }
         waiting.replaced(0, b"a");
         assert!(waiting.take_ready().is_none(), "nobody waits for that either");
         waiting.changed(0, b"a");
         assert!(waiting.take_ready().is_some());
-        assert!(waiting.next(&a, None, false).is_some_and(|next| next.token == 1 && next.is_alone));
+        assert!(waiting.next(&a, None, Some(Type::List)).is_some_and(|next| next.token == 1 && next.is_alone));
         waiting.changed_all(0);
         assert!(waiting.take_ready().is_some() && waiting.take_ready().is_none(), "b is still listed");
     }

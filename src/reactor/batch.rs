@@ -189,7 +189,7 @@ impl Batch {
         let limits = Limits { max_bulk: server.max_bulk, authenticated };
         // What a client may send depends on whether it is authenticated, which a command of this very batch may
         // change: so the commands of one that is not come one at a time.
-        let quota = if authenticated { QUOTA } else { 1 };
+        let mut quota = QUOTA;
         let first = all.len();
         let (mut whole, mut at) = (0, if replay { 0 } else { std::mem::take(&mut client.parsed) });
         let mut error = None;
@@ -208,6 +208,11 @@ impl Batch {
                         let argument = |at: usize| spans[at].bytes(&bytes[whole..], &owned);
                         let command = server.names.find(argument(0));
                         let first_key = command.map_or(0, |command| command.first_key);
+                        if !authenticated
+                            && command.is_some_and(|command| command.command.flags.contains(Flags::NO_AUTH))
+                        {
+                            quota = all.len() - first + 1;
+                        }
                         // What a transaction holds is seen when its turn comes.
                         self.attends |= command.is_some_and(|command| may_attend(command, true));
                         let key_hash =
@@ -280,7 +285,7 @@ impl Batch {
                 }
                 cx.leave();
                 let client = &mut cx.server.clients[token];
-                if blocked && client.output.is_empty() {
+                if client.output.is_empty() && client.output.has_buffer() {
                     // Its reply may be long in coming, and will find another buffer.
                     self.reclaim(client);
                 }

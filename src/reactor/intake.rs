@@ -298,7 +298,7 @@ impl Intake {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(_) if client.behind && client.closing.is_none() => {
                     // What it has sent runs, although nobody hears of it.
-                    client.output.truncate(0);
+                    client.output.clear();
                     left = 0;
                 }
                 Err(error) => {

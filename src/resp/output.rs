@@ -197,6 +197,12 @@ impl Output {
         self.tail.truncate(len - queue.bytes);
     }
 
+    /// Forgets everything, even what of a piece has been sent.
+    pub fn clear(&mut self) {
+        (self.queue, self.sent) = (None, 0);
+        self.tail.clear();
+    }
+
     /// Sends as much as one write call takes. Returns the bytes sent.
     ///
     /// # Errors

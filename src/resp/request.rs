@@ -272,12 +272,15 @@ impl RequestParser {
             self.missing = count as u32;
         }
         let first = spans.len();
-        if let Some(kept) = &mut self.kept {
-            spans.append(&mut kept.spans);
-        }
-        let whole = self.parse_args(buf, at, spans, limits);
-        if whole != Ok(Parsed::Command) {
-            self.keep(&buf[*at..], spans.drain(first..), whole.is_ok());
+        // What came before stays where it is until the command is whole: it may be much, and come in small pieces.
+        let mut earlier = self.kept.as_mut().map_or_else(Vec::new, |kept| std::mem::take(&mut kept.spans));
+        let has_begun = !earlier.is_empty();
+        let whole = self.parse_args(buf, at, if has_begun { &mut earlier } else { spans }, limits);
+        if whole == Ok(Parsed::Command) {
+            spans.append(&mut earlier);
+        } else {
+            earlier.extend(spans.drain(first..));
+            self.keep(&buf[*at..], earlier, whole.is_ok());
         }
         whole
     }
@@ -285,9 +288,9 @@ impl RequestParser {
     /// Keeps what has been parsed of a command that is not whole. If it is `sound` and a big argument comes next, `rest` is that
     /// argument's beginning.
     #[cold]
-    fn keep(&mut self, rest: &[u8], spans: impl Iterator<Item = Span>, sound: bool) {
+    fn keep(&mut self, rest: &[u8], spans: Vec<Span>, sound: bool) {
         let kept = self.kept.get_or_insert_default();
-        kept.spans.extend(spans);
+        kept.spans = spans;
         if let Some(len) = self.bulk.filter(|&len| sound && len >= BIG_ARG) {
             self.bulk = None;
             let mut bytes = Vec::with_capacity(len + 2);
