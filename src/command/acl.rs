@@ -13,7 +13,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use super::client::describe;
 use super::error::{Error, Outcome};
 use super::state::Server;
-use super::table::{self, CATEGORY_NAMES, Command, CommandId, Doc, Flags, KeyFlags, Registered};
+use super::table::{self, CATEGORY_NAMES, Command, CommandId, Doc, EVERYWHERE, Flags, KeyFlags, Registered};
 use super::{Ctx, UNKNOWN_SHOWN, malformed, shown, wrong_arity};
 use crate::acl::{AccessControl, Context, Denial, Denied, Reason, Selector, User, has_blanks};
 use crate::config::{AclPubsubDefault, Settings, os_reason, replace_file, text};
@@ -25,7 +25,6 @@ use crate::types::number::{hex, parse_i64};
 /// Anybody may ask what concerns nobody else.
 const OWN: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
 const USERS: Flags = OWN.union(Flags::ADMIN);
-const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 
 /// The most bits that ACL GENPASS makes, and how many it makes unless told otherwise.
 const GENPASS_MAX: i64 = 4096;
@@ -280,7 +279,8 @@ impl Server {
     }
 
     /// Lets all clients follow their users to what has taken those users' places. Whose user is gone, or may not hear
-    /// what a client is subscribed to, is disconnected; `me` is the client that is to have its reply first.
+    /// what a client is subscribed to, is disconnected; `me` is the client that is to have its reply first. Only those `changed`
+    /// have had their places taken, if that is known.
     fn follow_users(&mut self, me: Option<usize>, changed: Option<Vec<Rc<User>>>) {
         // Whose user nobody acts as has no client to follow.
         let changed =

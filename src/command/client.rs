@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::error::{Error, Outcome};
 use super::pause::{Pause, PausedFor};
 use super::state::Server;
-use super::table::{Acl, Command, Doc, Flags};
+use super::table::{Acl, Command, Doc, EVERYWHERE, Flags};
 use super::tracking::{self, redirection};
 use super::{Ctx, blocking, malformed};
 use crate::keyspace::Touch;
@@ -35,8 +35,6 @@ const fn sub(name: &'static str, arity: i16, flags: Flags, doc: Doc, handler: su
 const fn tips(command: Command, tips: &'static [&'static str]) -> Command {
     Command { tips, ..command }
 }
-
-const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 
 pub const COMMANDS: &[Command] = &[Command {
     name: "client",
@@ -229,9 +227,8 @@ pub fn describe(server: &Server, token: usize) -> String {
     // what the client keeps; `qbuf-free` is the room its next read has: the arena's read window for a client that is
     // active, and whatever memory it has set aside of its own.
     let kept = client.kept_input();
-    let capacity = client.input.capacity() + client.replay.capacity() + client.parser.memory_bytes();
     let window = if idle_ms <= ACTIVE_MS { READ_SIZE } else { 0 };
-    let free = window + capacity.saturating_sub(kept);
+    let free = window + client.query_memory().saturating_sub(kept);
     // Output is told as if it filled a reply buffer first, and only what does not fit were queued.
     let output = &client.output;
     let lag = server.stream_lag(client) as usize;

@@ -5,7 +5,7 @@ use std::io;
 use super::aof::State;
 use super::error::{Error, Outcome};
 use super::state::Server;
-use super::table::{Command, Doc, Flags};
+use super::table::{Command, Doc, EVERYWHERE, Flags};
 use super::{Ctx, wrong_arity};
 use crate::config::{ApplyError, ConfigFile, EvictionPolicy, Rights, SetError, Setting, Settings, text};
 use crate::effects::journal::Lazy;
@@ -14,9 +14,6 @@ use crate::net::listen::ListenError;
 use crate::observe::{crash, process};
 use crate::resp::Args;
 use crate::types::glob;
-
-/// A proxy sends these to every node.
-const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 
 const FLAGS: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
 

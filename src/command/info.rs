@@ -218,14 +218,18 @@ fn clients(text: &mut Text, cx: &Ctx<'_>) {
             && client.link.as_ref().is_none_or(|link| link.is_online())
             && client.class() != Class::Replica
     };
-    let connected = server.clients.iter().filter(|(_, client)| counts(client)).count();
+    let (mut connected, mut blocked) = (0, 0);
+    for (_, client) in &server.clients {
+        connected += usize::from(counts(client));
+        blocked += usize::from(client.blocked || client.paused);
+    }
     text.line("connected_clients", connected);
     text.line("cluster_connections", 0);
     text.line("maxclients", server.settings.maxclients);
     text.line("client_recent_max_input_buffer", server.stats.recent_max_input.largest());
     text.line("client_recent_max_output_buffer", server.stats.recent_max_output.largest());
     let (watches, waiting) = (&server.keys.effects.watches, &server.keys.effects.waiting);
-    text.line("blocked_clients", server.paused_clients + waiting.clients() + server.flushing.len());
+    text.line("blocked_clients", blocked);
     text.line("tracking_clients", server.keys.effects.trackers.clients());
     text.line("pubsub_clients", server.subscriptions.clients());
     text.line("watching_clients", watches.clients());

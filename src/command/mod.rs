@@ -171,7 +171,7 @@ pub struct Ctx<'s> {
     stale: Vec<Rc<Vec<u8>>>,
     /// Hashes of a command's keys; see [`Ctx::prefetch_keys`].
     hashes: Vec<u64>,
-    /// The command waits for a key.
+    /// The command waits.
     blocked: bool,
     /// The command runs again after a wait until this deadline.
     resumed: Option<Option<u64>>,
@@ -188,7 +188,7 @@ pub enum Verdict {
     Done,
     /// It must be tried again when the pause ends.
     Postponed,
-    /// It waits for a key, and will run again by itself.
+    /// It waits; who ends the wait runs it again, or answers.
     Blocked,
 }
 

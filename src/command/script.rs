@@ -3,7 +3,7 @@
 use super::error::{Error, Outcome};
 use super::script_run::{self, Called, Job, key_range};
 use super::state::Server;
-use super::table::{Acl, Begin, Command, Doc, Find, Flags, KeyFlags, KeySpec, Registered};
+use super::table::{Acl, Begin, Command, Doc, EVERYWHERE, Find, Flags, KeyFlags, KeySpec, Registered};
 use super::{Ctx, function, monitor, script_debug};
 use crate::resp::Args;
 use crate::script::{Script, ScriptFlags, Sha, sha1, shebang};
@@ -33,7 +33,6 @@ const DOC: Doc = Doc { group: "scripting", since: "2.6.0", complexity: "That of 
 const BASE: Command = Command { arity: -3, flags: WRITING, acl: Acl::SCRIPTING, keys: UPDATED_KEYS, ..Command::NONE };
 
 const SUB_FLAGS: Flags = Flags::NOSCRIPT;
-const TO_ALL: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 
 pub const COMMANDS: &[Command] = &[
     Command {
@@ -120,7 +119,7 @@ pub const COMMANDS: &[Command] = &[
                 arity: -2,
                 flags: SUB_FLAGS,
                 keys: &[],
-                tips: TO_ALL,
+                tips: EVERYWHERE,
                 doc: Doc {
                     summary: "Forgets all scripts.",
                     complexity: "O(N) where N is the number of scripts known",
@@ -154,7 +153,7 @@ pub const COMMANDS: &[Command] = &[
                 arity: 3,
                 flags: SUB_FLAGS.union(Flags::STALE),
                 keys: &[],
-                tips: TO_ALL,
+                tips: EVERYWHERE,
                 doc: Doc {
                     summary: "Makes a script known without running it.",
                     complexity: "O(N) where N is the length of the script",

@@ -1,7 +1,7 @@
 //! SLOWLOG: what took long lately.
 
 use super::error::{Error, Outcome};
-use super::table::{Command, Doc, Flags};
+use super::table::{Command, Doc, EVERYWHERE, Flags};
 use super::{Ctx, malformed};
 use crate::resp::Args;
 use crate::types::number::parse_i64;
@@ -52,7 +52,7 @@ pub const COMMANDS: &[Command] = &[Command {
             name: "reset",
             arity: 2,
             flags: FLAGS,
-            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            tips: EVERYWHERE,
             doc: Doc { summary: "Empties the slow log.", complexity: "O(N) where N is the number of entries.", ..DOC },
             handler: reset,
             ..Command::NONE

@@ -101,7 +101,7 @@ pub struct Server {
     pub paused_clients: usize,
     /// Their numbers and tokens as they came, and those of some that have gone.
     held_up: Vec<(u64, usize)>,
-    /// Clients that do not wait for a key any more, and may go on.
+    /// Clients that do not wait any more, and may go on.
     pub resumed: Vec<usize>,
     /// Clients that have something to be sent at once.
     pub unsent: Vec<usize>,

@@ -244,6 +244,9 @@ pub enum Channels {
 /// Since when there are the commands that Redis does not have: the version of CacheStorm, not of Redis.
 pub const OURS_SINCE: &str = "0.1.0";
 
+/// The tips of a command that a proxy sends to every node.
+pub const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
+
 /// The documentation of a command, in our own words.
 #[derive(Clone, Copy, Debug)]
 pub struct Doc {

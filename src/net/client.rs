@@ -90,7 +90,7 @@ pub struct Client {
     pub stalled: bool,
     /// It waits for the end of CLIENT PAUSE.
     pub paused: bool,
-    /// It waits for a key.
+    /// It waits in a command: for a key, for copies, for memory to be freed, for the end.
     pub blocked: bool,
     /// `input` may hold whole commands: no more is read before they have run, but while the client waits.
     pub behind: bool,

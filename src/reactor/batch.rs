@@ -84,7 +84,7 @@ pub enum Served {
     More,
     /// It must wait for the end of the pause.
     Paused,
-    /// It must wait for a key.
+    /// It waits in a command.
     Blocked,
     /// It sent something that is no command, starting with these bytes; what came before ran.
     Broken(ProtocolError, Vec<u8>),
@@ -129,7 +129,7 @@ pub struct Behind {
 pub struct Batch {
     text: Text,
     queue: Queue,
-    /// Whether one of the commands does.
+    /// Whether one of the commands may look deep into a value.
     goes_deep: bool,
     /// Whether others may be served from within one of them.
     attends: bool,
@@ -187,8 +187,8 @@ impl Batch {
         };
         let authenticated = client.authenticated || server.open;
         let limits = Limits { max_bulk: server.max_bulk, authenticated };
-        // What a client may send depends on whether it is authenticated, which a command of this very batch may
-        // change: so the commands of one that is not come one at a time.
+        // What a client may send depends on whether it is authenticated, which a command of this very batch may change: what
+        // one that is not sends behind such a command waits until that has run.
         let mut quota = QUOTA;
         let first = all.len();
         let (mut whole, mut at) = (0, if replay { 0 } else { std::mem::take(&mut client.parsed) });

@@ -108,7 +108,7 @@ pub struct Reactor {
     next_cron_ms: u64,
     next_sample_ms: u64,
     /// Where the periodic look at clients goes on.
-    cron_client: usize,
+    cron_client: u64,
     /// Something is left to do: the next poll must not wait.
     busy: bool,
     /// When the snapshot in the background goes on.
@@ -396,14 +396,12 @@ impl Reactor {
         let (now_ms, timeout) = (server.clock.uptime_ms(), server.settings.timeout as u64 * 1000);
         let share = (server.clients.len() / hz as usize).max(5).min(server.clients.len());
         for _ in 0..share {
-            let capacity = server.clients.capacity();
-            let Some(token) = (0..capacity)
-                .map(|ahead| (self.cron_client + ahead) % capacity)
-                .find(|&token| server.clients.contains(token))
+            let tokens = &server.client_tokens;
+            let Some((&id, &token)) = tokens.range(self.cron_client..).next().or_else(|| tokens.first_key_value())
             else {
                 return;
             };
-            self.cron_client = token + 1;
+            self.cron_client = id + 1;
             let client = &mut server.clients[token];
             let idle_ms = now_ms.saturating_sub(client.active_ms);
             let waits = client.subscriber || client.paused || client.blocked;
