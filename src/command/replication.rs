@@ -443,7 +443,6 @@ fn role(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
 
 /// A client that waits for its writes to be elsewhere, too.
 pub struct CopyWait {
-    token: usize,
     /// The client's number.
     id: u64,
     /// The append-only file counts: WAITAOF.
@@ -453,6 +452,16 @@ pub struct CopyWait {
     replicas: usize,
     /// Where the writes end in the stream.
     offset: u64,
+}
+
+/// How far copies of the data are: as long as that stays as it is, nobody's wait for them is over.
+#[derive(Default, PartialEq, Eq)]
+pub struct Copies {
+    /// What each replica has, and what of that is on its disk.
+    replicas: Vec<(u64, u64)>,
+    /// What is on the disk here, if there is an append-only file.
+    here: Option<u64>,
+    appendonly: bool,
 }
 
 fn wait(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
@@ -507,8 +516,8 @@ fn wait_for_copies(
 ) -> Outcome {
     if !cx.in_exec {
         let client = &cx.server.clients[cx.token];
-        let (token, id, offset) = (cx.token, client.id, cx.server.stream_offset_of(client));
-        cx.server.copy_waits.push(CopyWait { token, id, durable, local, replicas, offset });
+        let (id, offset) = (client.id, cx.server.stream_offset_of(client));
+        cx.server.copy_waits.insert(cx.token, CopyWait { id, durable, local, replicas, offset });
         cx.server.replication.feeding.ask = true;
     }
     // Neither waits for a key.
@@ -517,8 +526,9 @@ fn wait_for_copies(
 
 /// Answers a wait that is over: WAIT with how many replicas have the writes, WAITAOF with on how many disks they are.
 pub fn answer_wait(cx: &mut Ctx<'_>) {
+    let wait = cx.server.copy_waits.remove(&cx.token);
     let client = &cx.server.clients[cx.token];
-    let wait = cx.server.copy_waits.iter().find(|wait| (wait.token, wait.id) == (cx.token, client.id));
+    let wait = wait.filter(|wait| wait.id == client.id);
     let offset = wait.map_or_else(|| cx.server.stream_offset_of(client), |wait| wait.offset);
     answer_for(cx, offset);
 }
@@ -542,24 +552,46 @@ impl Server {
 
     /// How many replicas have the stream up to an offset, on their disks perhaps.
     fn copies(&self, offset: u64, durable: bool) -> usize {
-        let has = |replica: &Replica| if durable { replica.durable } else { replica.acknowledged } >= offset;
-        self.replicas().filter(|(_, replica)| replica.stage == Stage::Online && has(replica)).count()
+        let has = |replica: &&Replica| if durable { replica.durable } else { replica.acknowledged } >= offset;
+        self.online_replicas().filter(has).count()
+    }
+
+    fn online_replicas(&self) -> impl Iterator<Item = &Replica> {
+        self.replicas().map(|(_, replica)| replica).filter(|replica| replica.stage == Stage::Online)
     }
 
     /// Answers those who wait in WAIT and WAITAOF and whose writes are where they are to be, or never will.
     pub fn answer_copy_waits(&mut self) {
-        for wait in std::mem::take(&mut self.copy_waits) {
-            let CopyWait { token, id, durable, local, replicas, offset } = wait;
-            if !self.clients.get(token).is_some_and(|client| client.id == id && client.blocked) {
-                continue;
-            }
-            if local && !self.settings.appendonly {
-                blocking::unblock_with(self, token, true, |cx| cx.error(&NO_APPEND_ONLY_FILE));
-            } else if (!local || self.is_durable(token)) && self.copies(offset, durable) >= replicas {
-                blocking::unblock_with(self, token, false, |cx| answer_for(cx, offset));
-            } else {
-                self.copy_waits.push(wait);
-            }
+        if self.copy_waits.is_empty() {
+            return;
         }
+        let copies = Copies {
+            replicas: self.online_replicas().map(|replica| (replica.acknowledged, replica.durable)).collect(),
+            here: self.aof.durable(),
+            appendonly: self.settings.appendonly,
+        };
+        if copies == self.copies {
+            return;
+        }
+        self.copies = copies;
+        let mut waits = std::mem::take(&mut self.copy_waits);
+        waits.retain(|&token, wait| self.is_copy_wait(token, wait));
+        self.copy_waits = waits;
+    }
+
+    /// Answers a client whose wait is over. Returns whether it is not.
+    fn is_copy_wait(&mut self, token: usize, wait: &CopyWait) -> bool {
+        let CopyWait { id, durable, local, replicas, offset } = *wait;
+        if !self.clients.get(token).is_some_and(|client| client.id == id && client.blocked) {
+            return false;
+        }
+        if local && !self.settings.appendonly {
+            blocking::unblock_with(self, token, true, |cx| cx.error(&NO_APPEND_ONLY_FILE));
+        } else if (!local || self.is_durable(token)) && self.copies(offset, durable) >= replicas {
+            blocking::unblock_with(self, token, false, |cx| answer_for(cx, offset));
+        } else {
+            return true;
+        }
+        false
     }
 }

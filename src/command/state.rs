@@ -15,7 +15,7 @@ use super::loading::Loading;
 use super::memory::Footprint;
 use super::migrate::Migrations;
 use super::pause::Pause;
-use super::replication::CopyWait;
+use super::replication::{Copies, CopyWait};
 use super::room::Pressure;
 use super::save::Saving;
 use super::script_run::Scripts;
@@ -109,8 +109,10 @@ pub struct Server {
     pub messaged: VecDeque<usize>,
     /// What all clients together take, where that is limited.
     pub budget: ClientBudget,
-    /// Clients that wait in WAIT and WAITAOF.
-    pub copy_waits: Vec<CopyWait>,
+    /// Clients that wait in WAIT and WAITAOF, by their tokens.
+    pub copy_waits: BTreeMap<usize, CopyWait>,
+    /// How far copies were when those were last looked at.
+    pub copies: Copies,
     /// Clients whose FLUSHALL or FLUSHDB waits until the memory is back.
     pub flushing: Vec<FlushWait>,
     /// Clients whose commands wait until keys of invalidated tags are removed, in the order in which they came.
@@ -274,7 +276,8 @@ impl Server {
             unsent: Vec::new(),
             messaged: VecDeque::new(),
             budget,
-            copy_waits: Vec::new(),
+            copy_waits: BTreeMap::new(),
+            copies: Copies::default(),
             flushing: Vec::new(),
             sweep_waits: Vec::new(),
             dying: Vec::new(),
