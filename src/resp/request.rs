@@ -271,16 +271,34 @@ impl RequestParser {
             }
             self.missing = count as u32;
         }
+        if self.kept.is_some() {
+            return self.parse_rest(buf, at, spans, limits);
+        }
         let first = spans.len();
-        // What came before stays where it is until the command is whole: it may be much, and come in small pieces.
-        let mut earlier = self.kept.as_mut().map_or_else(Vec::new, |kept| std::mem::take(&mut kept.spans));
-        let has_begun = !earlier.is_empty();
-        let whole = self.parse_args(buf, at, if has_begun { &mut earlier } else { spans }, limits);
+        let whole = self.parse_args(buf, at, spans, limits);
+        if whole != Ok(Parsed::Command) {
+            let begun = spans.drain(first..).collect();
+            self.keep(&buf[*at..], begun, whole.is_ok());
+        }
+        whole
+    }
+
+    /// As [`RequestParser::parse`], of a command of which a part is kept. That stays where it is until the command is whole: it may
+    /// be much, and come in small pieces.
+    #[cold]
+    fn parse_rest(
+        &mut self,
+        buf: &[u8],
+        at: &mut usize,
+        spans: &mut Vec<Span>,
+        limits: Limits,
+    ) -> Result<Parsed, ProtocolError> {
+        let mut begun = self.kept.as_mut().map_or_else(Vec::new, |kept| std::mem::take(&mut kept.spans));
+        let whole = self.parse_args(buf, at, &mut begun, limits);
         if whole == Ok(Parsed::Command) {
-            spans.append(&mut earlier);
+            spans.append(&mut begun);
         } else {
-            earlier.extend(spans.drain(first..));
-            self.keep(&buf[*at..], earlier, whole.is_ok());
+            self.keep(&buf[*at..], begun, whole.is_ok());
         }
         whole
     }
@@ -299,6 +317,7 @@ impl RequestParser {
         }
     }
 
+    #[inline(always)]
     fn parse_args(
         &mut self,
         buf: &[u8],
