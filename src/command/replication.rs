@@ -575,12 +575,12 @@ impl Server {
         }
         self.copies = copies;
         let mut waits = std::mem::take(&mut self.copy_waits);
-        waits.retain(|&token, wait| self.is_copy_wait(token, wait));
+        waits.retain(|&token, wait| self.still_waits(token, wait));
         self.copy_waits = waits;
     }
 
-    /// Answers a client whose wait is over. Returns whether it is not.
-    fn is_copy_wait(&mut self, token: usize, wait: &CopyWait) -> bool {
+    /// Answers a client if its wait is over. Returns whether it is not.
+    fn still_waits(&mut self, token: usize, wait: &CopyWait) -> bool {
         let CopyWait { id, durable, local, replicas, offset } = *wait;
         if !self.clients.get(token).is_some_and(|client| client.id == id && client.blocked) {
             return false;

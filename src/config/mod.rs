@@ -203,10 +203,10 @@ impl Settings {
         }
     }
 
-    /// Whether TLS is asked for, which is not there yet.
+    /// Checks that TLS is not asked for, which is not there yet.
     ///
     /// # Errors
-    /// If it is: who asks for encryption must not get clear text.
+    /// The setting that asks for it: who wants encryption must not get clear text.
     pub fn check_unencrypted(&self) -> Result<(), ApplyError> {
         let asked = [
             ("tls-port", self.tls_port != 0),
