@@ -123,6 +123,8 @@ pub struct Waiting {
     clients: usize,
     /// The queues of the keys of each database, where there have been some.
     queues: Vec<Option<Box<Map<Queue>>>>,
+    /// How many of these keys somebody waits for to be gone, too.
+    keys_until_gone: usize,
     hasher: KeyHasher,
     /// Deadlines and whose they are.
     deadlines: BTreeSet<(u64, usize)>,
@@ -139,6 +141,7 @@ impl Waiting {
             waiters: Vec::new(),
             clients: 0,
             queues: Vec::new(),
+            keys_until_gone: 0,
             hasher,
             deadlines: BTreeSet::new(),
             ready: VecDeque::new(),
@@ -148,10 +151,6 @@ impl Waiting {
 
     fn queues(&self, db: usize) -> Option<&Map<Queue>> {
         self.queues.get(db)?.as_deref()
-    }
-
-    fn all_queues(&self) -> impl Iterator<Item = &Map<Queue>> {
-        self.queues.iter().flatten().map(|queues| &**queues)
     }
 
     fn waiter(&self, token: usize) -> Option<&(u64, Waiter)> {
@@ -247,7 +246,9 @@ impl Waiting {
         let queues = self.queues[waiter.db].get_or_insert_with(|| Box::new(Map::new(self.hasher.clone())));
         for key in waiter.keys() {
             let (_, queue) = queues.get_or_insert(self.hasher.hash(key), key, || Queue::new(turn, token));
+            let was_wanted = queue.wants(None);
             queue.join(turn, token, &waiter);
+            self.keys_until_gone += usize::from(queue.wants(None) && !was_wanted);
         }
         self.deadlines.extend(waiter.deadline_ms.map(|deadline| (deadline, token)));
         if self.waiters.len() <= token {
@@ -264,7 +265,12 @@ impl Waiting {
         if let Some(queues) = &mut self.queues[waiter.db] {
             for key in waiter.keys() {
                 // A key that was named twice is gone at the second time.
-                queues.change(self.hasher.hash(key), key, |queue| queue.leave(turn, &waiter));
+                queues.change(self.hasher.hash(key), key, |queue| {
+                    let was_wanted = queue.wants(None);
+                    let somebody_stays = queue.leave(turn, &waiter);
+                    self.keys_until_gone -= usize::from(was_wanted && !queue.wants(None));
+                    somebody_stays
+                });
             }
         }
         if let Some(deadline) = waiter.deadline_ms {
@@ -318,16 +324,12 @@ impl Waiting {
 
     /// How many keys are waited for.
     pub fn keys(&self) -> usize {
-        self.all_queues().map(Map::len).sum()
+        self.queues.iter().flatten().map(|queues| queues.len()).sum()
     }
 
     /// How many keys are waited for until they are gone.
     pub fn keys_until_gone(&self) -> usize {
-        let mut count = 0;
-        for queues in self.all_queues() {
-            queues.each(|_, queue| count += usize::from(queue.until_gone > 0));
-        }
-        count
+        self.keys_until_gone
     }
 }
 
@@ -375,6 +377,21 @@ mod tests {
             waiting.remove(token);
         }
         assert_eq!((waiting.any(), waiting.keys(), waiting.next_deadline()), (false, 0, None));
+    }
+
+    #[test]
+    fn keys_waited_for_until_gone_are_counted_once_each() {
+        let mut waiting = nobody();
+        let mut counts = vec![];
+        for (token, keys) in [(1, &["a", "b", "a"][..]), (2, &["b", "c"]), (3, &["a", "d"])] {
+            waiting.add(token, Waiter { until_gone: token != 3, ..waiter(keys, None) });
+            counts.push(waiting.keys_until_gone());
+        }
+        for token in [1, 3, 2] {
+            waiting.remove(token);
+            counts.push(waiting.keys_until_gone());
+        }
+        assert_eq!(counts, [2, 3, 3, 2, 2, 0]);
     }
 
     #[test]
