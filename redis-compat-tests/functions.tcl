@@ -243,7 +243,7 @@ check "a function that runs for long" -server {--busy-reply-threshold 10} {
     ask FUNCTION LOAD [library quick g]
     set busy [resp::open $server::port($run::server)]
     resp::send $busy {FCALL f 0}
-    after 200
+    eventually {[string match *BUSY* [ask PING]]}
     expect {-BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.} [ask GET k]
     expect {?{"running_script" ?{"name" "f" "command" ["FCALL" "f" "0"] "duration_ms" :10..60000} "engines" {"LUA" any}}} [ask FUNCTION STATS]
     expect {-BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.} [ask SCRIPT KILL]

@@ -404,7 +404,7 @@ check "who has waited goes on before those who have come since" {
     # Two of them lie there; the second came in another segment.
     eventually {[regexp { qbuf=68 } [lindex [ask CLIENT LIST] end]]}
     # While the server is busy with D, C asks: that lies there before the next turn begins.
-    resp::raw $d [resp::encode {RPUSH queue a}][resp::encode {DEBUG SLEEP 0.2}]
+    resp::raw $d [resp::encode {RPUSH queue a}][resp::encode {DEBUG SLEEP 0.6}]
     after 100
     resp::send $c {APPEND order 3}
     foreach {connection replies} [list $b {{["queue" "a"]} :1 :2} $c {:3} $d {:1 +OK}] {

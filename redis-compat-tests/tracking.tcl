@@ -328,7 +328,7 @@ case "flushing, swapping and expiry" {
     !raw "FLUSHALL ASYNC\r\nPING\r\n" -> +OK
     -> >["invalidate" nil]
     -> +PONG
-    B: SET k v PX 30           -> +OK
+    B: SET k v PX 500          -> +OK
     A: GET k                   -> "v"
     -> >["invalidate" ["k"]]
     GET k                      -> nil

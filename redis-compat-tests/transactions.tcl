@@ -281,10 +281,10 @@ check "a key that had expired when it was watched and is set again has changed" 
 }
 
 check "a transaction is done at one moment, however long it takes" {
-    foreach command {{SET k v PX 50} MULTI TIME {DEBUG SLEEP 0.1} TIME {GET k} EXEC} {
+    foreach command {MULTI {SET k v PX 50} TIME {DEBUG SLEEP 0.1} TIME {GET k} EXEC} {
         set reply [ask {*}$command]
     }
-    lassign [lindex $reply 1] before slept behind got
+    lassign [lindex $reply 1] set before slept behind got
     same $before $behind
     expect {"v"} $got
     expect nil [ask GET k] "the transaction is over"
