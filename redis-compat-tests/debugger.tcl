@@ -304,7 +304,8 @@ check "others are told that the server is busy, and can end the session" -only c
     expect {[+"<endsession>"]} [next]
     # Code that a debugger evaluates can be ended as well.
     debug SYNC $short
-    resp::send [run::connection D] {eval "while true do end"}
+    resp::send [run::connection D] {eval "redis.log(redis.LOG_WARNING, 'evaluated') while true do end"}
+    eventually {[string match *evaluated* [server::log $run::server]]}
     set b [run::connection B]
     eventually { [resp::send $b {SCRIPT KILL}; string match {+ OK} [resp::read $b]] }
     expect {[+"<error> ERR Script killed by user with SCRIPT KILL..." +"<endsession>"]} [next]
