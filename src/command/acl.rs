@@ -433,11 +433,7 @@ fn dryrun(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let Some(user) = cx.server.acl.user(&args[2]) else {
         return Err(Error::new([b"ERR User '", shown(&args[2], usize::MAX), b"' not found"].concat()));
     };
-    let command = cx.server.names.find(&args[3]).and_then(|command| match args.get(4) {
-        Some(word) if command.is_container() => command.subcommand(word),
-        _ => Some(command),
-    });
-    let Some(command) = command else {
+    let Some(command) = cx.server.names.resolve(&args[3], args.get(4)) else {
         return Err(Error::new([b"ERR Command '", shown(&args[3], usize::MAX), b"' not found"].concat()));
     };
     if !command.command.takes(args.len() - 3) {

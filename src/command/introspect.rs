@@ -126,16 +126,6 @@ fn callable(server: &Server) -> Vec<&'static Registered> {
     commands
 }
 
-/// The command, or the subcommand, with a name such as `config|get`.
-fn named(server: &Server, name: &[u8]) -> Option<&'static Registered> {
-    let mut words = name.splitn(2, |&byte| byte == b'|');
-    let command = server.names.find(words.next()?)?;
-    match words.next() {
-        Some(subcommand) => command.subcommand(subcommand),
-        None => Some(command),
-    }
-}
-
 fn count(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
     cx.reply.count(cx.server.names.count());
     Ok(())
@@ -152,7 +142,7 @@ fn info(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     }
     cx.reply.array(args.len() - 2);
     for name in args.iter_from(2) {
-        match named(cx.server, name) {
+        match cx.server.names.find_full(name) {
             Some(command) => describe(&mut cx.reply, command),
             None => cx.reply.null(),
         }
@@ -259,7 +249,7 @@ fn numbers(reply: &mut Reply, pairs: &[(&str, i64)]) {
 fn docs(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let commands = match args.len() {
         2 => callable(cx.server),
-        _ => args.iter_from(2).filter_map(|name| named(cx.server, name)).collect(),
+        _ => args.iter_from(2).filter_map(|name| cx.server.names.find_full(name)).collect(),
     };
     cx.reply.map(commands.len());
     commands.into_iter().for_each(|command| document(&mut cx.reply, command));
@@ -373,10 +363,7 @@ const ASKED: usize = 2;
 /// The keys of a whole command that follows GETKEYS.
 fn keys_of(cx: &Ctx<'_>, args: &Args<'_>) -> Result<Vec<(usize, KeyFlags)>, Error> {
     const UNKNOWN: Error = Error::fixed("ERR Invalid command specified");
-    let mut command = cx.server.names.find(&args[ASKED]).ok_or(UNKNOWN)?;
-    if let Some(subcommand) = args.get(ASKED + 1).filter(|_| command.is_container()) {
-        command = command.subcommand(subcommand).ok_or(UNKNOWN)?;
-    }
+    let command = cx.server.names.resolve(&args[ASKED], args.get(ASKED + 1)).ok_or(UNKNOWN)?;
     if !has_keys(command.command) {
         return Err(Error::fixed("ERR The command has no key arguments"));
     }

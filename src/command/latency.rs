@@ -282,7 +282,7 @@ fn histogram(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let commands: Vec<CommandId> = if args.len() == 2 {
         all().collect()
     } else {
-        args.iter_from(2).filter_map(|name| find(cx, name)).flat_map(with_subcommands).collect()
+        args.iter_from(2).filter_map(|name| cx.server.names.find_full(name)).flat_map(with_subcommands).collect()
     };
     let measured: Vec<(&Registered, &Histogram)> = commands
         .into_iter()
@@ -305,13 +305,6 @@ fn histogram(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         }
     }
     Ok(())
-}
-
-/// The command, or subcommand (`client|id`), with a name.
-fn find(cx: &Ctx<'_>, name: &[u8]) -> Option<&'static Registered> {
-    let mut words = name.splitn(2, |&byte| byte == b'|');
-    let command = cx.server.names.find(words.next()?)?;
-    words.next().map_or(Some(command), |word| command.subcommand(word))
 }
 
 fn with_subcommands(command: &'static Registered) -> impl Iterator<Item = CommandId> {

@@ -223,10 +223,7 @@ impl Replayer {
     /// # Errors
     /// If it could not be run.
     pub fn run(&mut self, server: &mut Server, args: &mut Args<'_>) -> Result<(), Unplayable> {
-        let mut command = server.names.find(&args[0]).ok_or(Unplayable::Unknown)?;
-        if command.is_container() && args.len() > 1 {
-            command = command.subcommand(&args[1]).ok_or(Unplayable::Unknown)?;
-        }
+        let command = server.names.resolve(&args[0], args.get(1)).ok_or(Unplayable::Unknown)?;
         if !command.command.takes(args.len()) || command.is_container() {
             return Err(Unplayable::Malformed);
         }

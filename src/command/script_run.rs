@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::error::{Error, Outcome};
 use super::script_debug::{self, Trial};
-use super::state::{Look, Server};
+use super::state::Look;
 use super::table::{Flags, Registered};
 use super::{Ctx, save};
 use crate::acl::Context;
@@ -370,7 +370,7 @@ impl ScriptRun<'_, '_> {
     /// The command that arguments call, if the script may call it.
     fn admit(&mut self, args: &Args<'_>) -> Result<&'static Registered, Error> {
         let cx = &mut *self.cx;
-        let Some(command) = find(cx.server, args) else {
+        let Some(command) = cx.server.names.resolve(&args[0], args.get(1)) else {
             return Err(Error::fixed("ERR Unknown Redis command called from script"));
         };
         let flags = command.command.flags;
@@ -417,15 +417,6 @@ impl ScriptRun<'_, '_> {
     }
 }
 
-/// The command, or subcommand, that arguments call.
-fn find(server: &Server, args: &Args<'_>) -> Option<&'static Registered> {
-    let command = server.names.find(args.get(0)?)?;
-    if !command.is_container() {
-        return Some(command);
-    }
-    args.get(1).map_or(Some(command), |name| command.subcommand(name))
-}
-
 impl Host for ScriptRun<'_, '_> {
     fn begin(&mut self) {
         for &hash in self.hashes {
@@ -460,7 +451,7 @@ impl Host for ScriptRun<'_, '_> {
     }
 
     fn may_call(&mut self, args: &mut Args<'_>) -> Option<bool> {
-        let command = find(self.cx.server, args)?;
+        let command = self.cx.server.names.resolve(&args[0], args.get(1))?;
         Some(self.cx.may_call(command, args).is_ok())
     }
 

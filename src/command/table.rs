@@ -574,6 +574,23 @@ impl Names {
         None
     }
 
+    /// The command that a word calls, or its subcommand that the next word names, if it has subcommands.
+    #[inline]
+    pub fn resolve(&self, word: &[u8], next: Option<&[u8]>) -> Option<&'static Registered> {
+        let command = self.find(word)?;
+        match next {
+            Some(next) if command.is_container() => command.subcommand(next),
+            _ => Some(command),
+        }
+    }
+
+    /// The command, or the subcommand, with a name such as `config|get`.
+    pub fn find_full(&self, name: &[u8]) -> Option<&'static Registered> {
+        let mut words = name.splitn(2, |&byte| byte == b'|');
+        let command = self.find(words.next()?)?;
+        words.next().map_or(Some(command), |next| command.subcommand(next))
+    }
+
     /// How many words call a command.
     pub fn count(&self) -> usize {
         self.count
