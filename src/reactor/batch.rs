@@ -21,7 +21,8 @@ use crate::command::{Ctx, Verdict};
 use crate::keyspace::Keyspace;
 use crate::net::Client;
 use crate::net::client::{Class, LONG_READ, REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
-use crate::resp::request::{Parsed, Span};
+use crate::resp::args::Span;
+use crate::resp::request::Parsed;
 use crate::resp::{Args, Limits, ProtocolError, RequestParser};
 use crate::types::table::Step;
 

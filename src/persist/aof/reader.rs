@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 
 use super::filling;
-use crate::resp::request::Span;
+use crate::resp::args::Span;
 use crate::types::number::parse_i64;
 
 /// The longest annotation, in bytes with its end.

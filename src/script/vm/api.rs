@@ -8,7 +8,7 @@ use mlua::ffi::lua_State;
 use super::super::cache::sha1;
 use super::convert::push_reply;
 use super::{Kind, Shared, debug, end_script, find_shared, push_bytes, shared_of, string_at};
-use crate::resp::request::Span;
+use crate::resp::args::Span;
 use crate::resp::{Args, Proto};
 use crate::types::number::{write_f64, write_i64};
 

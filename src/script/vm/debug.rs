@@ -13,7 +13,7 @@ use mlua::ffi::{lua_Debug, lua_State};
 use super::{Engine, INSTRUCTIONS, Shared, end_script, find_shared, on_count, sandbox, string_at};
 use crate::config::words::quote_bytes;
 use crate::resp::Args;
-use crate::resp::request::Span;
+use crate::resp::args::Span;
 use crate::script::debugger::{Debugger, Request};
 use crate::script::lib::write_number;
 use crate::script::{Host, Input};

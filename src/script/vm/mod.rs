@@ -34,7 +34,7 @@ use super::Host;
 use super::debugger::Debugger;
 use super::random::Random;
 use crate::resp::Args;
-use crate::resp::request::Span;
+use crate::resp::args::Span;
 pub use library::{Register, Registration};
 
 /// What a script and everything it makes may take, in bytes. What would take more fails in the script with "not enough
