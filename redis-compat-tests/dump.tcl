@@ -77,6 +77,15 @@ case "what RESTORE refuses" {
     RESTORE x 0                 -> -ERR wrong number of arguments for 'restore' command
 }
 
+check "a time to live beyond all times is over" {
+    ask SET k v
+    set dumped [lindex [ask DUMP k] 1]
+    expect +OK [ask RESTORE far 9223372036854775807 $dumped]
+    expect :0 [ask EXISTS far]
+    expect +OK [ask RESTORE k 9223372036854775807 $dumped REPLACE]
+    expect :0 [ask DBSIZE]
+}
+
 check "MIGRATE moves keys with their times to live" {
     set other [server::start]
     set port $server::port($other)

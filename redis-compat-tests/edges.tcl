@@ -52,3 +52,39 @@ case "a size without digits is none" {
     OBJECT ENCODING h           -> "hashtable"
     CONFIG SET hash-max-listpack-value 64 -> +OK
 }
+
+check "ranges of sorted sets from a negative offset" {
+    foreach limit {0 1000} {
+        ask CONFIG SET zset-max-listpack-entries $limit
+        ask FLUSHALL
+        foreach n {1 2 3 4 5} {
+            ask ZADD z $n m$n
+            ask ZADD lex 0 m$n
+        }
+        foreach {large command} {
+            {["m3" "m4"]}   {ZRANGEBYSCORE z 1 4 LIMIT -2 10}
+            {["m3"]}        {ZRANGEBYSCORE z 1 4 LIMIT -2 1}
+            {["m1"]}        {ZRANGEBYSCORE z 1 4 LIMIT -4 1}
+            {[]}            {ZRANGEBYSCORE z 1 4 LIMIT -5 1}
+            {["m2" "m1"]}   {ZREVRANGEBYSCORE z 4 1 LIMIT -2 10}
+            {["m3" "m4"]}   {ZRANGEBYLEX lex [m1 [m4 LIMIT -2 10}
+            {["m2" "m1"]}   {ZRANGE lex [m4 [m1 BYLEX REV LIMIT -2 10}
+            {["m2" "m3" "m4"]} {ZRANGE z 1 4 BYSCORE LIMIT -3 -1}
+        } {
+            expect [expr {$limit == 0 ? $large : {[]}}] [ask {*}$command] "$command, $limit"
+        }
+        expect [expr {$limit == 0 ? ":2" : ":0"}] [ask ZRANGESTORE d z 1 4 BYSCORE LIMIT -2 10]
+    }
+}
+
+check "a union of very many sets that share their members" {
+    for {set n 0} {$n < 5000} {incr n} {
+        lappend scores $n m$n
+    }
+    ask ZADD z {*}$scores
+    ask ZADD y 1 m1 2 other
+    expect :5001 [ask ZUNIONSTORE d 51 {*}[lrepeat 50 z] y]
+    expect {[,51 ,100 ,249950 ,2]} [ask ZMSCORE d m1 m2 m4999 other]
+    expect :5001 [ask ZUNIONSTORE d 51 {*}[lrepeat 50 z] y AGGREGATE MAX]
+    expect {[,1 ,4999 ,2]} [ask ZMSCORE d m1 m4999 other]
+}

@@ -157,7 +157,8 @@ fn restore(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     let deadline = match (ttl, options.absolute) {
         (0, _) => None,
         (ttl, true) => Some(ttl),
-        (ttl, false) => Some(now_ms.saturating_add(ttl)),
+        // Redis' sum overflows: such a key is over at once.
+        (ttl, false) => Some(now_ms.saturating_add(ttl)).map(|at| if at > i64::MAX as u64 { 0 } else { at }),
     };
     if deadline.is_some_and(|deadline| deadline <= cx.server.keys.horizon_ms()) {
         // It has expired on its way; what it would have replaced is gone all the same.

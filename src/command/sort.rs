@@ -120,6 +120,10 @@ impl<'a> Pattern<'a> {
         };
         let name = [prefix, element, suffix].concat();
         let key = place.keys.key(&name);
+        if let Some(field) = field {
+            // As in Redis: whoever replays the command would still find a field that is only hidden here.
+            place.keys.expire_named_fields(place.db, key, std::iter::once(field));
+        }
         let now_ms = place.keys.horizon_ms();
         let Some(entry) = place.keys.read(place.db, key, place.touch) else { return see(None) };
         match field {

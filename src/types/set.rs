@@ -18,6 +18,7 @@ use super::hash::KeyHasher;
 use super::intset::{self, Seeker};
 use super::listpack::{self, Buffer, Element, FEW_BYTES};
 use super::member::{self, Members};
+use super::telling::Told;
 
 /// No listpack gets longer than this, in bytes, whatever the limits allow.
 const LISTPACK_MAX: usize = 1 << 30;
@@ -447,7 +448,8 @@ pub fn pop(
     let len = set.set().len();
     let left = len - count;
     if let Some(members) = set.members_mut() {
-        if left * MUCH > count {
+        // One that is being told stays a table until that is over.
+        if left * MUCH > count || members.is_being_told() {
             for _ in 0..count {
                 members.pop(rng, |member| see(Element::Text(member)));
             }

@@ -21,6 +21,9 @@ use crate::types::number::{parse_f64, parse_i64};
 use crate::types::set::SetRef;
 use crate::types::zset::ZsetRef;
 
+/// So many more members than twice those of a union may be gathered before those that are twice there are merged.
+const UNION_STEP: usize = 65_536;
+
 /// How sets are combined.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operation {
@@ -208,20 +211,19 @@ fn combined<'k>(mut inputs: Vec<Input<'k>>, operation: Operation, aggregate: Agg
         Operation::Union => {
             // Sums are made in this order, from the smallest set to the largest.
             inputs.sort_by_key(|input| input.source.len());
+            let mut members = 0;
             for input in inputs {
+                // What the inputs share takes memory once.
+                if found.len() > 2 * members + UNION_STEP {
+                    merge(&mut found, aggregate);
+                    members = found.len();
+                }
                 input.source.each(|member, score| {
                     found.push((text(member), not_nan(input.weight * score)));
                     ControlFlow::Continue(())
                 });
             }
-            found.sort_by(|a, b| a.0.cmp(&b.0));
-            found.dedup_by(|other, kept| {
-                let same = other.0 == kept.0;
-                if same {
-                    kept.1 = aggregate.of(kept.1, other.1);
-                }
-                same
-            });
+            merge(&mut found, aggregate);
         }
         Operation::Inter => shared(inputs, aggregate, |member, score| {
             found.push((text(member), score));
@@ -246,6 +248,18 @@ fn combined<'k>(mut inputs: Vec<Input<'k>>, operation: Operation, aggregate: Agg
     // Zeros of both signs are equal.
     found.sort_by(|a, b| a.1.partial_cmp(&b.1).unwrap_or(Ordering::Equal).then_with(|| a.0.cmp(&b.0)));
     found
+}
+
+/// Makes one of what has the same member, whose scores are aggregated from the first to the last.
+fn merge(found: &mut Vec<(Cow<'_, [u8]>, f64)>, aggregate: Aggregate) {
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found.dedup_by(|other, kept| {
+        let same = other.0 == kept.0;
+        if same {
+            kept.1 = aggregate.of(kept.1, other.1);
+        }
+        same
+    });
 }
 
 /// What is left of an input without the members of others, each of which is looked at once.

@@ -171,11 +171,21 @@ impl<'a> RangeQuery<'a> {
 
     /// The ranks of what a sorted set has of it.
     fn ranks(&self, zset: ZsetRef<'_>) -> Range<usize> {
-        let most =
-            usize::try_from(self.count).map_or(usize::MAX, |count| count.saturating_add_signed(self.offset as isize));
+        let most = match (usize::try_from(self.offset), usize::try_from(self.count)) {
+            (Ok(offset), Ok(count)) => offset.saturating_add(count),
+            _ => usize::MAX,
+        };
         let Range { start, end } = self.span.ranks(zset, self.reverse, most);
         let len = end - start;
-        let skipped = usize::try_from(self.offset).map_or(len, |offset| offset.min(len));
+        let skipped = match usize::try_from(self.offset) {
+            Ok(offset) => offset.min(len),
+            // As in Redis a large sorted set counts from the end of the range then; a small one has nothing there.
+            Err(_) if matches!(zset, ZsetRef::Tree(_)) => {
+                let back = usize::try_from(self.offset.unsigned_abs());
+                back.ok().and_then(|back| len.checked_sub(back)).unwrap_or(len)
+            }
+            Err(_) => len,
+        };
         let taken = usize::try_from(self.count).map_or(len - skipped, |count| count.min(len - skipped));
         if self.reverse { end - skipped - taken..end - skipped } else { start + skipped..start + skipped + taken }
     }

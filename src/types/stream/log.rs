@@ -331,9 +331,13 @@ impl Log {
     /// If it is none, or its entries do not follow those before.
     pub fn add_node(&mut self, at: Id, bytes: Vec<u8>) -> Result<(), Malformed> {
         let last = self.nodes.last_mut().map(|(at, _)| at);
-        let behind = last.is_none_or(|last| at > last) && self.last_entry_id().is_none_or(|last| at > last);
+        // While nodes come, the last ID is that of the last entry, which may lie many nodes of deleted ones behind.
+        let behind = last.is_none_or(|last| at > last) && (self.len == 0 || at > self.counters.last_id);
         if !behind || !node::validate(&bytes, at) {
             return Err(Malformed);
+        }
+        if let Some(last) = Entries::new(&bytes, at).live().next_back() {
+            self.counters.last_id = last.id;
         }
         self.len += node::live(&bytes);
         self.nodes.push(at, bytes);

@@ -369,6 +369,25 @@ fn parts_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn nodes_of_deleted_entries_come_in_any_number() {
+    let nobody = |at: Id| {
+        let mut bytes = node::begin([].into_iter());
+        node::append(&mut bytes, at, at, [&b"f"[..], b"v"].into_iter());
+        assert!(node::delete(&mut bytes, at, at));
+        (at, bytes)
+    };
+    let mut log = Log::default();
+    let nodes: Vec<_> = numbered(4, 4).nodes().map(|(at, bytes)| (at, bytes.to_vec())).collect();
+    for (at, bytes) in nodes.into_iter().chain((5..50_000).map(|ms| nobody(id(ms, 0)))) {
+        log.add_node(at, bytes).unwrap();
+    }
+    let (at, bytes) = nobody(id(49_999, 0));
+    assert_eq!(log.add_node(at, bytes), Err(Malformed));
+    assert_eq!(log.complete(4, Counters { last_id: id(60_000, 0), ..Counters::default() }), Ok(()));
+    assert_eq!((log.len(), log.last_entry_id()), (4, Some(id(4, 0))));
+}
+
+#[test]
 fn nodes_of_redis_are_ours() {
     // Two entries with the same names, one with others, and the second is deleted.
     let mut log = Log::default();
