@@ -134,6 +134,14 @@ check "a key that a command found expired is removed first" {
     }
 }
 
+check "a field that SORT found expired is removed first" {
+    propagated {{DEBUG SET-ACTIVE-EXPIRE 0} {RPUSH l 1} {HSET h1 f hidden g x} {HPEXPIRE h1 1 FIELDS 1 f} {DEBUG SLEEP 0.01}
+                {SORT l BY nosort GET h*->f STORE d}} {
+        {SELECT 0} {RPUSH l 1} {HSET h1 f hidden g x} {HPEXPIREAT h1 * FIELDS 1 f} MULTI {HDEL h1 f} {SORT l BY nosort GET h*->f STORE d} EXEC
+    }
+    expect {[""]} [ask LRANGE d 0 -1]
+}
+
 check "flushes are written even if there is nothing to flush" {
     propagated {{FLUSHALL} {FLUSHDB} {SET a 1} {FLUSHDB ASYNC}} {{SELECT 0} FLUSHALL FLUSHDB {SET a 1} {FLUSHDB ASYNC}}
 }
@@ -645,4 +653,56 @@ check "the file is rewritten when it has grown" {
     eventually {[aof_field aof_rewrites] > 0}
     rewritten
     expect :1000 [ask STRLEN a]
+}
+
+check "a file that is turned on later comes behind those that are there" {
+    set dir [server::new_dir]
+    start_aof $dir
+    ask SET k old
+    foreach n {1 2} {
+        ask BGREWRITEAOF
+        eventually {[aof_field aof_rewrite_in_progress] == 0 && [file exists $dir/appendonlydir/appendonly.aof.[expr {$n + 1}].base.rdb]}
+    }
+    same {appendonly.aof.3.base.rdb appendonly.aof.3.incr.aof appendonly.aof.manifest} \
+        [lsort [lmap path [glob $dir/appendonlydir/*] {file tail $path}]]
+    restart_aof $dir --appendonly no
+    ask SET k new
+    # When the manifest cannot be written, the old files stay as they were.
+    set blocked $dir/appendonlydir/temp-appendonly.aof.manifest
+    file mkdir $blocked
+    ask CONFIG SET appendonly yes
+    eventually {[aof_field aof_last_bgrewrite_status] eq "err"}
+    same {appendonly.aof.3.base.rdb appendonly.aof.3.incr.aof} \
+        [lsearch -all -inline -glob [lsort [lmap path [glob $dir/appendonlydir/*] {file tail $path}]] appendonly.aof.3.*]
+    ask CONFIG SET appendonly no
+    file delete $blocked
+    ask CONFIG SET appendonly yes
+    eventually {[string match "file appendonly.aof.4.base.rdb seq 4 type b\nfile appendonly.aof.4.incr.aof seq 4 type i\n" [manifest $dir]]}
+    eventually {[llength [glob $dir/appendonlydir/*]] == 3}
+    ask SET more 1
+    kill_and_restart $dir
+    expect {["new" "1"]} [ask MGET k more]
+}
+
+check "FLUSHALL does not hurry a rewrite" -only cachestorm {
+    set dir [server::new_dir]
+    start_aof $dir --save {3600 1}
+    for {set n 0} {$n < 200} {incr n} {
+        ask SET key:$n $n
+    }
+    ask CONFIG SET rdb-key-save-delay 1000000
+    ask BGREWRITEAOF
+    same 1 [aof_field aof_rewrite_in_progress]
+    expect +OK [ask FLUSHALL]
+    same 1 [aof_field aof_rewrite_in_progress]
+    same 1 [expr {[aof_field current_save_keys_processed] < 100}] [aof_field current_save_keys_processed]
+    same 1 [file exists $dir/dump.rdb]
+    same 0 [aof_field rdb_changes_since_last_save]
+    ask CONFIG SET rdb-key-save-delay 0
+    eventually {[aof_field aof_rewrite_in_progress] == 0}
+    expect +OK [ask DEBUG LOADAOF]
+    expect :0 [ask DBSIZE]
+    ask SET k v
+    expect +OK [ask DEBUG RELOAD NOSAVE]
+    expect :0 [ask DBSIZE]
 }

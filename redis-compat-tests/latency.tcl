@@ -107,3 +107,12 @@ case "arguments" {
     LATENCY NOSUCH            -> -ERR unknown subcommand 'NOSUCH'. Try LATENCY HELP.
     LATENCY HELP              -> [+"LATENCY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:" ...]
 }
+
+check "percentiles are told while they are counted" {
+    ask GET k
+    expect {/latency_percentiles_usec_get:/} [ask INFO latencystats]
+    ask CONFIG SET latency-tracking no
+    set told [ask INFO latencystats]
+    ask CONFIG SET latency-tracking yes
+    expect {/^# Latencystats\s*$/} $told
+}

@@ -518,6 +518,23 @@ check "a snapshot that is taken in beside data that serve meanwhile" -only cache
     expect {"w"} [ask GET k]
     expect {"m"} [ask GET l]
     expect :2 [ask DBSIZE]
+    # Nobody reaches what is on its way.
+    resp::close $c
+    set c [accepted]
+    greet $c
+    resp::raw $c "+FULLRESYNC $id 300\r\n\$EOF:$mark\r\n[string range $snapshot 0 end-17]"
+    eventually {[info_of [now] async_loading] eq 1}
+    ask CONFIG SET replica-read-only no
+    expect {["default"]} [ask NAMESPACES]
+    expect +OK [ask FLUSHALL]
+    expect :0 [ask DBSIZE]
+    expect {/^-LOADING/} [ask DEBUG RELOAD]
+    expect {/^-LOADING/} [ask DEBUG LOADAOF]
+    resp::raw $c "[string range $snapshot end-16 end]$mark"
+    same {REPLCONF ACK 300} [lrange [hear $c] 0 2]
+    expect {"v"} [ask GET k]
+    expect :1 [ask DBSIZE]
+    ask CONFIG SET replica-read-only yes
     same 0 [info_of [now] async_loading]
     resp::send $c {SELECT 5}
     resp::send $c {SET five 5}
@@ -526,7 +543,7 @@ check "a snapshot that is taken in beside data that serve meanwhile" -only cache
     vanish $listener
     ask REPLICAOF NO ONE
     expect +OK [ask DEBUG LOADAOF]
-    expect {"m"} [ask GET l]
+    expect {"v"} [ask GET k]
 }
 
 # A snapshot like the one above that has a library of functions, too.

@@ -247,6 +247,36 @@ check "DEBUG RELOAD" -server {--appendonly no} {
     expect "-ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options." [ask DEBUG RELOAD what]
 }
 
+check "a set that is told is popped nearly empty meanwhile" -server {--appendonly no} {
+    for {set n 0} {$n < 1000} {incr n} {
+        lappend members m$n
+    }
+    ask SADD s {*}$members
+    ask DEBUG POPULATE 100 key
+    ask CONFIG SET rdb-key-save-delay 1000000
+    expect {/Background saving started/} [ask BGSAVE]
+    same 990 [llength [lindex [ask SPOP s 990] 1]]
+    expect :10 [ask SCARD s]
+    ask CONFIG SET rdb-key-save-delay 0
+    if {$server::cachestorm} {
+        wait_for_save
+        expect +OK [ask DEBUG RELOAD NOSAVE]
+        expect :1000 [ask SCARD s]
+    }
+}
+
+check "a save goes on where it began" -server {--appendonly no --enable-protected-configs yes} {
+    set dir $server::dir($run::server)
+    file mkdir $dir/other
+    ask SET k v
+    ask CONFIG SET rdb-key-save-delay 300000
+    expect {/Background saving started/} [ask BGSAVE]
+    expect +OK [ask CONFIG SET dir $dir/other]
+    wait_for_save
+    same ok [info_of persistence rdb_last_bgsave_status]
+    same {1 0} [list [file exists $dir/dump.rdb] [file exists $dir/other/dump.rdb]]
+}
+
 check "keys that have expired are left out" -server {--appendonly no} {
     ask DEBUG SET-ACTIVE-EXPIRE 0
     ask MSET a 1 b 2

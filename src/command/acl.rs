@@ -16,8 +16,9 @@ use super::state::Server;
 use super::table::{self, CATEGORY_NAMES, Command, CommandId, Doc, EVERYWHERE, Flags, KeyFlags, Registered};
 use super::{Ctx, UNKNOWN_SHOWN, malformed, shown, wrong_arity};
 use crate::acl::{AccessControl, Context, Denial, Denied, Reason, Selector, User, has_blanks};
-use crate::config::{AclPubsubDefault, Settings, os_reason, replace_file, text};
+use crate::config::{AclPubsubDefault, Settings, replace_file, text};
 use crate::net::Closing;
+use crate::observe::reason;
 use crate::pubsub::{Kind, Subscriptions};
 use crate::resp::Args;
 use crate::types::number::{hex, parse_i64};
@@ -393,7 +394,7 @@ pub fn from_settings(settings: &Settings) -> Result<AccessControl, String> {
 fn load_file(acl: &mut AccessControl, settings: &Settings) -> Result<(), Vec<u8>> {
     let file = &settings.aclfile;
     let text = fs::read(file)
-        .map_err(|error| format!("Error loading ACLs, opening file '{file}': {}", os_reason(&error)).into_bytes())?;
+        .map_err(|error| format!("Error loading ACLs, opening file '{file}': {}", reason(&error)).into_bytes())?;
     acl.load(&text, file, opens_channels(settings))
 }
 
@@ -464,7 +465,7 @@ fn genpass(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
     // So many bytes always come whole.
     for part in random.chunks_mut(256) {
         getrandom(part, GetRandomFlags::empty()).map_err(|error| {
-            Error::new(format!("ERR The operating system has no random numbers: {}", os_reason(&error.into())))
+            Error::new(format!("ERR The operating system has no random numbers: {}", reason(&error.into())))
         })?;
     }
     cx.reply.bulk(&hex(&random).as_bytes()[..digits]);
@@ -611,7 +612,7 @@ fn log(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
 fn save(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
     let path = file(cx)?;
     replace_file(Path::new(&path), &cx.server.acl.to_file()).map_err(|error| {
-        ::log::warn!("Saving the ACL file {path}: {}", os_reason(&error));
+        ::log::warn!("Saving the ACL file {path}: {}", reason(&error));
         Error::fixed(
             "ERR There was an error trying to save the ACLs. Please check the server logs for more information",
         )

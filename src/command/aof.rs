@@ -17,9 +17,10 @@ use super::state::Server;
 use crate::config::{AppendFsync, Settings};
 use crate::effects::journal::{Journal, Sink};
 use crate::helper::disk::Disk;
+use crate::observe::reason;
 use crate::persist::aof::gathering::Gathering;
 use crate::persist::aof::manifest::{Manifest, Place, open_file};
-use crate::persist::aof::writer::{Manner, Writer, reason};
+use crate::persist::aof::writer::{Manner, Writer};
 
 /// Whether there is an append-only file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -390,6 +391,8 @@ impl Server {
             return Ok(());
         }
         if !self.settings.appendonly {
+            // Files of an append-only file that is turned on later come behind those that are there.
+            self.aof.manifest = read_manifest(&self.aof.place)?;
             return load::begin(self);
         }
         if self.begin_loading_aof()? {

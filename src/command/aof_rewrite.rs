@@ -16,9 +16,9 @@ use super::table::{Acl, Command, Doc, Flags};
 use super::{Ctx, namespace};
 use crate::keyspace::snapshot::Recorder;
 use crate::observe::processors;
+use crate::observe::reason;
 use crate::persist::aof::commands::Commands;
 use crate::persist::aof::manifest::open_file;
-use crate::persist::aof::writer::reason;
 use crate::persist::disk::{Background, DiskError, SnapshotFile, Target, Told};
 use crate::resp::Args;
 

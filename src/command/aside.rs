@@ -1,7 +1,7 @@
 //! Data that are taken in beside those that are there, and take their place at once when they are whole.
 //!
-//! Each database of a snapshot goes into a namespace that is made for it, under a name that nobody can ask for. In the end the two
-//! exchange their places, and what was there before is freed as a flushed database is.
+//! Each database of a snapshot goes into a hidden namespace that is made for it. In the end the two exchange their places, and
+//! what was there before is freed as a flushed database is.
 
 use std::collections::BTreeMap;
 
@@ -32,8 +32,7 @@ impl Aside {
     /// # Errors
     /// If there are too many namespaces.
     pub fn place(&mut self, server: &mut Server, database: Result<usize, Limits>) -> Result<usize, TooMany> {
-        // No name of a namespace has a space.
-        let slot = server.keys.create_namespace(&format!(" coming {}", self.databases.len()))?;
+        let slot = server.keys.create_hidden_namespace()?;
         self.databases.insert(slot, database);
         Ok(slot)
     }

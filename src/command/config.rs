@@ -11,6 +11,7 @@ use crate::config::{ApplyError, ConfigFile, EvictionPolicy, Rights, SetError, Se
 use crate::effects::journal::Lazy;
 use crate::net::limits::make_room_for_clients;
 use crate::net::listen::ListenError;
+use crate::observe::reason;
 use crate::observe::{crash, process};
 use crate::resp::Args;
 use crate::types::glob;
@@ -141,8 +142,8 @@ fn rewrite(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
             Ok(())
         }
         Err(error) => {
-            log::warn!("CONFIG REWRITE failed: {error}");
-            Err(Error::new(format!("ERR Rewriting config file: {error}")))
+            log::warn!("CONFIG REWRITE failed: {}", reason(&error));
+            Err(Error::new(format!("ERR Rewriting config file: {}", reason(&error))))
         }
     }
 }
@@ -300,7 +301,7 @@ impl Server {
         if has(&["oom-score-adj", "oom-score-adj-values"])
             && let Err(error) = process::set_oom_score(settings, self.replication.is_replica())
         {
-            log::warn!("Unable to write oom_score_adj: {error}");
+            log::warn!("Unable to write oom_score_adj: {}", reason(&error));
             return failed("oom-score-adj", "Failed to set current oom_score_adj. Check server logs.".to_string());
         }
         if has(&["port", "bind"])

@@ -158,7 +158,9 @@ fn flush(cx: &mut Ctx<'_>, args: &Args<'_>, databases: Range<usize>) -> Outcome 
     let all = databases.len() == cx.server.keys.databases();
     let lazily_freed = cx.server.keys.stats.lazily_freed;
     for db in databases {
-        cx.server.keys.flush(db);
+        if !cx.server.keys.directory().is_hidden(db) {
+            cx.server.keys.flush(db);
+        }
     }
     if all {
         save::after_flush(cx.server);

@@ -190,6 +190,8 @@ fn debug(cx: &mut Ctx<'_>, args: &mut Args<'_>) -> Outcome {
         (b"HTSTATS-KEY", 1 | 2) => return key_table_sizes(cx, args),
         (b"LEAK", 1) => drop(args[2].to_vec().leak()),
         (b"LISTPACK", 1) => return log_listpack(cx, args),
+        // It would take the place of what is loading.
+        (b"LOADAOF" | b"RELOAD", _) if cx.server.loading.is_some() => return Err(Error::LOADING),
         (b"LOADAOF", 0) => cx.server.reload_aof().map_err(|why| {
             log::warn!("{why}");
             Error::fixed("ERR Error trying to load the AOF files, check server logs.")

@@ -336,7 +336,7 @@ fn persistence(text: &mut Text, cx: &Ctx<'_>) {
     if let Some(loading) = &server.loading {
         let share = 100.0 * loading.loaded_bytes as f64 / loading.total_bytes.max(1) as f64;
         let elapsed = (server.clock.unix_us / 1_000_000).saturating_sub(loading.started);
-        let eta = if share > 0.0 { (elapsed as f64 * (100.0 - share) / share) as u64 } else { 1 };
+        let eta = if share > 0.0 && elapsed > 0 { (elapsed as f64 * (100.0 - share) / share) as u64 } else { 1 };
         text.line("loading_start_time", loading.started);
         text.line("loading_total_bytes", loading.total_bytes);
         text.line("loading_rdb_used_mem", loading.used_memory);
@@ -521,6 +521,9 @@ fn command_stats(text: &mut Text, cx: &Ctx<'_>) {
 }
 
 fn latency_stats(text: &mut Text, cx: &Ctx<'_>) {
+    if !cx.server.settings.latency_tracking {
+        return;
+    }
     let percents = &cx.server.settings.latency_tracking_info_percentiles;
     for (id, stats) in all().zip(&cx.server.command_stats) {
         let Some(latency) = &stats.latency else { continue };

@@ -13,6 +13,7 @@ use super::state::Server;
 use crate::config::{NamespaceLimits, SanitizeDumpPayload};
 use crate::keyspace::directory::Profile;
 use crate::keyspace::{Fresh, Key, Keyspace};
+use crate::observe::reason;
 use crate::persist::rdb::check;
 use crate::persist::rdb::decode::{Outcome, Rules};
 use crate::persist::rdb::error::{Error, Reason};
@@ -363,7 +364,7 @@ impl SnapshotLoader {
             opened => opened.and_then(FileSource::new),
         };
         let source = file.map_err(|error| {
-            log::warn!("Fatal error: can't open the RDB file {} for reading: {error}", path.display());
+            log::warn!("Fatal error: can't open the RDB file {} for reading: {}", path.display(), reason(&error));
             Unloaded
         })?;
         let reader = Reader::new(source, false).map_err(|error| tell(&error))?;

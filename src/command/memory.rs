@@ -352,8 +352,8 @@ fn stats(cx: &mut Ctx<'_>, _: &mut Args<'_>) -> Outcome {
         ("lua.caches".to_string(), Bytes(account.scripts)),
         ("functions.caches".to_string(), Bytes(account.functions)),
     ];
-    let databases = account.databases.iter();
     let directory = cx.server.keys.directory();
+    let databases = account.databases.iter().filter(|(db, ..)| !directory.is_hidden(*db));
     figures.extend(databases.map(|(db, table, wheel)| {
         let name = directory.own_name(*db).map_or_else(|| db.to_string(), str::to_owned);
         (format!("db.{name}"), Database(*table, *wheel))

@@ -5,6 +5,7 @@ use super::blocking;
 use super::error::{Error, Outcome};
 use super::state::Server;
 use crate::observe::process;
+use crate::observe::reason;
 
 impl Server {
     /// Whether it is a replica that lets nobody but its master write.
@@ -45,7 +46,7 @@ impl Server {
         self.decide_expiry();
         self.look_for_troubles();
         if let Err(error) = process::set_oom_score(&self.settings, self.replication.is_replica()) {
-            log::warn!("Unable to write oom_score_adj: {error}");
+            log::warn!("Unable to write oom_score_adj: {}", reason(&error));
         }
     }
 

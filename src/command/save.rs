@@ -14,6 +14,7 @@ use crate::keyspace::snapshot::Recorder;
 use crate::memory;
 use crate::observe::clock::Clock;
 use crate::observe::processors;
+use crate::observe::reason;
 use crate::persist::Sink;
 use crate::persist::disk::{Background, DiskError, SnapshotFile, Target, Told};
 use crate::persist::rdb;
@@ -227,9 +228,11 @@ fn count_keys(server: &Server) -> u64 {
 }
 
 fn target(server: &Server, temporary: String) -> Target {
+    // The settings may name another directory before the file is whole.
+    let here = |name: &str| std::path::absolute(name).unwrap_or_else(|_| name.into());
     Target {
-        path: server.settings.dbfilename.clone().into(),
-        temporary: temporary.into(),
+        path: here(&server.settings.dbfilename),
+        temporary: here(&temporary),
         checksum: server.settings.rdbchecksum,
         trailer: true,
         incremental_sync: server.settings.rdb_save_incremental_fsync,
@@ -477,9 +480,11 @@ fn file_over(server: &mut Server, id: u64, result: Result<u64, DiskError>) {
 
 fn tell(DiskError { doing, error }: &DiskError, dir: &str) {
     match *doing {
-        "open" => log::warn!("Failed opening the temp RDB file (in server root dir {dir}) for saving: {error}"),
-        "rename" => log::warn!("Error moving temp DB file on the final destination: {error}"),
-        doing => log::warn!("Write error while saving DB to the disk({doing}): {error}"),
+        "open" => {
+            log::warn!("Failed opening the temp RDB file (in server root dir {dir}) for saving: {}", reason(error))
+        }
+        "rename" => log::warn!("Error moving temp DB file on the final destination: {}", reason(error)),
+        doing => log::warn!("Write error while saving DB to the disk({doing}): {}", reason(error)),
     }
 }
 
@@ -539,6 +544,11 @@ pub fn save_now(server: &mut Server, impatient: &mut dyn FnMut() -> bool) -> Res
     let target = target(server, format!("temp-{}.rdb", std::process::id()));
     let written = write_now(server, target, impatient);
     server.keys.end_snapshot();
+    note_saved(server, written)
+}
+
+/// Notes that a snapshot in one piece was written, or why not.
+fn note_saved(server: &mut Server, written: Result<u64, Unsaved>) -> Result<(), Unsaved> {
     match written {
         Ok(bytes) => {
             log::info!("DB saved on disk: {bytes} bytes");
@@ -593,9 +603,22 @@ fn write_now(server: &mut Server, target: Target, impatient: &mut dyn FnMut() ->
 pub fn after_flush(server: &mut Server) {
     give_up(server, Purpose::File);
     server.give_up_transfer();
-    if !server.settings.save.is_empty() && save_now(server, &mut || false).is_err() {
+    if server.settings.save.is_empty() {
+        return;
+    }
+    let written = write_empty(server);
+    if note_saved(server, written.map_err(Unsaved::Disk)).is_err() {
         log::warn!("The snapshot still holds what was flushed");
     }
+}
+
+/// Writes a snapshot of a server without keys, while another one may be under way. Returns its bytes.
+fn write_empty(server: &Server) -> Result<u64, DiskError> {
+    let mut writer = writer(server, false);
+    writer.record_end();
+    let mut file = SnapshotFile::create(target(server, format!("temp-{}.rdb", std::process::id())))?;
+    file.write(&writer.take_recorded())?;
+    file.finish()
 }
 
 /// Whether commands that write are refused because of a snapshot that could not be written.

@@ -3,6 +3,8 @@
 //! The first slots are those that SELECT knows by number: 0 is `default`, n is `db<n>`. They are always there. A namespace
 //! with another name gets a slot behind them when it is created, and gives it back when it is deleted. What is said here of
 //! a namespace stays with its name, whatever becomes of its keys: emptying or exchanging databases does not change it.
+//!
+//! A *hidden* namespace has no name: data gather there that nobody is to see yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +17,7 @@ pub const MAX_NAMED: usize = 10_000;
 
 /// What holds for the keys of a namespace, and what has been counted of them.
 pub struct Profile {
-    /// Its name.
+    /// Its name; none if it is hidden.
     pub name: Box<str>,
     /// The time to live of keys that are written without one, in milliseconds; 0 for none.
     pub default_ttl_ms: u64,
@@ -118,6 +120,11 @@ impl Directory {
         self.profiles.get_mut(slot)?.as_mut()
     }
 
+    /// Whether a slot is that of a hidden namespace.
+    pub fn is_hidden(&self, slot: usize) -> bool {
+        self.profile(slot).is_some_and(|profile| profile.name.is_empty())
+    }
+
     /// The name of a namespace that has one of its own: one that no number stands for.
     pub fn own_name(&self, slot: usize) -> Option<&str> {
         self.profile(slot).filter(|_| slot >= self.numbered).map(|profile| &*profile.name)
@@ -194,23 +201,38 @@ impl Keyspace {
     /// # Errors
     /// If there are too many.
     pub fn create_namespace(&mut self, name: &str) -> Result<usize, TooMany> {
+        let slot = self.take_slot(name)?;
         let directory = &mut self.directory;
-        if directory.named() >= MAX_NAMED {
-            return Err(TooMany);
-        }
-        let free = directory.profiles.iter().position(Option::is_none);
-        let slot = free.unwrap_or_else(|| {
-            directory.profiles.push(None);
-            directory.profiles.len() - 1
-        });
-        directory.profiles[slot] = Some(Profile::new(name, self.now_ms));
         directory.by_name.insert(name.into(), slot);
         directory.declare(slot);
         directory.note_limits();
+        self.effects.journal.name(slot, Some(name));
+        Ok(slot)
+    }
+
+    /// Creates a hidden namespace, which [`Keyspace::delete_namespace`] deletes. Returns its slot.
+    ///
+    /// # Errors
+    /// If there are too many.
+    pub fn create_hidden_namespace(&mut self) -> Result<usize, TooMany> {
+        self.take_slot("")
+    }
+
+    /// Finds a slot for a namespace.
+    fn take_slot(&mut self, name: &str) -> Result<usize, TooMany> {
+        let directory = &mut self.directory;
+        if directory.profiles.iter().flatten().count() >= directory.numbered + MAX_NAMED {
+            return Err(TooMany);
+        }
+        let free = directory.profiles.iter().position(Option::is_none);
+        let slot = free.unwrap_or(directory.profiles.len());
+        if slot == directory.profiles.len() {
+            directory.profiles.push(None);
+        }
+        directory.profiles[slot] = Some(Profile::new(name, self.now_ms));
         if self.databases.len() <= slot {
             self.databases.resize_with(slot + 1, || None);
         }
-        self.effects.journal.name(slot, Some(name));
         Ok(slot)
     }
 

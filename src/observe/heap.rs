@@ -7,7 +7,7 @@ use std::{fmt, io, ptr};
 use tikv_jemalloc_ctl::{epoch, stats, stats_print, version as jemalloc_version};
 use tikv_jemalloc_sys::mallctl;
 
-use crate::config::os_reason;
+use crate::observe::reason;
 
 /// The allocator's own books, in bytes. They are more than what the server asked for: every thread, and the allocator's
 /// caches, are in them.
@@ -68,7 +68,7 @@ pub struct Refusal(c_int);
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&os_reason(&io::Error::from_raw_os_error(self.0)))
+        f.write_str(&reason(&io::Error::from_raw_os_error(self.0)))
     }
 }
 

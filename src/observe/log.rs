@@ -165,7 +165,7 @@ impl Log for ServerLog {
         if let Output::File(path) = &self.output
             && let Err(error) = open(path)
         {
-            eprintln!("Can't open the log file {}: {error}", path.display());
+            eprintln!("Can't open the log file {}: {}", path.display(), super::reason(&error));
         }
     }
 }

@@ -15,3 +15,11 @@ pub mod stats;
 mod symbols;
 pub mod syslog;
 pub mod usage;
+
+use std::io;
+
+/// The operating system's words for an error, without the number that Rust adds.
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error ").next().unwrap_or_default().to_owned()
+}

@@ -200,7 +200,7 @@ pub fn tell_ready(wanted: Supervised) {
 /// Tells systemd that the server is ready (`READY=1`) or on its way out (`STOPPING=1`), if systemd asked to be told.
 pub fn tell_systemd(state: &str) {
     if let Err(error) = notify(state) {
-        log::warn!("The supervisor could not be told: {error}");
+        log::warn!("The supervisor could not be told: {}", super::reason(&error));
     }
 }
 

@@ -11,6 +11,7 @@ use std::thread;
 use super::Sink;
 use super::rdb::{Checksum, checksum};
 use crate::observe::process;
+use crate::observe::reason;
 
 /// Bytes between two syncs, so that the last one does not have to wait for all of them.
 const SYNC_EVERY: usize = 4 << 20;
@@ -126,7 +127,11 @@ impl Drop for SnapshotFile {
         if !self.whole
             && let Err(error) = fs::remove_file(&self.target.temporary)
         {
-            log::warn!("The temporary file {} could not be removed: {error}", self.target.temporary.display());
+            log::warn!(
+                "The temporary file {} could not be removed: {}",
+                self.target.temporary.display(),
+                reason(&error)
+            );
         }
     }
 }

@@ -9,6 +9,7 @@ use socket2::SockRef;
 
 use crate::command::state::Server;
 use crate::net::{Client, Stream};
+use crate::observe::reason;
 
 /// What a client of another host is told while the server is open to everybody.
 const DENIED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no password is \
@@ -48,7 +49,7 @@ pub fn accept(server: &mut Server, listener: Token) -> Queue {
             // One that was given up while it waited; the next may be sound.
             Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
             Err(error) => {
-                log::warn!("Accepting client connection: {error}");
+                log::warn!("Accepting client connection: {}", reason(&error));
                 return Queue::Stuck;
             }
         }
@@ -86,7 +87,7 @@ fn welcome(server: &mut Server, mut stream: Stream, peer: Option<SocketAddr>) {
             tuned = tuned.and_then(|()| socket.set_tcp_keepalive(&probes));
         }
         if let Err(error) = tuned {
-            log::debug!("Socket options of a new connection: {error}");
+            log::debug!("Socket options of a new connection: {}", reason(&error));
         }
     }
     let id = server.next_client_id;
@@ -107,7 +108,7 @@ fn welcome(server: &mut Server, mut stream: Stream, peer: Option<SocketAddr>) {
     let entry = server.clients.vacant_entry();
     let token = Token(entry.key());
     if let Err(error) = server.listeners.registry().register(client.stream.source(), token, Interest::READABLE) {
-        log::warn!("Error registering a new client connection: {error}");
+        log::warn!("Error registering a new client connection: {}", reason(&error));
         return;
     }
     log::debug!("Accepted {}", client.addr);

@@ -11,6 +11,7 @@ use crate::command::client::describe;
 use crate::command::state::Server;
 use crate::net::client::{LONG_READ, READ_SIZE};
 use crate::net::{Client, Closing, ReplyMode};
+use crate::observe::reason;
 use crate::resp::ProtocolError;
 
 /// Bytes of a big argument that one turn reads.
@@ -302,7 +303,7 @@ impl Intake {
                     left = 0;
                 }
                 Err(error) => {
-                    log::debug!("Error writing to client: {error}");
+                    log::debug!("Error writing to client: {}", reason(&error));
                     client.close(Closing::Now);
                     server.dying.push(token);
                     break;
@@ -392,7 +393,7 @@ fn received(server: &mut Server, token: usize, came: io::Result<usize>, most: us
         Err(error) if error.kind() == ErrorKind::WouldBlock => client.readable = false,
         Err(error) if error.kind() == ErrorKind::Interrupted => {}
         Err(error) => {
-            log::debug!("Reading from client: {error}");
+            log::debug!("Reading from client: {}", reason(&error));
             server.close(token, Closing::Now);
             return false;
         }
@@ -402,7 +403,7 @@ fn received(server: &mut Server, token: usize, came: io::Result<usize>, most: us
 
 fn watch(registry: &Registry, client: &mut Client, token: usize, interest: Interest) {
     if let Err(error) = registry.reregister(client.stream.source(), Token(token), interest) {
-        log::warn!("A connection could not be watched: {error}");
+        log::warn!("A connection could not be watched: {}", reason(&error));
         client.close(Closing::Now);
     }
 }

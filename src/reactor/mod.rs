@@ -35,6 +35,7 @@ use crate::memory::warm::Warmer;
 use crate::net::client::{REPLY_BUFFER_MAX, REPLY_BUFFER_MIN};
 use crate::net::listen::{FIRST_LISTENER, ListenError};
 use crate::net::{Closing, Listeners};
+use crate::observe::reason;
 use crate::observe::{crash, process, processors};
 use crate::plugin::Plugins;
 use accept::{Queue, accept};
@@ -187,7 +188,9 @@ impl Reactor {
         loop {
             let patience = self.patience();
             match self.poll.poll(&mut events, patience) {
-                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(format!("Polling failed: {error}")),
+                Err(error) if error.kind() != ErrorKind::Interrupted => {
+                    return Err(format!("Polling failed: {}", reason(&error)));
+                }
                 _ => {}
             }
             let started = self.server.cycles.raw();
@@ -257,6 +260,7 @@ impl Reactor {
         if !shutdown.save.unwrap_or(!server.settings.save.is_empty()) {
             return Ok(true);
         }
+        server.cancel_rewrite();
         log::info!("Saving the final RDB snapshot before exiting.");
         let mut signals = self.signals.borrow_mut();
         match save::save_now(server, &mut || signals.interrupted()) {
@@ -600,7 +604,7 @@ fn bury(server: &mut Server, busy: Option<usize>) {
         server.subscriptions.forget(token);
         server.budget.forget(token);
         if let Err(error) = server.listeners.registry().deregister(client.stream.source()) {
-            log::warn!("A connection could not be taken out of the poll: {error}");
+            log::warn!("A connection could not be taken out of the poll: {}", reason(&error));
         }
         if let Some(link) = &client.link {
             server.link_lost(token, link);

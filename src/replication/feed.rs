@@ -359,14 +359,15 @@ impl Server {
         for token in self.replication.replicas.clone() {
             let client = &mut self.clients[token];
             let Some(replica) = &mut client.replica else { continue };
+            if replica.progress.0 != client.sent || client.output.is_empty() {
+                replica.progress = (client.sent, now_ms);
+            }
             match replica.stage {
                 // It is alive, and so is this server: there is just nothing to tell yet.
                 Stage::WaitsForSnapshot => client.output.tail().push(b'\n'),
                 Stage::Receives if by_file && replica.file.is_none() => client.output.tail().push(b'\n'),
                 // Who has taken all that there is waits for the slowest, and is not it.
-                Stage::Receives
-                    if !client.output.is_empty() && now_ms.saturating_sub(client.active_ms) > timeout_ms =>
-                {
+                Stage::Receives if now_ms.saturating_sub(replica.progress.1) > timeout_ms => {
                     log::warn!("Disconnecting timedout replica (full sync): {}", self.replica_name(token));
                     self.close(token, Closing::Now);
                     continue;

@@ -57,6 +57,8 @@ pub struct Replica {
     pub waits_since_ms: u64,
     /// The snapshot file that it is sent.
     pub file: Option<FileOnItsWay>,
+    /// How many bytes it had been sent when that was looked at last and had changed, and when, in milliseconds of uptime.
+    pub progress: (u64, u64),
 }
 
 impl Replica {
@@ -78,6 +80,7 @@ impl Replica {
             wants: Wants::Everything,
             waits_since_ms: now_ms,
             file: None,
+            progress: (0, now_ms),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::command::save::{self, Purpose};
 use crate::command::state::Server;
 use crate::helper::Outbox;
 use crate::net::Closing;
+use crate::observe::reason;
 use crate::persist::Sink;
 use crate::persist::disk::DiskError;
 use crate::persist::rdb::{Checksum, checksum};
@@ -48,21 +49,30 @@ impl Transfer {
 pub struct FileOnItsWay {
     file: File,
     left: u64,
+    /// Its bytes could not be read, or it ended before all of them had come.
+    broken: bool,
 }
 
 impl FileOnItsWay {
-    /// Gives an output the next bytes, as long as it has fewer than so many. What cannot be read is the end: the replica sees that
-    /// bytes are missing.
+    /// Gives an output the next bytes, as long as it has fewer than so many.
     pub fn read_on(&mut self, output: &mut Output, most: usize) {
         let wanted = most.saturating_sub(output.len()) as u64;
         match (&self.file).take(wanted.min(self.left)).read_to_end(output.tail()) {
-            Ok(0) if wanted > 0 && self.left > 0 => self.left = 0,
+            Ok(0) if wanted > 0 && self.left > 0 => {
+                log::warn!("Read error sending DB to replica: premature EOF");
+                self.broken = true;
+            }
             Ok(read) => self.left -= read as u64,
             Err(error) => {
-                log::warn!("Read error sending DB to replica: {error}");
-                self.left = 0;
+                log::warn!("Read error sending DB to replica: {}", reason(&error));
+                self.broken = true;
             }
         }
+    }
+
+    /// Whether it cannot be sent to its end.
+    pub fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// Whether it has been read to its end.
@@ -278,12 +288,12 @@ impl Server {
                     let client = &mut self.clients[token];
                     client.output.tail().extend_from_slice(format!("${left}\r\n").as_bytes());
                     if let Some(replica) = &mut client.replica {
-                        replica.file = Some(FileOnItsWay { file, left });
+                        replica.file = Some(FileOnItsWay { file, left, broken: false });
                     }
                     self.will_send(token);
                 }
                 Err(error) => {
-                    log::warn!("SYNC failed. Can't open/stat DB after BGSAVE: {error}");
+                    log::warn!("SYNC failed. Can't open/stat DB after BGSAVE: {}", reason(&error));
                     self.close(token, Closing::Now);
                 }
             }
@@ -301,15 +311,18 @@ impl Server {
         self.replication.feeding.made_file = false;
         log::info!("Removing the RDB file used to feed replicas in a persistence-less instance");
         if let Err(error) = std::fs::remove_file(&self.settings.dbfilename) {
-            log::warn!("It cannot be removed: {error}");
+            log::warn!("It cannot be removed: {}", reason(&error));
         }
     }
 
-    /// Replicas whose snapshot file is behind them get the stream.
+    /// Replicas whose snapshot file is behind them get the stream. Those that cannot get all of theirs go: they would take what
+    /// follows for a part of it.
     fn begin_stream_behind_files(&mut self) {
         for token in self.readers() {
             let Some(replica) = &mut self.clients[token].replica else { continue };
-            if replica.file.as_ref().is_some_and(FileOnItsWay::is_over) {
+            if replica.file.as_ref().is_some_and(FileOnItsWay::is_broken) {
+                self.close(token, Closing::Now);
+            } else if replica.file.as_ref().is_some_and(FileOnItsWay::is_over) {
                 replica.file = None;
                 replica.stage = if replica.snapshot_only { Stage::Served } else { Stage::Online };
                 replica.told_ms = self.clock.uptime_ms();

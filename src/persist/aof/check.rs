@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::manifest::Manifest;
 use super::walker::{Fault, Step, Walker};
-use super::writer::reason;
+use crate::observe::reason;
 
 const USAGE: &str = "Usage: cachestorm --check-aof [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>";
 
@@ -215,7 +215,8 @@ impl Checker<'_> {
         if let Some(complaint) = complaint {
             say(self.out, format_args!("0x{:16x}: {complaint}", walker.part()))?;
         }
-        let rest = size - good;
+        // It may have grown since.
+        let rest = size.saturating_sub(good);
         if let (0, Repair::Truncate(time)) = (rest, self.repair) {
             say(self.out, format_args!("Truncate nothing in AOF {name} to timestamp {time}"))?;
             return Ok(Found::Valid);

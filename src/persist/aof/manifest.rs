@@ -11,6 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::config::words::{quote_if_needed, split};
+use crate::observe::reason;
 use crate::types::number::parse_i64;
 
 /// What a file is to the whole.
@@ -106,19 +107,21 @@ impl Place {
     pub fn store(&self, manifest: &Manifest) -> Result<(), String> {
         let name = format!("temp-{}.manifest", self.name);
         let temporary = self.path(&name);
-        let mut file =
-            open_file(&temporary, true).map_err(|error| format!("Can't open the AOF manifest file {name}: {error}"))?;
-        file.write_all(manifest.to_string().as_bytes())
-            .map_err(|error| format!("Error trying to write the temporary AOF manifest file {name}: {error}"))?;
-        file.sync_data().map_err(|error| format!("Fail to fsync the temp AOF file {name}: {error}."))?;
+        let mut file = open_file(&temporary, true)
+            .map_err(|error| format!("Can't open the AOF manifest file {name}: {}", reason(&error)))?;
+        file.write_all(manifest.to_string().as_bytes()).map_err(|error| {
+            format!("Error trying to write the temporary AOF manifest file {name}: {}", reason(&error))
+        })?;
+        file.sync_data().map_err(|error| format!("Fail to fsync the temp AOF file {name}: {}.", reason(&error)))?;
         fs::rename(&temporary, self.manifest()).map_err(|error| {
             format!(
-                "Error trying to rename the temporary AOF manifest file {name} into {}.manifest: {error}",
-                self.name
+                "Error trying to rename the temporary AOF manifest file {name} into {}.manifest: {}",
+                self.name,
+                reason(&error)
             )
         })?;
         sync_directory(&self.directory)
-            .map_err(|error| format!("Fail to fsync AOF directory {}: {error}.", self.directory.display()))
+            .map_err(|error| format!("Fail to fsync AOF directory {}: {}.", self.directory.display(), reason(&error)))
     }
 }
 

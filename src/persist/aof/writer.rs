@@ -19,6 +19,7 @@ use std::sync::Arc;
 use super::filling;
 use super::reader::{Checksum, MARK};
 use crate::config::AppendFsync;
+use crate::observe::reason;
 
 /// How long writes may wait for a sync, in milliseconds.
 const POSTPONE_MS: u64 = 2000;
@@ -413,15 +414,6 @@ fn write_all(file: &File, bytes: &[u8], at: u64) -> Result<(), (usize, io::Error
         }
     }
     Ok(())
-}
-
-/// What the system says of an error, without the number.
-pub fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" (os error ") {
-        Some(at) => text[..at].to_string(),
-        None => text,
-    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::own;
 use super::source::{FileSource, Source};
 use super::tag;
 use crate::keyspace::hashmap;
+use crate::observe::reason;
 use crate::types::hash::KeyHasher;
 use crate::types::number::c_text;
 use crate::types::{quicklist, set, zset};
@@ -65,7 +66,7 @@ pub fn check(path: &str, mut out: &mut dyn Write) -> io::Result<Option<u64>> {
     let source = match File::open(path).and_then(FileSource::new) {
         Ok(source) => source,
         Err(error) => {
-            writeln!(out, "Cannot open file {path}: {error}")?;
+            writeln!(out, "Cannot open file {path}: {}", reason(&error))?;
             return Ok(None);
         }
     };

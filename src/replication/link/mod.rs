@@ -31,7 +31,7 @@ use crate::config::{Endpoint, PropagationErrorBehavior};
 use crate::effects::journal::encode;
 use crate::net::{Client, Closing, ReplyMode, Stream};
 use crate::observe::log::{Role, set_role};
-use crate::persist::aof::writer::reason;
+use crate::observe::reason;
 use crate::replication::backlog::Backlog;
 use handshake::Question;
 pub use snapshot::{Progress, Reception};
@@ -268,7 +268,7 @@ impl Server {
     }
 
     fn link_unmade(&mut self, error: &io::Error) {
-        log::warn!("Unable to connect to MASTER: {error}");
+        log::warn!("Unable to connect to MASTER: {}", reason(error));
         if let Some(following) = &mut self.replication.following {
             following.stage = Stage::Down;
         }

@@ -15,6 +15,7 @@ use crate::command::loading::Loader;
 use crate::command::save::{self, Purpose};
 use crate::command::state::Server;
 use crate::config::DisklessLoad;
+use crate::observe::reason;
 use crate::persist::Sink;
 use crate::persist::disk::{Background, DiskError, Target, Told};
 use crate::replication::backlog::Backlog;
@@ -204,7 +205,7 @@ impl Server {
             Ok(_) => self.take_snapshot_in(),
             Err(DiskError { doing, error }) => {
                 following.progress.is_whole = false;
-                let file = &self.settings.dbfilename;
+                let (file, error) = (&self.settings.dbfilename, reason(&error));
                 let why = match doing {
                     "rename" => format!(
                         "Failed trying to rename the temp DB into {file} in MASTER <-> REPLICA synchronization: {error}"
