@@ -11,6 +11,7 @@ use cachestorm::config::{Invocation, Loaded, Settings, Supervised, text};
 use cachestorm::memory::Allocator;
 use cachestorm::net::limits::{make_room_for_clients, outlive_file_size_limit};
 use cachestorm::net::listen::ListenError;
+use cachestorm::observe::reason;
 use cachestorm::observe::{crash, heap, log as logging, process};
 use cachestorm::persist::aof::check as check_aof;
 use cachestorm::persist::rdb::check;
@@ -94,11 +95,11 @@ fn check_files(program: &Path, args: &[String]) -> Option<ExitCode> {
 fn serve(Loaded { mut settings, source }: Loaded) -> Result<Option<Duration>, String> {
     process::reserve_title();
     if settings.daemonize && process::supervisor(settings.supervised) == Supervised::No {
-        process::daemonize().map_err(|error| unlogged(format!("Can't go into the background: {error}")))?;
+        process::daemonize().map_err(|error| unlogged(format!("Can't go into the background: {}", reason(&error))))?;
     }
     std::env::set_current_dir(&settings.dir)
         .map_err(|error| unlogged(format!("Can't chdir to '{}': {error}", settings.dir)))?;
-    logging::init(&settings).map_err(|error| unlogged(format!("Can't open the log file: {error}")))?;
+    logging::init(&settings).map_err(|error| unlogged(format!("Can't open the log file: {}", reason(&error))))?;
     crash::install(&settings);
     outlive_file_size_limit();
     log::info!("oO0OoO0OoO0Oo CacheStorm is starting oO0OoO0OoO0Oo");
@@ -114,7 +115,8 @@ fn serve(Loaded { mut settings, source }: Loaded) -> Result<Option<Duration>, St
     }
     settings.warn_of_inert(|_| true);
     settings.check_unencrypted().map_err(|error| format!("{}: {}", error.setting, error.reason))?;
-    let possible = make_room_for_clients(settings.maxclients).map_err(|error| format!("Open files: {error}"))?;
+    let possible =
+        make_room_for_clients(settings.maxclients).map_err(|error| format!("Open files: {}", reason(&error)))?;
     if possible < settings.maxclients {
         if possible == 0 {
             return Err("The limit of open files (ulimit -n) leaves no room for clients.".to_string());
@@ -126,7 +128,7 @@ fn serve(Loaded { mut settings, source }: Loaded) -> Result<Option<Duration>, St
         settings.maxclients = possible;
     }
     if let Err(error) = process::set_oom_score(&settings, false) {
-        log::warn!("Unable to write oom_score_adj: {error}");
+        log::warn!("Unable to write oom_score_adj: {}", reason(&error));
     }
     let (port, pidfile) = (settings.port, settings.pidfile.clone());
     let daemon = settings.daemonize;
@@ -138,7 +140,7 @@ fn serve(Loaded { mut settings, source }: Loaded) -> Result<Option<Duration>, St
                 _ => format!("Failed listening on port {port} (tcp), aborting."),
             }
         }
-        StartError::Io(error) => format!("The event loop cannot be set up: {error}"),
+        StartError::Io(error) => format!("The event loop cannot be set up: {}", reason(&error)),
         StartError::Commands(reason) | StartError::Plugin(reason) => reason,
         StartError::Unreachable => "Configured to not listen anywhere, exiting.".to_string(),
     })?;
@@ -150,7 +152,7 @@ fn serve(Loaded { mut settings, source }: Loaded) -> Result<Option<Duration>, St
     if let Some(path) = pidfile {
         log::info!("Removing the pid file.");
         if let Err(error) = std::fs::remove_file(&path) {
-            log::warn!("The pid file {path} could not be removed: {error}");
+            log::warn!("The pid file {path} could not be removed: {}", reason(&error));
         }
     }
     ended?;
@@ -174,7 +176,7 @@ fn write_pidfile(path: &str, daemon: bool) -> Option<String> {
     match std::fs::write(path, format!("{}\n", std::process::id())) {
         Ok(()) => Some(path.to_string()),
         Err(error) => {
-            log::warn!("Failed to write PID file {path}: {error}");
+            log::warn!("Failed to write PID file {path}: {}", reason(&error));
             None
         }
     }

@@ -1,15 +1,16 @@
 //! The redis.conf grammar: one directive a line, `#` comments, `include`.
 //!
 //! Includes are read where they stand. Their paths may hold `*`, `?` and `[…]`; a pattern that matches nothing is no
-//! problem. A relative path is looked for in the directory that the server was started in, then beside the including
-//! file.
+//! problem. A relative path is looked for in the directory that `dir` has named last, or else the server was started in, then
+//! beside the including file.
 
 use std::path::{Path, PathBuf};
 
-use super::kind::{BAD_DIRECTIVE, os_reason};
+use super::kind::{BAD_DIRECTIVE, Kind};
 use super::load::{Collector, Place, shorten};
 use super::registry::{SETTINGS, Setting};
 use super::{text, words};
+use crate::observe::reason;
 
 /// Levels of includes, the first file not counted.
 const MAX_DEPTH: usize = 16;
@@ -75,6 +76,9 @@ fn assign(collector: &mut Collector, setting: &'static Setting, values: &[&str],
         };
     }
     collector.assign(setting, values, place, shown);
+    if matches!(setting.kind, Kind::Directory) {
+        collector.enter_directory();
+    }
 }
 
 /// The line, but only its name if that is of a secret.
@@ -119,7 +123,7 @@ fn include(collector: &mut Collector, pattern: &str, place: Place, shown: &str) 
                 collector.open_files.pop();
             }
             Err(error) => {
-                let reason = format!("can't open config file '{name}': {}", os_reason(&error));
+                let reason = format!("can't open config file '{name}': {}", reason(&error));
                 collector.refuse(place, shorten(shown), reason);
             }
         }

@@ -10,6 +10,7 @@ use std::path::Path;
 use super::amount::parse_redis_size;
 use super::text::no_nul;
 use super::words::quote_if_needed;
+use crate::observe::reason;
 
 /// The grammar of a setting's value.
 #[derive(Clone, Copy)]
@@ -267,19 +268,13 @@ fn absolute_directory(path: &str) -> Result<String, String> {
             .unwrap_or(".".into()));
     }
     no_nul(path)?;
-    let absolute = Path::new(path).canonicalize().map_err(|error| os_reason(&error))?;
+    let absolute = Path::new(path).canonicalize().map_err(|error| reason(&error))?;
     if !absolute.is_dir() {
         return Err("Not a directory".to_owned());
     }
     // Whoever may not enter it cannot see what is in it.
-    absolute.join(".").metadata().map_err(|error| os_reason(&error))?;
+    absolute.join(".").metadata().map_err(|error| reason(&error))?;
     absolute.into_os_string().into_string().map_err(|_| "the path is not valid UTF-8".to_owned())
-}
-
-/// The operating system's words for an error, without the number that Rust adds.
-pub fn os_reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 impl Field for Vec<String> {

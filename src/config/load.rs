@@ -13,9 +13,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::choices::LogFormat;
-use super::kind::{WRONG_NUMBER, os_reason};
+use super::kind::WRONG_NUMBER;
 use super::registry::{SETTINGS, Setting, Settings};
 use super::{Kind, conf, text, words, yaml};
+use crate::observe::reason;
 
 /// Files that are tried when none is named.
 const DEFAULT_FILES: [&str; 2] = ["./cachestorm.yaml", "/etc/cachestorm/cachestorm.yaml"];
@@ -163,8 +164,11 @@ impl fmt::Display for Place<'_> {
 pub(super) struct Collector {
     pub settings: Settings,
     pub problems: Problems,
-    /// The directory that relative paths count from; empty for the working directory.
+    /// The directory that relative paths count from; empty for the working directory. In a redis.conf it is what `dir` has said
+    /// last.
     pub base: PathBuf,
+    /// What it was in the beginning.
+    start: PathBuf,
     /// The working directory has been given as an absolute path.
     pins_directory: bool,
     /// Names that have been given.
@@ -181,7 +185,7 @@ pub(super) struct Collector {
 
 impl Collector {
     fn at(base: &Path) -> Collector {
-        let mut collector = Collector { base: base.to_owned(), ..Collector::default() };
+        let mut collector = Collector { base: base.to_owned(), start: base.to_owned(), ..Collector::default() };
         if let Some(base) = base.to_str().filter(|base| !base.is_empty()) {
             collector.settings.dir = base.to_owned();
         }
@@ -210,9 +214,10 @@ impl Collector {
         let written = match (&setting.kind, words) {
             (Kind::Directory, [path]) if !path.is_empty() => {
                 let is_absolute = Path::new(path).is_absolute();
-                let path = self.base.join(path).to_string_lossy().into_owned();
+                let base = if matches!(place, Place::Variable(_)) { &self.start } else { &self.base };
+                let path = base.join(path).to_string_lossy().into_owned();
                 let written = (setting.write)(&mut self.settings, &[&path], false);
-                self.pins_directory = if written.is_ok() { is_absolute } else { self.pins_directory };
+                self.pins_directory |= written.is_ok() && is_absolute;
                 written
             }
             (Kind::Users, [user, ..]) if !self.users.insert((*user).to_owned()) => Err(format!(
@@ -233,6 +238,11 @@ impl Collector {
         } else if setting.kind.is_directive() {
             self.directives.entry(setting.name).or_default().push((place.to_string(), presentable(setting, shown)));
         }
+    }
+
+    /// Goes to the directory that has been named: what follows counts from there.
+    pub fn enter_directory(&mut self) {
+        self.base = PathBuf::from(&self.settings.dir);
     }
 
     /// Reads a file of redis.conf lines.
@@ -378,7 +388,7 @@ fn load_with(
     let stdin = if reads_stdin { Some(read_at_most(stdin, MAX_CONF_BYTES)) } else { None };
     let stdin = stdin.transpose().map_err(|error| {
         let mut collector = Collector::default();
-        collector.refuse(Place::File("standard input"), "", os_reason(&error));
+        collector.refuse(Place::File("standard input"), "", reason(&error));
         collector.problems
     })?;
     let base = std::env::current_dir().unwrap_or_default();
@@ -425,7 +435,7 @@ impl Source {
                 Ok(text) => collector.read_text(&text, file),
                 Err(error) => {
                     let path = file.path.display().to_string();
-                    collector.refuse(Place::File(&path), "", format!("can't open config file: {}", os_reason(&error)));
+                    collector.refuse(Place::File(&path), "", format!("can't open config file: {}", reason(&error)));
                 }
             }
         }
@@ -710,6 +720,30 @@ mod tests {
             let after = text.split_once(shown).map(|(_, after)| after).unwrap_or_default();
             assert!(after.contains(reason), "{args:?} {text}");
         }
+    }
+
+    #[test]
+    fn in_a_redis_conf_paths_count_from_the_directory_named_last() {
+        let folder = Folder::new();
+        let data = folder.path().join("data").canonicalize().unwrap_or_else(|_| {
+            folder.write("data/sub/stock.conf", "dir ./\n");
+            folder.write("data/conf.d/auth.conf", "requirepass sesame\n");
+            folder.path().join("data").canonicalize().unwrap()
+        });
+        let data = data.display();
+        let dir_of = |text: &str, args: &[&str], env: &[(&str, &str)]| {
+            let file = folder.write("test.conf", text);
+            values(&[&[file.as_str()], args].concat(), env, &["dir", "requirepass"])
+        };
+        let sub = format!("{data}/sub");
+        assert_eq!(dir_of(&format!("dir {data}\ninclude sub/stock.conf\n"), &[], &[]), [&data.to_string(), ""]);
+        assert_eq!(dir_of(&format!("dir {data}\ndir sub\n"), &[], &[]), [&sub, ""]);
+        assert_eq!(dir_of(&format!("dir {data}\n"), &["--dir", "."], &[]), [&data.to_string(), ""]);
+        assert_eq!(dir_of(&format!("dir {data}\ninclude conf.d/*.conf\n"), &[], &[]), [&data.to_string(), "sesame"]);
+        // What a variable says counts from the start.
+        let here = std::env::current_dir().unwrap();
+        let start = [("CACHESTORM_PERSISTENCE_DATA_DIR", ".")];
+        assert_eq!(dir_of(&format!("dir {data}\n"), &[], &start), [here.to_str().unwrap(), ""]);
     }
 
     #[test]

@@ -30,7 +30,7 @@ use std::fmt;
 pub use amount::parse_size;
 pub use choices::*;
 pub use compound::{Endpoint, NamespaceLimits, OutputBufferLimit, OutputBufferLimits, SavePoint};
-pub use kind::{Kind, MemoryLimit, os_reason};
+pub use kind::{Kind, MemoryLimit};
 pub use load::{ConfigFile, FileFormat, Invocation, Judge, Loaded, Misfit, Problem, Problems, Reload, Source};
 pub use registry::{Flags, SETTINGS, Setting, Settings, Unit};
 pub use rewrite::replace_file;

@@ -8,6 +8,7 @@ pub mod disk;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
+use crate::observe::reason;
 use mio::Waker;
 
 /// Something for the reactor to do with the state `S` that it owns.
@@ -36,7 +37,7 @@ impl<S> Outbox<S> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).push_back(job);
         // Behind the lock, because the reactor does not wait for that: who has it wakes the reactor again.
         if let Err(error) = self.waker.wake() {
-            log::warn!("The event loop could not be woken: {error}");
+            log::warn!("The event loop could not be woken: {}", reason(&error));
         }
     }
 }

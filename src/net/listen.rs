@@ -11,6 +11,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::Settings;
+use crate::observe::reason;
 
 /// Tokens from here on are listeners'; below are clients'.
 pub const FIRST_LISTENER: usize = usize::MAX / 2;
@@ -92,7 +93,7 @@ impl Listeners {
     fn drop_tcp(&mut self, listeners: Vec<(Token, TcpListener)>) {
         for (_, mut listener) in listeners {
             if let Err(error) = self.registry.deregister(&mut listener) {
-                log::warn!("A listening socket could not be taken out of the poll: {error}");
+                log::warn!("A listening socket could not be taken out of the poll: {}", reason(&error));
             }
         }
     }
@@ -132,7 +133,9 @@ impl Listeners {
             return Ok(());
         }
         let path = settings.unixsocket.clone();
-        let failed = |error: io::Error| ListenError::Unix(format!("Failed opening Unix socket: bind: {path}: {error}"));
+        let failed = |error: io::Error| {
+            ListenError::Unix(format!("Failed opening Unix socket: bind: {path}: {}", reason(&error)))
+        };
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
@@ -184,7 +187,7 @@ impl Listeners {
         if self.unix.take().is_some()
             && let Err(error) = fs::remove_file(&self.unix_path)
         {
-            log::warn!("The Unix socket could not be removed: {error}");
+            log::warn!("The Unix socket could not be removed: {}", reason(&error));
         }
     }
 }
@@ -228,7 +231,8 @@ fn open_all(wanted: &[&Wanted], settings: &Settings) -> Result<Vec<TcpListener>,
             Err(error) if *is_optional && unavailable(&error) => {}
             Err(error) => {
                 let port = settings.port;
-                let reason = format!("Could not create server TCP listening socket {name}:{port}: bind: {error}");
+                let reason =
+                    format!("Could not create server TCP listening socket {name}:{port}: bind: {}", reason(&error));
                 return Err(ListenError::Port(reason));
             }
         }
