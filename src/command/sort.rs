@@ -311,11 +311,14 @@ fn directed(ordering: Ordering, descending: bool) -> Ordering {
 ///
 /// # Errors
 /// If one that should be a number is none.
-fn sorted(place: &mut Place<'_>, query: &Query<'_>, texts: &Texts) -> Result<Vec<Span>, Error> {
+fn sorted(place: &mut Place<'_>, query: &Query<'_>, texts: &Texts, is_set: bool) -> Result<Vec<Span>, Error> {
     let range = query.range(texts.spans.len());
     let descending = query.descending;
-    // Where nothing else decides, the elements keep their order.
-    let by_position = |a: Span, b: Span| a.start.cmp(&b.start);
+    // Where nothing else decides, the elements keep their order; a set has none that is the same everywhere.
+    let by_itself = |a: Span, b: Span| match is_set {
+        true => texts.get(a).cmp(texts.get(b)),
+        false => a.start.cmp(&b.start),
+    };
     if !query.alpha {
         let mut items = Vec::with_capacity(texts.spans.len());
         for &span in &texts.spans {
@@ -330,7 +333,7 @@ fn sorted(place: &mut Place<'_>, query: &Query<'_>, texts: &Texts) -> Result<Vec
         arrange(&mut items, &range, |a, b| {
             let by_number = a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal);
             let ordering = by_number.then_with(|| texts.get(a.1).cmp(texts.get(b.1)));
-            directed(ordering, descending).then_with(|| by_position(a.1, b.1))
+            directed(ordering, descending).then_with(|| by_itself(a.1, b.1))
         });
         return Ok(items[range].iter().map(|&(_, span)| span).collect());
     }
@@ -347,7 +350,7 @@ fn sorted(place: &mut Place<'_>, query: &Query<'_>, texts: &Texts) -> Result<Vec
     let whole = query.destination.is_some();
     let text = |span: Span| if whole { keys.get(span) } else { c_text(keys.get(span)) };
     let mut items: Vec<_> = pairs.into_iter().map(|(key, span)| (key.map(text), span)).collect();
-    arrange(&mut items, &range, |a, b| directed(a.0.cmp(&b.0), descending).then_with(|| by_position(a.1, b.1)));
+    arrange(&mut items, &range, |a, b| directed(a.0.cmp(&b.0), descending).then_with(|| by_itself(a.1, b.1)));
     Ok(items[range].iter().map(|&(_, span)| span).collect())
 }
 
@@ -375,7 +378,7 @@ fn sort(cx: &mut Ctx<'_>, args: &Args<'_>, may_store: bool) -> Outcome {
     } else if as_they_are {
         texts.spans[query.range(texts.spans.len())].to_vec()
     } else {
-        sorted(&mut place, &query, &texts)?
+        sorted(&mut place, &query, &texts, is_set)?
     };
     if query.gets.is_empty() {
         query.gets.push(Pattern::Itself);

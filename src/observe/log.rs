@@ -40,6 +40,9 @@ use simplelog::{ConfigBuilder, WriteLogger};
 use super::syslog::Syslog;
 use crate::config::{LogFormat, LogLevel, Settings};
 
+/// A message has no more bytes than that: what others send stands in some, and is as long as they like.
+const MOST_BYTES: usize = 32 * 1024;
+
 /// What the server is, as the log shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -138,14 +141,16 @@ impl Log for ServerLog {
 
     fn log(&self, record: &Record) {
         let (mark, name) = level(record.level());
+        let mut message = record.args().to_string();
+        message.truncate(message.floor_char_boundary(MOST_BYTES));
         let text = match self.format {
-            LogFormat::Console => format!("{mark} {}", record.args()),
+            LogFormat::Console => format!("{mark} {message}"),
             LogFormat::Json => format!(
                 "\"level\":\"{name}\",\"pid\":{},\"role\":\"{}\",\"target\":{},\"msg\":{}}}",
                 std::process::id(),
                 role().1,
                 serde_json::Value::from(record.target()),
-                serde_json::Value::from(record.args().to_string()),
+                serde_json::Value::from(message.as_str()),
             ),
         };
         // One line at a time, from the time stamp to the end.
@@ -156,7 +161,7 @@ impl Log for ServerLog {
         if let Some(syslog) = &self.syslog
             && record.target().starts_with(env!("CARGO_PKG_NAME"))
         {
-            syslog.write(record.level(), &record.args().to_string());
+            syslog.write(record.level(), &message);
         }
     }
 

@@ -21,7 +21,6 @@ use crate::types::number::parse_f64;
 use crate::types::ordered::Ordered;
 use crate::types::quicklist::{self, End, Quicklist};
 use crate::types::set::{self, Set, SetMut};
-use crate::types::stream::Log;
 use crate::types::zset;
 
 /// Items of a large value that are read at once.
@@ -117,8 +116,7 @@ enum Form {
         first: Option<u64>,
         fields: FieldTable,
     },
-    /// By its type.
-    Stream(u8, Log),
+    Stream(Box<stream::Reader>),
     /// Whether scores are texts, and the longest member so far.
     Zset {
         old: bool,
@@ -157,7 +155,8 @@ impl Decoder {
                 Form::Zset { old: tag == tag::ZSET, tree: Ordered::new(rules.hasher.clone()), longest: 0 }
             }
             tag::STREAM_LISTPACKS | tag::STREAM_LISTPACKS_2 | tag::STREAM_LISTPACKS_3 => {
-                Form::Stream(tag, Log::default())
+                let nodes = source.number()?;
+                return Ok(Decoder { left: 1, form: Form::Stream(Box::new(stream::Reader::new(tag, nodes))) });
             }
             tag::MODULE_PRE_GA => return Err(source.corrupt("Pre-release module format not supported")),
             tag::MODULE_2 => {
@@ -195,6 +194,16 @@ impl Decoder {
         if let Form::Whole(tag) = self.form {
             return whole(tag, source, rules).map(Some);
         }
+        if let Form::Stream(reader) = &mut self.form {
+            for _ in 0..PIECE {
+                if let Some(stream) = reader.step(source)? {
+                    let stream = Object::Stream(Box::new(stream));
+                    return Ok(Some(Outcome::Value(Made::object(Type::Stream, Encoding::Stream, stream))));
+                }
+                source.settle();
+            }
+            return Ok(None);
+        }
         for _ in 0..self.left.min(PIECE as u64) {
             self.item(source, rules)?;
             self.left -= 1;
@@ -202,11 +211,6 @@ impl Decoder {
         }
         if self.left > 0 {
             return Ok(None);
-        }
-        if let Form::Stream(kind, log) = &mut self.form {
-            let kind = *kind;
-            let stream = Object::Stream(Box::new(stream::read_rest(log, kind, source)?));
-            return Ok(Some(Outcome::Value(Made::object(Type::Stream, Encoding::Stream, stream))));
         }
         if let Form::Fields { list, elements, .. } = &mut self.form {
             count_elements(list, *elements);
@@ -232,9 +236,8 @@ impl Decoder {
 
     fn item(&mut self, source: &mut impl Source, rules: &Rules) -> Result<(), Error> {
         match &mut self.form {
-            Form::Whole(_) => {}
+            Form::Whole(_) | Form::Stream(_) => {}
             Form::List(tag, list) => list_item(*tag, list, source)?,
-            Form::Stream(_, log) => stream::read_node(log, source)?,
             Form::Set(set) => {
                 if !source.with_text(|member| set::add(set, member, &rules.set))? {
                     return Err(source.corrupt(BAD_SET));
@@ -314,7 +317,7 @@ fn count_elements(list: &mut [u8], elements: usize) {
 impl Form {
     fn finish(self, rules: &Rules) -> Outcome {
         let made = match self {
-            Form::Whole(_) | Form::Stream(..) => return Outcome::Empty,
+            Form::Whole(_) | Form::Stream(_) => return Outcome::Empty,
             Form::List(_, list) if list.is_empty() => return Outcome::Empty,
             Form::List(_, list) => finish_list(list, rules),
             Form::Set(set) if set.set().is_empty() => return Outcome::Empty,
