@@ -98,7 +98,7 @@ fn serve(Loaded { mut settings, source }: Loaded) -> Result<Option<Duration>, St
         process::daemonize().map_err(|error| unlogged(format!("Can't go into the background: {}", reason(&error))))?;
     }
     std::env::set_current_dir(&settings.dir)
-        .map_err(|error| unlogged(format!("Can't chdir to '{}': {error}", settings.dir)))?;
+        .map_err(|error| unlogged(format!("Can't chdir to '{}': {}", settings.dir, reason(&error))))?;
     logging::init(&settings).map_err(|error| unlogged(format!("Can't open the log file: {}", reason(&error))))?;
     crash::install(&settings);
     outlive_file_size_limit();

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::digest;
 use super::error::{Error, Outcome};
 use super::load::{Manner, load_now};
-use super::save::save_now;
+use super::save::{Purpose, give_up, save_now};
 use super::script::NO_SCRIPT;
 use super::server;
 use super::state::DebugSwitches;
@@ -652,8 +652,12 @@ fn reload(cx: &mut Ctx<'_>, args: &Args<'_>) -> Result<(), Error> {
         }
     }
     let server = &mut *cx.server;
-    if save && save_now(server, &mut || false).is_err() {
-        return Err(Error::fixed("ERR"));
+    if save {
+        // An older one would take the place of what is saved here.
+        give_up(server, Purpose::File);
+        if save_now(server, &mut || false).is_err() {
+            return Err(Error::fixed("ERR"));
+        }
     }
     // What is done here is no change of the data.
     let dirty = server.keys.effects.dirty;
